@@ -1,0 +1,2 @@
+//! The staffa command.
+fn main() {}

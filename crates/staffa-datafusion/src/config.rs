@@ -1,0 +1,133 @@
+//! `staffa.*` settings: DataFusion's `SET staffa.x = y`, with `STAFFA_*` environment twins.
+
+use std::fmt;
+use std::str::FromStr;
+
+use datafusion::common::config::{ConfigEntry, ConfigExtension, ExtensionOptions};
+use datafusion::common::{DataFusionError, Result, config_err};
+
+/// Where accelerated nodes may run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Device {
+    /// On a GPU where that is estimated to be faster, else on the CPU engine.
+    #[default]
+    Auto,
+    /// On a GPU wherever it can.
+    Gpu,
+    /// On the CPU engine only.
+    Cpu,
+}
+
+/// What to do with a node that no Staffa engine takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnUnsupported {
+    /// Leave it with DataFusion, with a reason.
+    #[default]
+    Fallback,
+    /// Fail the query at planning (sources and scalar-subquery wrappers excepted).
+    Error,
+}
+
+macro_rules! words {
+    ($t:ty { $($variant:ident = $word:literal),+ }) => {
+        impl fmt::Display for $t {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(match self { $(Self::$variant => $word),+ })
+            }
+        }
+        impl FromStr for $t {
+            type Err = String;
+            fn from_str(s: &str) -> Result<Self, String> {
+                match s.to_ascii_lowercase().as_str() {
+                    $($word => Ok(Self::$variant),)+
+                    other => Err(format!("'{other}' is not one of: {}", [$($word),+].join(", "))),
+                }
+            }
+        }
+    };
+}
+words!(Device { Auto = "auto", Gpu = "gpu", Cpu = "cpu" });
+words!(OnUnsupported { Fallback = "fallback", Error = "error" });
+
+macro_rules! settings {
+    ($($(#[doc = $doc:literal])+ $name:ident: $t:ty = $default:expr),+ $(,)?) => {
+        /// The `staffa.*` settings of a session.
+        #[derive(Debug, Clone, PartialEq)]
+        pub struct StaffaConfig { $($(#[doc = $doc])+ pub $name: $t),+ }
+
+        impl Default for StaffaConfig {
+            fn default() -> Self {
+                Self { $($name: $default),+ }
+            }
+        }
+
+        impl StaffaConfig {
+            /// Every setting with its default and its documentation.
+            pub fn documentation() -> Vec<(&'static str, String, &'static str)> {
+                let default = Self::default();
+                vec![$((concat!("staffa.", stringify!($name)), default.$name.to_string(),
+                        concat!($($doc, "\n"),+))),+]
+            }
+        }
+
+        impl ExtensionOptions for StaffaConfig {
+            fn as_any(&self) -> &dyn std::any::Any { self }
+            fn as_any_mut(&mut self) -> &mut dyn std::any::Any { self }
+            fn cloned(&self) -> Box<dyn ExtensionOptions> { Box::new(self.clone()) }
+            fn set(&mut self, key: &str, value: &str) -> Result<()> {
+                match key {
+                    $(stringify!($name) => {
+                        self.$name = value.trim().parse().map_err(|e| DataFusionError::Configuration(
+                            format!("staffa.{key}: cannot take '{value}': {e}")))?;
+                        Ok(())
+                    })+
+                    other => config_err!("staffa.{other}: no such setting; there are: {}",
+                        [$(stringify!($name)),+].join(", ")),
+                }
+            }
+            fn entries(&self) -> Vec<ConfigEntry> {
+                vec![$(ConfigEntry {
+                    key: concat!("staffa.", stringify!($name)).to_string(),
+                    value: Some(self.$name.to_string()),
+                    description: concat!($($doc),+).trim_ascii(),
+                }),+]
+            }
+        }
+    };
+}
+
+settings! {
+    /// Whether plans are accelerated at all.
+    enabled: bool = true,
+    /// Where accelerated nodes may run: auto, gpu or cpu.
+    device: Device = Device::Auto,
+    /// What to do with a node no engine takes: fallback (to DataFusion, with a reason) or error.
+    on_unsupported: OnUnsupported = OnUnsupported::Fallback,
+    /// A plan whose sources hold fewer rows stays as DataFusion made it; 0 accelerates everything.
+    min_rows: usize = 4096,
+    /// Threads of the CPU engine's compute pool; 0 takes one per core.
+    threads: usize = 0,
+    /// Rows in a morsel on the CPU engine.
+    morsel_rows: usize = 16384,
+}
+
+impl ConfigExtension for StaffaConfig {
+    const PREFIX: &'static str = "staffa";
+}
+
+impl StaffaConfig {
+    /// The defaults, overridden by the environment: `STAFFA_MIN_ROWS=0` sets `staffa.min_rows`.
+    ///
+    /// # Errors
+    /// A value that its setting cannot take.
+    pub fn from_env() -> Result<Self> {
+        let mut config = Self::default();
+        for (key, _, _) in Self::documentation() {
+            let key = key.trim_start_matches("staffa.");
+            if let Ok(value) = std::env::var(format!("STAFFA_{}", key.to_ascii_uppercase())) {
+                config.set(key, &value)?;
+            }
+        }
+        Ok(config)
+    }
+}

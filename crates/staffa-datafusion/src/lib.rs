@@ -1,0 +1,10 @@
+//! The rule that puts Staffa into a DataFusion plan: lowering, nodes, EXPLAIN, metrics, configuration.
+#![forbid(unsafe_code)]
+
+mod config;
+mod report;
+mod rule;
+
+pub use config::{Device, OnUnsupported, StaffaConfig};
+pub use report::{NodeReport, Place, PlanReport, report};
+pub use rule::{AccelerateRule, Policy, register, rewrite};

@@ -1,0 +1,2 @@
+//! Pipelines, their scheduler and the CPU engine.
+#![forbid(unsafe_code)]

@@ -1,0 +1,29 @@
+//! Staffa makes Apache DataFusion fast on NVIDIA GPUs and on plain CPUs, from one binary and one plan.
+//!
+//! ```no_run
+//! # async fn run() -> datafusion::error::Result<()> {
+//! let ctx = staffa::session()?;
+//! ctx.sql("SELECT 1").await?.show().await
+//! # }
+//! ```
+#![forbid(unsafe_code)]
+
+use datafusion::error::Result;
+use datafusion::execution::session_state::SessionStateBuilder;
+use datafusion::prelude::SessionContext;
+
+pub use staffa_common::{FaultClass, Reason, ReasonCode, StaffaError};
+pub use staffa_datafusion::{
+    AccelerateRule, Device, NodeReport, OnUnsupported, Place, PlanReport, Policy, StaffaConfig,
+    register, report, rewrite,
+};
+
+/// A DataFusion session with Staffa in it, configured by the `STAFFA_*` environment.
+///
+/// # Errors
+/// An environment variable with a value that its setting cannot take.
+pub fn session() -> Result<SessionContext> {
+    let builder = SessionStateBuilder::new().with_default_features();
+    let state = register(builder, StaffaConfig::from_env()?).build();
+    Ok(SessionContext::new_with_state(state))
+}
