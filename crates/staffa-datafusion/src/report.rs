@@ -38,7 +38,10 @@ pub struct PlanReport {
 impl PlanReport {
     /// How many nodes run on a Staffa engine.
     pub fn staffa_nodes(&self) -> usize {
-        self.nodes.iter().filter(|n| n.place != Place::DataFusion).count()
+        self.nodes
+            .iter()
+            .filter(|n| n.place != Place::DataFusion)
+            .count()
     }
 
     /// How many nodes run on DataFusion.

@@ -22,7 +22,11 @@ impl Policy {
     /// The policy that a session's options ask for.
     pub fn from_options(options: &ConfigOptions) -> Self {
         Self {
-            config: options.extensions.get::<StaffaConfig>().cloned().unwrap_or_default(),
+            config: options
+                .extensions
+                .get::<StaffaConfig>()
+                .cloned()
+                .unwrap_or_default(),
         }
     }
 }
@@ -81,7 +85,10 @@ pub fn register(mut builder: SessionStateBuilder, config: StaffaConfig) -> Sessi
 fn with_rule(
     mut rules: Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>>,
 ) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
-    if rules.iter().any(|rule| rule.name() == AccelerateRule.name()) {
+    if rules
+        .iter()
+        .any(|rule| rule.name() == AccelerateRule.name())
+    {
         return rules;
     }
     let place = rules

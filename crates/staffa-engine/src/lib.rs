@@ -1,2 +1,20 @@
 //! Pipelines, their scheduler and the CPU engine.
+//!
+//! A *region* is a connected set of Staffa nodes ([`plan::Node`]). On its first poll it is compiled
+//! into pipelines ([`plan::Pipeline`]): a source, a chain of operators, and a sink that ends at a
+//! breaker (hash build, aggregation, sort, exchange) or streams out. The scheduler ([`run`]) opens
+//! *lanes* of a pipeline (sequential streams of [`Morsel`]s), drives them into sinks, and hands the
+//! sealed result to the pipelines that read it. See docs/design/engine.md.
 #![forbid(unsafe_code)]
+
+pub mod bound;
+pub mod context;
+pub mod cpu;
+pub mod engine;
+pub mod morsel;
+pub mod plan;
+pub mod run;
+
+pub use context::{CancelFlag, RunContext, StaffaRuntime};
+pub use engine::{Engine, LaneOp, LaneStream, Sealed, Sink, SinkLocal};
+pub use morsel::Morsel;

@@ -1,0 +1,129 @@
+//! Expressions bound to the few columns that they read.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions};
+use arrow::datatypes::{Schema, SchemaRef};
+use datafusion_common::cast::as_boolean_array;
+use datafusion_common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion_common::{Result, ScalarValue};
+use datafusion_expr::ColumnarValue;
+use datafusion_physical_expr::expressions::Column;
+use datafusion_physical_expr::utils::collect_columns;
+use datafusion_physical_expr_common::physical_expr::PhysicalExpr;
+
+use crate::Morsel;
+
+/// A physical expression and the columns of a morsel that it reads: evaluating it gathers no others.
+#[derive(Debug, Clone)]
+pub struct BoundExpr {
+    expr: Arc<dyn PhysicalExpr>,
+    columns: Vec<usize>,
+    schema: SchemaRef,
+    /// Set when the expression is a column and nothing else.
+    plain: Option<usize>,
+}
+
+impl BoundExpr {
+    /// Binds `expr`, which is written against `schema`.
+    ///
+    /// # Errors
+    /// DataFusion's, when the expression cannot be rewritten.
+    pub fn new(expr: &Arc<dyn PhysicalExpr>, schema: &Schema) -> Result<Self> {
+        let plain = expr.downcast_ref::<Column>().map(Column::index);
+        let mut columns: Vec<usize> = collect_columns(expr).iter().map(Column::index).collect();
+        columns.sort_unstable();
+        columns.dedup();
+        let narrowed = Arc::new(schema.project(&columns)?);
+        let expr = Arc::clone(expr)
+            .transform(|node| {
+                let Some(column) = node.downcast_ref::<Column>() else {
+                    return Ok(Transformed::no(node));
+                };
+                match columns.binary_search(&column.index()) {
+                    Ok(at) if at != column.index() => {
+                        let column: Arc<dyn PhysicalExpr> =
+                            Arc::new(Column::new(column.name(), at));
+                        Ok(Transformed::yes(column))
+                    }
+                    _ => Ok(Transformed::no(node)),
+                }
+            })
+            .data()?;
+        Ok(Self {
+            expr,
+            columns,
+            schema: narrowed,
+            plain,
+        })
+    }
+
+    /// Binds each of `exprs`.
+    ///
+    /// # Errors
+    /// DataFusion's, when an expression cannot be rewritten.
+    pub fn all<'a>(
+        exprs: impl IntoIterator<Item = &'a Arc<dyn PhysicalExpr>>,
+        schema: &Schema,
+    ) -> Result<Vec<Self>> {
+        exprs
+            .into_iter()
+            .map(|expr| Self::new(expr, schema))
+            .collect()
+    }
+
+    /// The column's index, when the expression is a column and nothing else.
+    pub fn as_column(&self) -> Option<usize> {
+        self.plain
+    }
+
+    /// The indices of the columns that the expression reads, ascending.
+    pub fn columns(&self) -> &[usize] {
+        &self.columns
+    }
+
+    /// The value over all rows of `morsel`.
+    ///
+    /// # Errors
+    /// Whatever the expression raises.
+    pub fn evaluate(&self, morsel: &Morsel) -> Result<ColumnarValue> {
+        if let Some(index) = self.plain {
+            return Ok(ColumnarValue::Array(morsel.column(index)?));
+        }
+        let arrays = self
+            .columns
+            .iter()
+            .map(|&i| morsel.column(i))
+            .collect::<Result<Vec<ArrayRef>>>()?;
+        let options = RecordBatchOptions::new().with_row_count(Some(morsel.rows()));
+        let batch = RecordBatch::try_new_with_options(Arc::clone(&self.schema), arrays, &options)?;
+        self.expr.evaluate(&batch)
+    }
+
+    /// The value as an array of `morsel.rows()` values.
+    ///
+    /// # Errors
+    /// Whatever the expression raises.
+    pub fn array(&self, morsel: &Morsel) -> Result<ArrayRef> {
+        self.evaluate(morsel)?.into_array(morsel.rows())
+    }
+
+    /// The value of a predicate as a mask; null means unknown.
+    ///
+    /// # Errors
+    /// Whatever the expression raises.
+    pub fn mask(&self, morsel: &Morsel) -> Result<BooleanArray> {
+        match self.evaluate(morsel)? {
+            ColumnarValue::Scalar(ScalarValue::Boolean(Some(true))) => {
+                Ok(BooleanArray::from(vec![true; morsel.rows()]))
+            }
+            ColumnarValue::Scalar(ScalarValue::Boolean(_) | ScalarValue::Null) => {
+                Ok(BooleanArray::from(vec![false; morsel.rows()]))
+            }
+            value => {
+                let array = value.into_array(morsel.rows())?;
+                Ok(as_boolean_array(&array)?.clone())
+            }
+        }
+    }
+}

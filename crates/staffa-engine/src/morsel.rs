@@ -1,0 +1,235 @@
+//! Morsels: batches whose columns are gathered only when somebody reads them.
+
+use std::sync::{Arc, OnceLock};
+
+use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, UInt32Array};
+use arrow::compute::take;
+use arrow::datatypes::{DataType, SchemaRef};
+use datafusion_common::Result;
+
+/// One column: an array, and the rows of it that the morsel holds.
+#[derive(Debug, Clone)]
+struct Column {
+    base: ArrayRef,
+    /// Row numbers into `base`; `None` takes them all. A null index is a null value.
+    map: Option<Arc<UInt32Array>>,
+    gathered: OnceLock<ArrayRef>,
+}
+
+impl Column {
+    fn whole(base: ArrayRef) -> Self {
+        Self {
+            base,
+            map: None,
+            gathered: OnceLock::new(),
+        }
+    }
+
+    fn array(&self) -> Result<ArrayRef> {
+        let Some(map) = &self.map else {
+            return Ok(Arc::clone(&self.base));
+        };
+        if let Some(array) = self.gathered.get() {
+            return Ok(Arc::clone(array));
+        }
+        let array = take(self.base.as_ref(), map.as_ref(), None)?;
+        Ok(Arc::clone(self.gathered.get_or_init(|| array)))
+    }
+}
+
+/// A batch of rows on its way through a pipeline.
+///
+/// Filters and joins only compose row numbers (shared between the columns of one origin);
+/// values are gathered by [`Morsel::column`], once, when an expression or a sink reads them.
+/// A column that nobody reads is never gathered.
+#[derive(Debug, Clone)]
+pub struct Morsel {
+    rows: usize,
+    columns: Vec<Column>,
+}
+
+impl Morsel {
+    /// A morsel that holds all rows of `batch`.
+    pub fn from_batch(batch: RecordBatch) -> Self {
+        let rows = batch.num_rows();
+        let (_, columns, _) = batch.into_parts();
+        Self::from_arrays(columns, rows)
+    }
+
+    /// A morsel of `rows` rows with these columns, each `rows` long.
+    pub fn from_arrays(columns: Vec<ArrayRef>, rows: usize) -> Self {
+        Self {
+            rows,
+            columns: columns.into_iter().map(Column::whole).collect(),
+        }
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Number of columns.
+    pub fn width(&self) -> usize {
+        self.columns.len()
+    }
+
+    /// The values of a column, gathered if they were not yet.
+    ///
+    /// # Errors
+    /// Arrow's, e.g. when the gathered strings pass the offset type's limit.
+    pub fn column(&self, index: usize) -> Result<ArrayRef> {
+        self.columns[index].array()
+    }
+
+    /// The type of a column.
+    pub fn data_type(&self, index: usize) -> &DataType {
+        self.columns[index].base.data_type()
+    }
+
+    /// The morsel with only these columns, in this order. Gathers nothing.
+    pub fn project(&self, indices: &[usize]) -> Self {
+        Self {
+            rows: self.rows,
+            columns: indices.iter().map(|&i| self.columns[i].clone()).collect(),
+        }
+    }
+
+    /// Puts the columns of `other`, which has as many rows, after this one's.
+    #[must_use]
+    pub fn zip(mut self, other: Morsel) -> Self {
+        debug_assert_eq!(self.rows, other.rows);
+        self.columns.extend(other.columns);
+        self
+    }
+
+    /// Adds a column of as many rows.
+    #[must_use]
+    pub fn with_column(mut self, array: ArrayRef) -> Self {
+        debug_assert_eq!(self.rows, array.len());
+        self.columns.push(Column::whole(array));
+        self
+    }
+
+    /// The rows for which `mask` is true (null counts as false).
+    ///
+    /// # Errors
+    /// Arrow's.
+    pub fn filter(&self, mask: &BooleanArray) -> Result<Self> {
+        let kept = mask.true_count();
+        if kept == self.rows {
+            return Ok(self.clone());
+        }
+        let indices: Vec<u32> = if mask.null_count() == 0 {
+            mask.values().set_indices_u32().collect()
+        } else {
+            let valid = arrow::compute::prep_null_mask_filter(mask);
+            valid.values().set_indices_u32().collect()
+        };
+        self.select(&Arc::new(UInt32Array::from(indices)))
+    }
+
+    /// The rows at `indices`, in that order; repeats are allowed, a null index gives nulls.
+    ///
+    /// # Errors
+    /// Arrow's.
+    pub fn select(&self, indices: &Arc<UInt32Array>) -> Result<Self> {
+        let mut composed: Vec<(Arc<UInt32Array>, Arc<UInt32Array>)> = Vec::new();
+        let mut columns = Vec::with_capacity(self.columns.len());
+        for column in &self.columns {
+            let map = match &column.map {
+                None => Arc::clone(indices),
+                Some(map) => match composed.iter().find(|(from, _)| Arc::ptr_eq(from, map)) {
+                    Some((_, to)) => Arc::clone(to),
+                    None => {
+                        let to = take(map.as_ref(), indices.as_ref(), None)?;
+                        let to = Arc::new(UInt32Array::from(to.to_data()));
+                        composed.push((Arc::clone(map), Arc::clone(&to)));
+                        to
+                    }
+                },
+            };
+            // What is gathered already is gathered again from there: the column may be small.
+            let column = match (column.gathered.get(), &column.map) {
+                (Some(array), Some(_)) if array.len() * 4 < column.base.len() => Column {
+                    base: Arc::clone(array),
+                    map: Some(Arc::clone(indices)),
+                    gathered: OnceLock::new(),
+                },
+                _ => Column {
+                    base: Arc::clone(&column.base),
+                    map: Some(map),
+                    gathered: OnceLock::new(),
+                },
+            };
+            columns.push(column);
+        }
+        Ok(Self {
+            rows: indices.len(),
+            columns,
+        })
+    }
+
+    /// A run of rows.
+    ///
+    /// # Errors
+    /// Arrow's.
+    pub fn slice(&self, offset: usize, length: usize) -> Result<Self> {
+        if offset == 0 && length == self.rows {
+            return Ok(self.clone());
+        }
+        let mut sliced: Vec<(Arc<UInt32Array>, Arc<UInt32Array>)> = Vec::new();
+        let columns = self
+            .columns
+            .iter()
+            .map(|column| match &column.map {
+                None => Column::whole(column.base.slice(offset, length)),
+                Some(map) => {
+                    let to = match sliced.iter().find(|(from, _)| Arc::ptr_eq(from, map)) {
+                        Some((_, to)) => Arc::clone(to),
+                        None => {
+                            let to = Arc::new(map.slice(offset, length));
+                            sliced.push((Arc::clone(map), Arc::clone(&to)));
+                            to
+                        }
+                    };
+                    Column {
+                        base: Arc::clone(&column.base),
+                        map: Some(to),
+                        gathered: OnceLock::new(),
+                    }
+                }
+            })
+            .collect();
+        Ok(Self {
+            rows: length,
+            columns,
+        })
+    }
+
+    /// All columns gathered into a record batch of `schema`.
+    ///
+    /// # Errors
+    /// Arrow's, e.g. when a type or a null contradicts `schema`.
+    pub fn into_batch(self, schema: &SchemaRef) -> Result<RecordBatch> {
+        self.to_batch(schema)
+    }
+
+    /// All columns gathered into a record batch of `schema`.
+    ///
+    /// # Errors
+    /// Arrow's, e.g. when a type or a null contradicts `schema`.
+    pub fn to_batch(&self, schema: &SchemaRef) -> Result<RecordBatch> {
+        let columns = self
+            .columns
+            .iter()
+            .map(Column::array)
+            .collect::<Result<Vec<_>>>()?;
+        let options = RecordBatchOptions::new().with_row_count(Some(self.rows));
+        Ok(RecordBatch::try_new_with_options(
+            Arc::clone(schema),
+            columns,
+            &options,
+        )?)
+    }
+}

@@ -1,0 +1,485 @@
+//! From a region's tree to pipelines: fuses operators, drops exchanges nobody can see.
+//!
+//! The walk goes from the root down and carries what the node above needs ([`Need`]). A node's
+//! partitions keep their identity only where somebody above depends on it (the region's own
+//! outputs do); elsewhere rows may flow through any lane, so exchanges vanish, joins share one
+//! table and aggregates meet in one sink. The order within partitions is kept where it is needed.
+
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use datafusion_common::{Result, internal_err};
+use datafusion_physical_expr_common::physical_expr::PhysicalExpr;
+use datafusion_physical_expr_common::sort_expr::LexOrdering;
+use datafusion_physical_plan::metrics::ExecutionPlanMetricsSet;
+
+use super::node::{AggregateSpec, AggregateStage, JoinSpec, LimitSpec, Node, NodeOp, SortSpec};
+use super::pipeline::{Op, OpKind, Pipeline, PipelineId, Program, Scope, SinkKind, Source};
+
+/// What the consumer of a node depends on.
+#[derive(Debug, Clone, Copy)]
+struct Need {
+    /// Lane `i` must be the node's partition `i`.
+    partitions: bool,
+    /// The declared order within partitions must hold.
+    order: bool,
+}
+
+impl Need {
+    const ROWS: Need = Need {
+        partitions: false,
+        order: false,
+    };
+}
+
+/// A pipeline in the making.
+struct Draft {
+    source: Source,
+    source_schema: SchemaRef,
+    ops: Vec<Op>,
+    lanes: usize,
+    schema: SchemaRef,
+}
+
+/// Compiles the region rooted at `root`. `inputs` holds the partition count of each input,
+/// `threads` how many lanes are worth having.
+///
+/// # Errors
+/// An internal error for a tree that no rule makes.
+pub fn compile(root: &Node, inputs: &[usize], threads: usize) -> Result<Program> {
+    let mut compiler = Compiler {
+        pipelines: Vec::new(),
+        inputs,
+        threads: threads.max(1),
+    };
+    let need = Need {
+        partitions: true,
+        order: root.ordered,
+    };
+    let draft = compiler.node(root, need)?;
+    if draft.lanes != root.partitions {
+        return internal_err!(
+            "the region has {} lanes for {} partitions",
+            draft.lanes,
+            root.partitions
+        );
+    }
+    compiler.stream(draft);
+    Ok(Program {
+        pipelines: compiler.pipelines,
+    })
+}
+
+struct Compiler<'a> {
+    pipelines: Vec<Pipeline>,
+    inputs: &'a [usize],
+    threads: usize,
+}
+
+impl Compiler<'_> {
+    fn finish(
+        &mut self,
+        draft: Draft,
+        sink: SinkKind,
+        scope: Scope,
+        metrics: ExecutionPlanMetricsSet,
+    ) -> PipelineId {
+        let id = self.pipelines.len();
+        self.pipelines.push(Pipeline {
+            id,
+            source: draft.source,
+            source_schema: draft.source_schema,
+            ops: draft.ops,
+            sink,
+            scope,
+            lanes: draft.lanes,
+            schema: draft.schema,
+            metrics,
+        });
+        id
+    }
+
+    fn stream(&mut self, draft: Draft) -> PipelineId {
+        self.finish(
+            draft,
+            SinkKind::Stream,
+            Scope::PerLane,
+            ExecutionPlanMetricsSet::new(),
+        )
+    }
+
+    fn draft(source: Source, lanes: usize, schema: &SchemaRef) -> Draft {
+        Draft {
+            source,
+            source_schema: Arc::clone(schema),
+            ops: Vec::new(),
+            lanes,
+            schema: Arc::clone(schema),
+        }
+    }
+
+    fn node(&mut self, node: &Node, need: Need) -> Result<Draft> {
+        // A single partition has no identity to lose, but it must come out as one lane.
+        match &node.op {
+            NodeOp::Input(input) => Ok(Self::draft(
+                Source::Input(*input),
+                self.inputs[*input],
+                &node.schema,
+            )),
+            NodeOp::Filter(spec) => {
+                let draft = self.node(&node.children[0], need)?;
+                let draft = Self::op(draft, node, OpKind::Filter(Arc::clone(spec)));
+                Ok(match spec.fetch {
+                    Some(fetch) => Self::limit(draft, node, 0, Some(fetch), false),
+                    None => draft,
+                })
+            }
+            NodeOp::Project(spec) => {
+                let draft = self.node(&node.children[0], need)?;
+                Ok(Self::op(draft, node, OpKind::Project(Arc::clone(spec))))
+            }
+            NodeOp::Pass => self.node(&node.children[0], need),
+            NodeOp::Join(spec) => self.join(node, spec, need),
+            NodeOp::Aggregate(spec) => self.aggregate(node, spec, need),
+            NodeOp::Sort(spec) => self.sort(node, spec, need),
+            NodeOp::Limit(spec) => self.limit_node(node, spec, need),
+            NodeOp::Union => self.union(node, need),
+            NodeOp::Interleave => self.interleave(node, need),
+            NodeOp::Repartition(_) => self.repartition(node, need),
+            NodeOp::Coalesce(fetch) => self.coalesce(node, *fetch, need),
+            NodeOp::Merge(ordering, fetch) => self.merge(node, ordering, *fetch, need),
+        }
+    }
+
+    fn op(mut draft: Draft, node: &Node, kind: OpKind) -> Draft {
+        let input = std::mem::replace(&mut draft.schema, Arc::clone(&node.schema));
+        draft.ops.push(Op {
+            kind,
+            input,
+            schema: Arc::clone(&node.schema),
+            metrics: node.metrics.clone(),
+        });
+        draft
+    }
+
+    fn limit(draft: Draft, node: &Node, skip: usize, fetch: Option<usize>, global: bool) -> Draft {
+        Self::op(
+            draft,
+            node,
+            OpKind::Limit(Arc::new(LimitSpec {
+                skip,
+                fetch,
+                global,
+            })),
+        )
+    }
+
+    /// Lanes that read what a shared breaker left.
+    fn sealed(&self, id: PipelineId, lanes: usize, schema: &SchemaRef) -> Draft {
+        Self::draft(Source::Sealed(id, Scope::Shared), lanes, schema)
+    }
+
+    fn sealed_lanes(&self, node: &Node, need: Need) -> usize {
+        if need.partitions {
+            node.partitions
+        } else {
+            self.threads
+        }
+    }
+
+    fn join(&mut self, node: &Node, spec: &Arc<JoinSpec>, need: Need) -> Result<Draft> {
+        // Each partition on its own where the partitions' identity counts and is not trivial.
+        let per_lane = spec.partitioned && need.partitions && node.partitions > 1;
+        let scope = if per_lane {
+            Scope::PerLane
+        } else {
+            Scope::Shared
+        };
+        let build_need = Need {
+            partitions: per_lane,
+            order: false,
+        };
+        let build = self.node(&node.children[0], build_need)?;
+        let sink = SinkKind::Build(Arc::clone(spec));
+        let build = self.finish(build, sink, scope, node.metrics.clone());
+        // Only the probe side's order lives on in the output.
+        let keeps_order = need.order && node.children[1].ordered;
+        let probe_need = Need {
+            partitions: need.partitions && node.partitions == node.children[1].partitions,
+            order: keeps_order,
+        };
+        let mut probe = self.node(&node.children[1], probe_need)?;
+        if need.partitions && probe.lanes != node.partitions {
+            if node.partitions != 1 {
+                return internal_err!("a join has {} lanes, not {}", probe.lanes, node.partitions);
+            }
+            probe = self.share(probe, 1);
+        }
+        let draft = Self::op(probe, node, OpKind::Probe(Arc::clone(spec), build, scope));
+        Ok(match spec.fetch {
+            Some(fetch) => Self::limit(draft, node, 0, Some(fetch), false),
+            None => draft,
+        })
+    }
+
+    fn aggregate(&mut self, node: &Node, spec: &Arc<AggregateSpec>, need: Need) -> Result<Draft> {
+        let per_lane = match spec.stage {
+            AggregateStage::Partial | AggregateStage::Reduce => true,
+            AggregateStage::Final | AggregateStage::Single => {
+                need.partitions && node.partitions > 1
+            }
+        };
+        if per_lane {
+            let child_need = Need {
+                partitions: need.partitions && node.partitions > 1,
+                order: false,
+            };
+            let mut child = self.node(&node.children[0], child_need)?;
+            if need.partitions && child.lanes != node.partitions {
+                child = self.share(child, node.partitions);
+            }
+            let lanes = child.lanes;
+            let sink = SinkKind::Aggregate(Arc::clone(spec));
+            let id = self.finish(child, sink, Scope::PerLane, node.metrics.clone());
+            return Ok(Self::draft(
+                Source::Sealed(id, Scope::PerLane),
+                lanes,
+                &node.schema,
+            ));
+        }
+        let (spec, child) = match spec.stage {
+            AggregateStage::Final => match fused_partial(&node.children[0]) {
+                Some((partial, rows)) => (Arc::new(fuse(partial, spec)), rows),
+                None => (Arc::clone(spec), &node.children[0]),
+            },
+            _ => (Arc::clone(spec), &node.children[0]),
+        };
+        let child = self.node(child, Need::ROWS)?;
+        let sink = SinkKind::Aggregate(Arc::clone(&spec));
+        let id = self.finish(child, sink, Scope::Shared, node.metrics.clone());
+        Ok(self.sealed(id, self.sealed_lanes(node, need), &node.schema))
+    }
+
+    fn sort(&mut self, node: &Node, spec: &Arc<SortSpec>, need: Need) -> Result<Draft> {
+        if spec.fetch.is_none() && !need.order {
+            // Nobody sees the order.
+            return self.node(
+                &node.children[0],
+                Need {
+                    order: false,
+                    ..need
+                },
+            );
+        }
+        let per_lane = spec.preserve_partitioning && node.partitions > 1;
+        let child_need = Need {
+            partitions: per_lane && need.partitions,
+            order: false,
+        };
+        let child = self.node(&node.children[0], child_need)?;
+        let sink = SinkKind::Sort(Arc::clone(spec));
+        if per_lane {
+            let lanes = child.lanes;
+            let id = self.finish(child, sink, Scope::PerLane, node.metrics.clone());
+            return Ok(Self::draft(
+                Source::Sealed(id, Scope::PerLane),
+                lanes,
+                &node.schema,
+            ));
+        }
+        let id = self.finish(child, sink, Scope::Shared, node.metrics.clone());
+        Ok(self.sealed(id, 1, &node.schema))
+    }
+
+    fn limit_node(&mut self, node: &Node, spec: &Arc<LimitSpec>, need: Need) -> Result<Draft> {
+        let child = &node.children[0];
+        // The first rows of a declared order, or any rows. An ordered global limit reads one lane.
+        let order = child.ordered;
+        let one = spec.global && (order || need.partitions);
+        let child_need = Need {
+            partitions: need.partitions || (spec.global && order),
+            order,
+        };
+        let mut draft = self.node(child, child_need)?;
+        if one && draft.lanes != 1 {
+            draft = self.share(draft, 1);
+        }
+        Ok(Self::op(draft, node, OpKind::Limit(Arc::clone(spec))))
+    }
+
+    fn union(&mut self, node: &Node, need: Need) -> Result<Draft> {
+        let mut ids = Vec::with_capacity(node.children.len());
+        let mut lanes = 0;
+        for child in &node.children {
+            let need = Need {
+                partitions: need.partitions,
+                order: need.order && child.ordered,
+            };
+            let draft = self.node(child, need)?;
+            lanes += draft.lanes;
+            ids.push(self.stream(draft));
+        }
+        Ok(Self::draft(Source::Lanes(ids), lanes, &node.schema))
+    }
+
+    fn interleave(&mut self, node: &Node, need: Need) -> Result<Draft> {
+        if !need.partitions {
+            return self.union(
+                node,
+                Need {
+                    order: false,
+                    ..need
+                },
+            );
+        }
+        let mut ids = Vec::with_capacity(node.children.len());
+        for child in &node.children {
+            let draft = self.node(
+                child,
+                Need {
+                    partitions: true,
+                    order: false,
+                },
+            )?;
+            if draft.lanes != node.partitions {
+                return internal_err!("an interleaved input has {} lanes", draft.lanes);
+            }
+            ids.push(self.stream(draft));
+        }
+        Ok(Self::draft(Source::Zip(ids), node.partitions, &node.schema))
+    }
+
+    fn repartition(&mut self, node: &Node, need: Need) -> Result<Draft> {
+        let NodeOp::Repartition(spec) = &node.op else {
+            return internal_err!("not a repartition");
+        };
+        // Declared only over a single input partition: one lane keeps its order through any split.
+        let child_need = Need {
+            partitions: need.order,
+            order: need.order,
+        };
+        let draft = self.node(&node.children[0], child_need)?;
+        if need.partitions {
+            return match &spec.hash {
+                Some(keys) => self.exchange(draft, node, keys.clone(), spec.partitions),
+                None => Ok(self.share(draft, spec.partitions)),
+            };
+        }
+        let wanted = self.threads.min(spec.partitions);
+        if need.order || draft.lanes >= wanted {
+            return Ok(draft);
+        }
+        Ok(self.share(draft, wanted))
+    }
+
+    /// `lanes` lanes that take turns in reading a draft's lanes.
+    fn share(&mut self, draft: Draft, lanes: usize) -> Draft {
+        if draft.lanes == lanes {
+            return draft;
+        }
+        let schema = Arc::clone(&draft.schema);
+        let id = self.stream(draft);
+        Self::draft(Source::Share(id), lanes, &schema)
+    }
+
+    fn exchange(
+        &mut self,
+        draft: Draft,
+        node: &Node,
+        keys: Vec<Arc<dyn PhysicalExpr>>,
+        partitions: usize,
+    ) -> Result<Draft> {
+        let sink = SinkKind::Exchange(keys, partitions);
+        let id = self.finish(draft, sink, Scope::Shared, node.metrics.clone());
+        Ok(Self::draft(Source::Exchange(id), partitions, &node.schema))
+    }
+
+    fn coalesce(&mut self, node: &Node, fetch: Option<usize>, need: Need) -> Result<Draft> {
+        let mut draft = self.node(&node.children[0], Need::ROWS)?;
+        if need.partitions {
+            draft = self.share(draft, 1);
+        }
+        Ok(match fetch {
+            Some(_) => Self::limit(draft, node, 0, fetch, true),
+            None => draft,
+        })
+    }
+
+    fn merge(
+        &mut self,
+        node: &Node,
+        ordering: &LexOrdering,
+        fetch: Option<usize>,
+        need: Need,
+    ) -> Result<Draft> {
+        let child = &node.children[0];
+        if !need.order && fetch.is_none() {
+            return self.coalesce(node, None, need);
+        }
+        if let NodeOp::Sort(spec) = &child.op
+            && spec.ordering == *ordering
+        {
+            // One sort of everything, instead of a sort per partition and a merge.
+            let spec = Arc::new(SortSpec {
+                ordering: spec.ordering.clone(),
+                fetch: min_fetch(spec.fetch, fetch),
+                preserve_partitioning: false,
+                dynamic_filter: spec.dynamic_filter.clone(),
+            });
+            let input = self.node(&child.children[0], Need::ROWS)?;
+            let sink = SinkKind::Sort(spec);
+            let id = self.finish(input, sink, Scope::Shared, child.metrics.clone());
+            return Ok(self.sealed(id, 1, &node.schema));
+        }
+        let draft = self.node(
+            child,
+            Need {
+                partitions: false,
+                order: true,
+            },
+        )?;
+        let schema = Arc::clone(&draft.schema);
+        let id = self.stream(draft);
+        Ok(Self::draft(
+            Source::Merge(id, ordering.clone(), fetch),
+            1,
+            &schema,
+        ))
+    }
+}
+
+fn min_fetch(a: Option<usize>, b: Option<usize>) -> Option<usize> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}
+
+/// The partial half below a final one, through exchanges that nobody else sees, and its input.
+fn fused_partial(node: &Node) -> Option<(&AggregateSpec, &Node)> {
+    match &node.op {
+        NodeOp::Repartition(_) | NodeOp::Coalesce(None) | NodeOp::Pass => {
+            fused_partial(&node.children[0])
+        }
+        NodeOp::Merge(_, None) => fused_partial(&node.children[0]),
+        NodeOp::Aggregate(spec)
+            if spec.stage == AggregateStage::Partial && spec.limit.is_none() =>
+        {
+            Some((spec, &node.children[0]))
+        }
+        _ => None,
+    }
+}
+
+/// One aggregation from rows to values, in place of its two halves.
+fn fuse(partial: &AggregateSpec, last: &AggregateSpec) -> AggregateSpec {
+    AggregateSpec {
+        stage: AggregateStage::Single,
+        group_by: Arc::clone(&partial.group_by),
+        aggregates: partial.aggregates.clone(),
+        filters: partial.filters.clone(),
+        input_schema: Arc::clone(&partial.input_schema),
+        schema: Arc::clone(&last.schema),
+        limit: last.limit,
+    }
+}

@@ -1,0 +1,12 @@
+//! The typed plans: a region's tree of nodes, and the pipelines it compiles to. No arrays in here.
+
+mod compile;
+mod node;
+mod pipeline;
+
+pub use compile::compile;
+pub use node::{
+    AggregateSpec, AggregateStage, FilterSpec, JoinKind, JoinSpec, LimitSpec, Node, NodeOp,
+    ProjectSpec, RepartitionSpec, SortSpec,
+};
+pub use pipeline::{Op, OpKind, Pipeline, PipelineId, Program, Scope, SinkKind, Source};

@@ -1,0 +1,198 @@
+//! A region's tree: one node per DataFusion node it stands for.
+
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use datafusion_common::{JoinType, NullEquality};
+use datafusion_physical_expr::aggregate::AggregateFunctionExpr;
+use datafusion_physical_expr::expressions::DynamicFilterPhysicalExpr;
+use datafusion_physical_expr_common::physical_expr::PhysicalExpr;
+use datafusion_physical_expr_common::sort_expr::LexOrdering;
+use datafusion_physical_plan::aggregates::PhysicalGroupBy;
+use datafusion_physical_plan::joins::utils::{ColumnIndex, JoinFilter};
+use datafusion_physical_plan::metrics::ExecutionPlanMetricsSet;
+
+/// A node of a region.
+#[derive(Debug, Clone)]
+pub struct Node {
+    /// What it does.
+    pub op: NodeOp,
+    /// Its inputs; for joins the build side, then the probe side.
+    pub children: Vec<Node>,
+    /// The schema of its output.
+    pub schema: SchemaRef,
+    /// The number of partitions that it declares.
+    pub partitions: usize,
+    /// Whether it declares an order of the rows within each partition.
+    pub ordered: bool,
+    /// Where its metrics go.
+    pub metrics: ExecutionPlanMetricsSet,
+}
+
+/// What a node does.
+#[derive(Debug, Clone)]
+pub enum NodeOp {
+    /// Batches that a DataFusion node outside of the region makes; the index among the inputs.
+    Input(usize),
+    /// Keeps the rows for which a predicate holds.
+    Filter(Arc<FilterSpec>),
+    /// Computes columns.
+    Project(Arc<ProjectSpec>),
+    /// Joins two inputs.
+    Join(Arc<JoinSpec>),
+    /// Groups and aggregates.
+    Aggregate(Arc<AggregateSpec>),
+    /// Sorts, or keeps the first rows of an order.
+    Sort(Arc<SortSpec>),
+    /// Skips and limits.
+    Limit(Arc<LimitSpec>),
+    /// The rows of all inputs, partition after partition.
+    Union,
+    /// The rows of all inputs, partition `i` of each in partition `i`.
+    Interleave,
+    /// Distributes rows anew.
+    Repartition(Arc<RepartitionSpec>),
+    /// Brings all partitions together, in any order, at most so many rows.
+    Coalesce(Option<usize>),
+    /// Merges ordered partitions into one, at most so many rows.
+    Merge(LexOrdering, Option<usize>),
+    /// Passes batches on (DataFusion's batch coalescing, which has nothing to do in a region).
+    Pass,
+}
+
+/// Keeps the rows for which `predicate` holds, of them the columns in `projection`.
+#[derive(Debug)]
+pub struct FilterSpec {
+    /// Over the input's schema.
+    pub predicate: Arc<dyn PhysicalExpr>,
+    /// Columns of the input to keep.
+    pub projection: Option<Vec<usize>>,
+    /// At most so many rows per partition.
+    pub fetch: Option<usize>,
+}
+
+/// Computes columns over the input's schema.
+#[derive(Debug)]
+pub struct ProjectSpec {
+    /// One expression per output column.
+    pub exprs: Vec<Arc<dyn PhysicalExpr>>,
+}
+
+/// How matches are found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JoinKind {
+    /// By equal keys, in a hash table.
+    Hash,
+    /// By trying every pair (no keys): nested-loop and cross joins.
+    Loop,
+}
+
+/// A join. The left input of DataFusion's node is the build side, the right one the probe side.
+#[derive(Debug)]
+pub struct JoinSpec {
+    /// How matches are found.
+    pub kind: JoinKind,
+    /// Pairs of (build key, probe key), each over its side's schema.
+    pub on: Vec<(Arc<dyn PhysicalExpr>, Arc<dyn PhysicalExpr>)>,
+    /// A residual condition that a match must meet too.
+    pub filter: Option<JoinFilter>,
+    /// Left is the build side, right the probe side.
+    pub join_type: JoinType,
+    /// Whether NULL keys match each other.
+    pub null_equality: NullEquality,
+    /// The rule of NOT IN: any NULL among the build keys... see DataFusion's `null_aware`.
+    pub null_aware: bool,
+    /// True when both sides are hash-partitioned alike (partition `i` matches partition `i` only).
+    pub partitioned: bool,
+    /// Schema of the build side.
+    pub build_schema: SchemaRef,
+    /// Schema of the probe side.
+    pub probe_schema: SchemaRef,
+    /// Output columns: side and index there (side `None` is the mark column).
+    pub output: Vec<ColumnIndex>,
+    /// Schema of the output, after the projection.
+    pub schema: SchemaRef,
+    /// At most so many rows per partition.
+    pub fetch: Option<usize>,
+    /// The filter on the probe side's source that this join fills once its build side is known.
+    pub dynamic_filter: Option<Arc<DynamicFilterPhysicalExpr>>,
+}
+
+/// Which half of an aggregation a node or a fused pair of nodes does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AggregateStage {
+    /// From rows to partial states.
+    Partial,
+    /// From partial states to values.
+    Final,
+    /// From rows to values.
+    Single,
+    /// From partial states to partial states.
+    Reduce,
+}
+
+impl AggregateStage {
+    /// Whether the input are partial states.
+    pub fn reads_states(self) -> bool {
+        matches!(self, Self::Final | Self::Reduce)
+    }
+
+    /// Whether the output are partial states.
+    pub fn writes_states(self) -> bool {
+        matches!(self, Self::Partial | Self::Reduce)
+    }
+}
+
+/// An aggregation.
+#[derive(Debug, Clone)]
+pub struct AggregateSpec {
+    /// Which half.
+    pub stage: AggregateStage,
+    /// Group keys, grouping sets included; over the input's schema.
+    pub group_by: Arc<PhysicalGroupBy>,
+    /// The functions, with arguments over the schema of the rows (not of the states).
+    pub aggregates: Vec<Arc<AggregateFunctionExpr>>,
+    /// A FILTER clause per function, over the schema of the rows.
+    pub filters: Vec<Option<Arc<dyn PhysicalExpr>>>,
+    /// Schema of the input.
+    pub input_schema: SchemaRef,
+    /// Schema of the output: keys (then the grouping id), then states or values.
+    pub schema: SchemaRef,
+    /// At most so many groups are wanted (any of them), when set.
+    pub limit: Option<usize>,
+}
+
+/// A sort.
+#[derive(Debug)]
+pub struct SortSpec {
+    /// The order.
+    pub ordering: LexOrdering,
+    /// Only the first so many rows.
+    pub fetch: Option<usize>,
+    /// Each partition on its own.
+    pub preserve_partitioning: bool,
+    /// The filter on the source that a top-K narrows as it goes.
+    pub dynamic_filter: Option<Arc<DynamicFilterPhysicalExpr>>,
+}
+
+/// A limit.
+#[derive(Debug)]
+pub struct LimitSpec {
+    /// Rows to drop first.
+    pub skip: usize,
+    /// Rows to keep after that.
+    pub fetch: Option<usize>,
+    /// Counts over all partitions, not in each.
+    pub global: bool,
+}
+
+/// A new distribution of rows.
+#[derive(Debug)]
+pub struct RepartitionSpec {
+    /// Hash keys over the input's schema; none deals batches out in turn.
+    pub hash: Option<Vec<Arc<dyn PhysicalExpr>>>,
+    /// Number of output partitions.
+    pub partitions: usize,
+    /// Set when the order within partitions is kept by merging on it.
+    pub ordering: Option<LexOrdering>,
+}

@@ -1,0 +1,172 @@
+//! Pipelines: what a region runs.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use datafusion_physical_expr_common::physical_expr::PhysicalExpr;
+use datafusion_physical_expr_common::sort_expr::LexOrdering;
+use datafusion_physical_plan::metrics::ExecutionPlanMetricsSet;
+
+use super::{AggregateSpec, FilterSpec, JoinSpec, LimitSpec, ProjectSpec, SortSpec};
+
+/// The index of a pipeline in its [`Program`].
+pub type PipelineId = usize;
+
+/// Whether a breaker takes all lanes of its pipeline together, or each on its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// One state from all lanes.
+    Shared,
+    /// One state per lane; lane `i` of the reader reads state `i`. Only that lane's input runs.
+    PerLane,
+}
+
+/// Where the morsels of a pipeline come from.
+#[derive(Debug, Clone)]
+pub enum Source {
+    /// The partitions of an input of the region.
+    Input(usize),
+    /// The lanes of these streaming pipelines, one after the other.
+    Lanes(Vec<PipelineId>),
+    /// Lane `i` of each of these streaming pipelines, in turn.
+    Zip(Vec<PipelineId>),
+    /// What a breaker left.
+    Sealed(PipelineId, Scope),
+    /// The outputs of an exchange, which runs the pipeline's lanes.
+    Exchange(PipelineId),
+    /// One lane that merges ordered lanes; at most so many rows.
+    Merge(PipelineId, LexOrdering, Option<usize>),
+    /// Lanes that share the lanes of a pipeline: each takes the next morsel there is. A single
+    /// lane thus brings all lanes together.
+    Share(PipelineId),
+}
+
+/// What an operator in a pipeline does.
+#[derive(Debug, Clone)]
+pub enum OpKind {
+    /// See [`FilterSpec`].
+    Filter(Arc<FilterSpec>),
+    /// See [`ProjectSpec`].
+    Project(Arc<ProjectSpec>),
+    /// Probes the state that a pipeline's [`SinkKind::Build`] left.
+    Probe(Arc<JoinSpec>, PipelineId, Scope),
+    /// See [`LimitSpec`].
+    Limit(Arc<LimitSpec>),
+}
+
+/// An operator in a pipeline, with the schema of its output and the metrics of its node.
+#[derive(Debug, Clone)]
+pub struct Op {
+    /// What it does.
+    pub kind: OpKind,
+    /// Schema of its input.
+    pub input: SchemaRef,
+    /// Schema of its output.
+    pub schema: SchemaRef,
+    /// Where its metrics go.
+    pub metrics: ExecutionPlanMetricsSet,
+}
+
+/// Where the lanes of a pipeline end.
+#[derive(Debug, Clone)]
+pub enum SinkKind {
+    /// Nowhere: another pipeline, or the region's consumer, pulls the lanes.
+    Stream,
+    /// The build side of a join.
+    Build(Arc<JoinSpec>),
+    /// An aggregation.
+    Aggregate(Arc<AggregateSpec>),
+    /// A sort or a top-K.
+    Sort(Arc<SortSpec>),
+    /// A distribution by hash keys over so many outputs.
+    Exchange(Vec<Arc<dyn PhysicalExpr>>, usize),
+}
+
+/// A source, a chain of operators, a sink.
+#[derive(Debug, Clone)]
+pub struct Pipeline {
+    /// Its index in the program.
+    pub id: PipelineId,
+    /// Where morsels come from.
+    pub source: Source,
+    /// Schema of the source's morsels.
+    pub source_schema: SchemaRef,
+    /// What is done to them, in order.
+    pub ops: Vec<Op>,
+    /// Where they go.
+    pub sink: SinkKind,
+    /// For a breaker: one state, or one per lane.
+    pub scope: Scope,
+    /// Number of lanes.
+    pub lanes: usize,
+    /// Schema of the morsels that reach the sink.
+    pub schema: SchemaRef,
+    /// Metrics of the sink's node (for streams: of nobody).
+    pub metrics: ExecutionPlanMetricsSet,
+}
+
+/// All pipelines of a region; the last one streams the region's output.
+#[derive(Debug, Clone)]
+pub struct Program {
+    /// Every pipeline stands after those it reads.
+    pub pipelines: Vec<Pipeline>,
+}
+
+impl Program {
+    /// The pipeline that streams the region's output; its lanes are the output partitions.
+    pub fn root(&self) -> PipelineId {
+        self.pipelines.len() - 1
+    }
+}
+
+impl fmt::Display for Program {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for pipeline in &self.pipelines {
+            writeln!(f, "{pipeline}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Pipeline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "p{} [{} lanes]: {}", self.id, self.lanes, self.source)?;
+        for op in &self.ops {
+            match &op.kind {
+                OpKind::Filter(_) => f.write_str(" -> filter")?,
+                OpKind::Project(_) => f.write_str(" -> project")?,
+                OpKind::Probe(spec, build, scope) => {
+                    write!(f, " -> probe {} p{build} {scope:?}", spec.join_type)?;
+                }
+                OpKind::Limit(_) => f.write_str(" -> limit")?,
+            }
+        }
+        match &self.sink {
+            SinkKind::Stream => f.write_str(" -> stream"),
+            SinkKind::Build(_) => write!(f, " -> build {:?}", self.scope),
+            SinkKind::Aggregate(spec) => {
+                write!(f, " -> aggregate {:?} {:?}", spec.stage, self.scope)
+            }
+            SinkKind::Sort(spec) => match spec.fetch {
+                Some(k) => write!(f, " -> top {k} {:?}", self.scope),
+                None => write!(f, " -> sort {:?}", self.scope),
+            },
+            SinkKind::Exchange(_, n) => write!(f, " -> exchange hash {n}"),
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Input(i) => write!(f, "input {i}"),
+            Self::Lanes(ids) => write!(f, "lanes {ids:?}"),
+            Self::Zip(ids) => write!(f, "zip {ids:?}"),
+            Self::Sealed(id, scope) => write!(f, "state p{id} {scope:?}"),
+            Self::Exchange(id) => write!(f, "exchange p{id}"),
+            Self::Merge(id, _, _) => write!(f, "merge p{id}"),
+            Self::Share(id) => write!(f, "share p{id}"),
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! The scheduler: runs a program's pipelines, each once, on demand, and cancels what nobody reads.
+
+mod chain;
+mod merge;
+mod region;
+mod share;
+
+pub(crate) use region::own;
+pub use region::{Input, Region};

@@ -1,0 +1,392 @@
+//! A running region: its states, each made once, and its output lanes.
+
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use arrow::array::RecordBatch;
+use datafusion_common::{DataFusionError, Result, internal_err};
+use datafusion_execution::SendableRecordBatchStream;
+use datafusion_physical_plan::ExecutionPlan;
+use datafusion_physical_plan::metrics::BaselineMetrics;
+use futures::future::{BoxFuture, Shared};
+use futures::{FutureExt, Stream, StreamExt, TryStreamExt};
+use parking_lot::Mutex;
+use tokio::task::JoinSet;
+
+use super::chain::{Chain, Stage};
+use super::merge::merge;
+use super::share::Share;
+use crate::context::panic_error;
+use crate::cpu::exchange::Exchange;
+use crate::engine::{Compiled, Engine, Lane, Sealed, SinkLocal};
+use crate::plan::{OpKind, Pipeline, PipelineId, Program, Scope, SinkKind, Source};
+use crate::{LaneStream, Morsel, RunContext};
+
+/// A node outside of the region whose batches the region reads.
+pub type Input = Arc<dyn ExecutionPlan>;
+
+type State = Arc<dyn Sealed>;
+type SharedState = Shared<BoxFuture<'static, Result<State, Arc<DataFusionError>>>>;
+
+/// A region that runs. Dropping it (with the last of its output lanes) stops all its work.
+pub struct Region {
+    inner: Arc<Inner>,
+}
+
+/// What the region's own tasks hold. They must not hold the [`Region`], or it would never drop.
+struct Inner {
+    program: Program,
+    compiled: Vec<Compiled>,
+    inputs: Vec<Input>,
+    context: Arc<RunContext>,
+    states: Vec<Mutex<Option<SharedState>>>,
+    shares: Vec<Mutex<Option<Arc<Share>>>>,
+    exchanges: Vec<Mutex<Option<Arc<Exchange>>>>,
+    tasks: Mutex<JoinSet<()>>,
+}
+
+impl Drop for Region {
+    fn drop(&mut self) {
+        self.inner.context.cancel.cancel();
+        self.inner.tasks.lock().abort_all();
+        // Cells may hold what holds `inner`: break the circle.
+        for cell in &self.inner.shares {
+            cell.lock().take();
+        }
+        for cell in &self.inner.exchanges {
+            cell.lock().take();
+        }
+    }
+}
+
+impl Region {
+    /// Compiles every pipeline of `program`. Nothing runs before an output lane is polled.
+    ///
+    /// # Errors
+    /// Expressions that do not bind.
+    pub fn new(
+        program: Program,
+        inputs: Vec<Input>,
+        engine: &dyn Engine,
+        context: Arc<RunContext>,
+    ) -> Result<Arc<Self>> {
+        let compiled = program
+            .pipelines
+            .iter()
+            .map(|pipeline| engine.compile(pipeline, &context))
+            .collect::<Result<Vec<_>>>()?;
+        let cells = program.pipelines.len();
+        let inner = Inner {
+            program,
+            compiled,
+            inputs,
+            context,
+            states: (0..cells).map(|_| Mutex::default()).collect(),
+            shares: (0..cells).map(|_| Mutex::default()).collect(),
+            exchanges: (0..cells).map(|_| Mutex::default()).collect(),
+            tasks: Mutex::default(),
+        };
+        Ok(Arc::new(Self {
+            inner: Arc::new(inner),
+        }))
+    }
+
+    /// An output partition, as record batches. Keeps the region alive.
+    pub fn output(
+        self: &Arc<Self>,
+        partition: usize,
+    ) -> impl Stream<Item = Result<RecordBatch>> + Send + use<> {
+        let root = self.inner.program.root();
+        let schema = Arc::clone(&self.inner.program.pipelines[root].schema);
+        let lane = Arc::clone(&self.inner).lane(root, partition);
+        let region = Arc::clone(self);
+        AssertUnwindSafe(lane)
+            .catch_unwind()
+            .map(move |item| {
+                let _alive = &region;
+                match item {
+                    Ok(morsel) => morsel?.into_batch(&schema),
+                    Err(panic) => Err(panic_error(panic.as_ref())),
+                }
+            })
+            .scan(false, |failed, item| {
+                let ended = std::mem::replace(failed, item.is_err());
+                futures::future::ready((!ended).then_some(item))
+            })
+    }
+}
+
+impl Inner {
+    /// A lane of a streaming pipeline. Opens what it needs at its first poll.
+    fn lane(self: Arc<Self>, id: PipelineId, lane: usize) -> LaneStream {
+        Box::pin(futures::stream::once(self.open(id, lane)).try_flatten())
+    }
+
+    fn open(
+        self: Arc<Self>,
+        id: PipelineId,
+        lane: usize,
+    ) -> BoxFuture<'static, Result<LaneStream>> {
+        async move {
+            let pipeline = &self.program.pipelines[id];
+            let mut builds: Vec<Option<State>> = vec![None; pipeline.ops.len()];
+            // The outermost join first: its dynamic filter may prune what the inner ones read.
+            for (at, op) in pipeline.ops.iter().enumerate().rev() {
+                if let OpKind::Probe(_, build, scope) = op.kind {
+                    builds[at] = Some(Arc::clone(&self).state_for(build, scope, lane).await?);
+                }
+            }
+            let mut stages = Vec::with_capacity(pipeline.ops.len());
+            for ((op, factory), build) in
+                pipeline.ops.iter().zip(&self.compiled[id].ops).zip(&builds)
+            {
+                let sharers = match op.kind {
+                    OpKind::Probe(_, _, Scope::PerLane) => 1,
+                    _ => pipeline.lanes,
+                };
+                stages.push(Stage {
+                    op: factory.lane(
+                        Lane {
+                            index: lane,
+                            sharers,
+                        },
+                        build.as_ref(),
+                    )?,
+                    metrics: BaselineMetrics::new(&op.metrics, lane),
+                });
+            }
+            let source = Arc::clone(&self).source(pipeline, lane).await?;
+            let chain: LaneStream = Box::pin(Chain::new(source, stages));
+            Ok(chain)
+        }
+        .boxed()
+    }
+
+    async fn source(self: Arc<Self>, pipeline: &Pipeline, lane: usize) -> Result<LaneStream> {
+        match &pipeline.source {
+            Source::Input(input) => {
+                let stream = self.inputs[*input].execute(lane, Arc::clone(&self.context.task))?;
+                Ok(morsels(stream))
+            }
+            Source::Lanes(ids) => {
+                let mut lane = lane;
+                for &id in ids {
+                    let lanes = self.program.pipelines[id].lanes;
+                    if lane < lanes {
+                        return self.open(id, lane).await;
+                    }
+                    lane -= lanes;
+                }
+                internal_err!("no lane {lane} in {}", pipeline.source)
+            }
+            Source::Zip(ids) => {
+                let lanes: Vec<_> = ids
+                    .iter()
+                    .map(|&id| Arc::clone(&self).lane(id, lane))
+                    .collect();
+                Ok(Box::pin(futures::stream::iter(lanes).flatten()))
+            }
+            Source::Sealed(id, Scope::PerLane) => Ok(self.state(*id, Some(lane)).await?.open(0, 1)),
+            Source::Sealed(id, Scope::Shared) => {
+                Ok(self.shared_state(*id).await?.open(lane, pipeline.lanes))
+            }
+            Source::Share(id) => {
+                let mut cell = self.shares[pipeline.id].lock();
+                let share = cell.get_or_insert_with(|| {
+                    Arc::new(Share::start(self.lanes(*id), 2 * pipeline.lanes))
+                });
+                Ok(share.open())
+            }
+            Source::Exchange(id) => {
+                let SinkKind::Exchange(keys, partitions) = &self.program.pipelines[*id].sink else {
+                    return internal_err!("pipeline {id} is no exchange");
+                };
+                let mut cell = self.exchanges[*id].lock();
+                if cell.is_none() {
+                    let from = &self.program.pipelines[*id];
+                    let lanes = self.lanes(*id);
+                    *cell = Some(Arc::new(Exchange::start(
+                        lanes,
+                        keys,
+                        *partitions,
+                        from,
+                        &self.context,
+                    )?));
+                }
+                match cell.as_ref() {
+                    Some(exchange) => Ok(exchange.open(lane)),
+                    None => internal_err!("the exchange did not start"),
+                }
+            }
+            Source::Merge(id, ordering, fetch) => {
+                let schema = &self.program.pipelines[*id].schema;
+                merge(self.lanes(*id), schema, ordering, *fetch, &self.context)
+            }
+        }
+    }
+
+    fn lanes(self: &Arc<Self>, id: PipelineId) -> Vec<LaneStream> {
+        (0..self.program.pipelines[id].lanes)
+            .map(|lane| Arc::clone(self).lane(id, lane))
+            .collect()
+    }
+
+    async fn state_for(
+        self: Arc<Self>,
+        id: PipelineId,
+        scope: Scope,
+        lane: usize,
+    ) -> Result<State> {
+        match scope {
+            Scope::Shared => self.shared_state(id).await,
+            Scope::PerLane => self.state(id, Some(lane)).await,
+        }
+    }
+
+    /// The state that a shared breaker leaves; the first to ask starts it, in a task of its own,
+    /// so that it goes on when the asker is dropped and others wait.
+    async fn shared_state(self: &Arc<Self>, id: PipelineId) -> Result<State> {
+        let state = {
+            let mut cell = self.states[id].lock();
+            match &*cell {
+                Some(state) => state.clone(),
+                None => {
+                    let (sender, receiver) = tokio::sync::oneshot::channel();
+                    let inner = Arc::clone(self);
+                    self.tasks.lock().spawn(async move {
+                        let made = AssertUnwindSafe(inner.state(id, None)).catch_unwind().await;
+                        let made = made.unwrap_or_else(|panic| Err(panic_error(panic.as_ref())));
+                        // Nobody listens once the region is dropped.
+                        let _ = sender.send(made.map_err(Arc::new));
+                    });
+                    let state = async move {
+                        receiver.await.unwrap_or_else(|_| {
+                            let gone = DataFusionError::Execution("cancelled".to_string());
+                            Err(Arc::new(gone))
+                        })
+                    }
+                    .boxed()
+                    .shared();
+                    cell.insert(state).clone()
+                }
+            }
+        };
+        state.await.map_err(|error| DataFusionError::from(&error))
+    }
+
+    /// Runs a breaker over all lanes of its pipeline, or over one.
+    async fn state(self: Arc<Self>, id: PipelineId, lane: Option<usize>) -> Result<State> {
+        let Some(sink) = self.compiled[id].sink.clone() else {
+            return internal_err!("pipeline {id} has no sink");
+        };
+        if let Some(lane) = lane {
+            let local = self
+                .drain(id, sink.local(lane)?, |turn| (turn == 0).then_some(lane))
+                .await?;
+            return sink.seal(vec![local]).await;
+        }
+        let lanes = self.program.pipelines[id].lanes;
+        let workers = self.workers(id);
+        let next = Arc::new(AtomicUsize::new(0));
+        let mut tasks = JoinSet::new();
+        for worker in 0..workers {
+            let inner = Arc::clone(&self);
+            let local = sink.local(worker)?;
+            let next = Arc::clone(&next);
+            let claim = move |_| {
+                let lane = next.fetch_add(1, Ordering::Relaxed);
+                (lane < lanes).then_some(lane)
+            };
+            tasks.spawn(async move { (worker, inner.drain(id, local, claim).await) });
+        }
+        let mut locals: Vec<Option<Box<dyn SinkLocal>>> = (0..workers).map(|_| None).collect();
+        while let Some(joined) = tasks.join_next().await {
+            match joined {
+                Ok((worker, local)) => locals[worker] = Some(local?),
+                Err(error) if error.is_panic() => {
+                    return Err(panic_error(error.into_panic().as_ref()));
+                }
+                Err(error) => return Err(DataFusionError::Execution(error.to_string())),
+            }
+        }
+        self.context.cancel.check()?;
+        sink.seal(locals.into_iter().flatten().collect()).await
+    }
+
+    /// How many tasks drive a pipeline's lanes: where lanes do not depend on being read together,
+    /// no more than there are threads, each with one state for all the lanes it takes.
+    fn workers(&self, id: PipelineId) -> usize {
+        let lanes = self.program.pipelines[id].lanes;
+        let threads = self.context.runtime.threads();
+        if lanes > threads && self.independent(id) {
+            threads
+        } else {
+            lanes
+        }
+    }
+
+    fn independent(&self, id: PipelineId) -> bool {
+        match &self.program.pipelines[id].source {
+            Source::Input(input) => self.inputs[*input].children().is_empty(),
+            Source::Sealed(_, Scope::Shared) => true,
+            Source::Sealed(of, Scope::PerLane) => self.independent(*of),
+            Source::Lanes(ids) | Source::Zip(ids) => ids.iter().all(|&id| self.independent(id)),
+            Source::Merge(..) | Source::Exchange(_) | Source::Share(_) => false,
+        }
+    }
+
+    /// Reads the lanes that `claim` names into `local`, one after the other.
+    async fn drain(
+        self: &Arc<Self>,
+        id: PipelineId,
+        mut local: Box<dyn SinkLocal>,
+        claim: impl Fn(usize) -> Option<usize> + Send,
+    ) -> Result<Box<dyn SinkLocal>> {
+        let metrics = BaselineMetrics::new(&self.program.pipelines[id].metrics, 0);
+        let mut turn = 0;
+        while let Some(lane) = claim(turn) {
+            turn += 1;
+            let mut stream = Arc::clone(self).open(id, lane).await?;
+            let mut since_yield = 0;
+            while let Some(morsel) = stream.next().await {
+                let timer = metrics.elapsed_compute().timer();
+                local.push(morsel?).await?;
+                timer.done();
+                if local.done() {
+                    return Ok(local);
+                }
+                since_yield += 1;
+                if since_yield == YIELD_EVERY {
+                    // Lets a cancel, and other queries, in.
+                    since_yield = 0;
+                    tokio::task::yield_now().await;
+                }
+            }
+        }
+        Ok(local)
+    }
+}
+
+/// Morsels between two yields of a draining task: some milliseconds of work.
+const YIELD_EVERY: usize = 8;
+
+/// The batches of a DataFusion stream as morsels.
+fn morsels(stream: SendableRecordBatchStream) -> LaneStream {
+    Box::pin(stream.map(|batch| Ok(Morsel::from_batch(batch?))))
+}
+
+/// For sinks: turns the lanes' states back into their own type.
+///
+/// # Errors
+/// An internal error when a state is of another sink's type.
+pub(crate) fn own<T: Any>(locals: Vec<Box<dyn SinkLocal>>) -> Result<Vec<T>> {
+    locals
+        .into_iter()
+        .map(|local| match local.into_any().downcast::<T>() {
+            Ok(local) => Ok(*local),
+            Err(_) => internal_err!("a sink got another sink's state"),
+        })
+        .collect()
+}
