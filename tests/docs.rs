@@ -28,7 +28,10 @@ fn assert_current(path: &str, expected: &str) {
 
 /// One table cell: no line breaks, and no bar that would end the cell.
 fn cell(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ").replace('|', "\\|")
+    text.split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
+        .replace('|', "\\|")
 }
 
 #[test]
@@ -42,10 +45,18 @@ fn the_settings_page_is_current() {
          | setting | environment | default | what it does |\n|---|---|---|---|\n",
     );
     let settings = StaffaConfig::documentation();
-    assert!(settings.len() <= 30, "a user can't know more than 30 settings");
+    assert!(
+        settings.len() <= 30,
+        "a user can't know more than 30 settings"
+    );
     for (key, default, text) in settings {
         let variable = key.replace('.', "_").to_uppercase();
-        writeln!(page, "| `{key}` | `{variable}` | `{default}` | {} |", cell(text)).unwrap();
+        writeln!(
+            page,
+            "| `{key}` | `{variable}` | `{default}` | {} |",
+            cell(text)
+        )
+        .unwrap();
     }
     assert_current("docs/reference/settings.md", &page);
 }
@@ -61,7 +72,12 @@ fn the_reasons_page_is_current() {
          | code | name | meaning |\n|---|---|---|\n",
     );
     for reason in ReasonCode::ALL {
-        writeln!(page, "| {reason} | `{reason:?}` | {} |", cell(reason.meaning())).unwrap();
+        writeln!(
+            page,
+            "| {reason} | `{reason:?}` | {} |",
+            cell(reason.meaning())
+        )
+        .unwrap();
     }
     assert_current("docs/reference/reasons.md", &page);
 }
@@ -86,7 +102,10 @@ fn pages() -> Vec<PathBuf> {
 
 /// What stands between `open` and `close`, for every `open` in `text`.
 fn between<'a>(text: &'a str, open: &str, close: char) -> Vec<&'a str> {
-    text.split(open).skip(1).filter_map(|rest| rest.split(close).next()).collect()
+    text.split(open)
+        .skip(1)
+        .filter_map(|rest| rest.split(close).next())
+        .collect()
 }
 
 #[test]
@@ -100,11 +119,18 @@ fn links_between_pages_lead_somewhere() {
             if target.is_empty() || target.contains("://") {
                 continue;
             }
-            assert!(folder.join(target).exists(), "{}: dead link {link}", page.display());
+            assert!(
+                folder.join(target).exists(),
+                "{}: dead link {link}",
+                page.display()
+            );
             checked += 1;
         }
     }
-    assert!(checked >= 10, "only {checked} links found: the pages are read wrongly");
+    assert!(
+        checked >= 10,
+        "only {checked} links found: the pages are read wrongly"
+    );
 }
 
 #[test]
@@ -113,15 +139,27 @@ fn paths_that_pages_name_exist() {
     let mut checked = 0;
     for page in pages() {
         let text = fs::read_to_string(&page).expect("a page is text");
-        for word in text.split('`').skip(1).step_by(2).flat_map(str::split_whitespace) {
+        for word in text
+            .split('`')
+            .skip(1)
+            .step_by(2)
+            .flat_map(str::split_whitespace)
+        {
             let names_a_place = FOLDERS.iter().any(|folder| word.starts_with(folder));
             // `join/*.rs`, `{cpu,cuda}` and `NAME` stand for many files.
             let is_a_pattern = word.contains(['*', '{', '<', '…']);
             if names_a_place && !is_a_pattern {
-                assert!(root().join(word).exists(), "{} names {word}", page.display());
+                assert!(
+                    root().join(word).exists(),
+                    "{} names {word}",
+                    page.display()
+                );
                 checked += 1;
             }
         }
     }
-    assert!(checked >= 10, "only {checked} paths found: the pages are read wrongly");
+    assert!(
+        checked >= 10,
+        "only {checked} paths found: the pages are read wrongly"
+    );
 }
