@@ -1,6 +1,6 @@
 //! The written pages agree with the code: what is generated is current, and what is named exists.
 //!
-//! `STAFFA_BLESS=1 cargo test --profile ci --test docs` writes the generated pages anew.
+//! `STAFFA_BLESS=1 scripts/test --test docs` writes the generated pages anew.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -16,22 +16,20 @@ fn root() -> &'static Path {
 fn assert_current(path: &str, expected: &str) {
     let file = root().join(path);
     if std::env::var_os("STAFFA_BLESS").is_some() {
+        fs::create_dir_all(file.parent().expect("a page lies in a folder")).expect("a folder");
         fs::write(&file, expected).expect("the page can be written");
         return;
     }
     let found = fs::read_to_string(&file).unwrap_or_default();
     assert!(
         found == expected,
-        "{path} is not what the code says; run: STAFFA_BLESS=1 cargo test --profile ci --test docs"
+        "{path} is not what the code says; run: STAFFA_BLESS=1 scripts/test --test docs"
     );
 }
 
 /// One table cell: no line breaks, and no bar that would end the cell.
 fn cell(text: &str) -> String {
-    text.split_whitespace()
-        .collect::<Vec<_>>()
-        .join(" ")
-        .replace('|', "\\|")
+    text.split_whitespace().collect::<Vec<_>>().join(" ").replace('|', "\\|")
 }
 
 #[test]
@@ -39,24 +37,16 @@ fn the_settings_page_is_current() {
     let mut page = String::from(
         "# Settings\n\n\
          Generated from `StaffaConfig`: change its doc comments, then run \
-         `STAFFA_BLESS=1 cargo test --profile ci --test docs`.\n\n\
+         `STAFFA_BLESS=1 scripts/test --test docs`.\n\n\
          Set for a session with `SET staffa.name = value`, or for a process with the environment \
          variable. SQL wins over the environment.\n\n\
          | setting | environment | default | what it does |\n|---|---|---|---|\n",
     );
     let settings = StaffaConfig::documentation();
-    assert!(
-        settings.len() <= 30,
-        "a user can't know more than 30 settings"
-    );
+    assert!(settings.len() <= 30, "a user can't know more than 30 settings");
     for (key, default, text) in settings {
         let variable = key.replace('.', "_").to_uppercase();
-        writeln!(
-            page,
-            "| `{key}` | `{variable}` | `{default}` | {} |",
-            cell(text)
-        )
-        .unwrap();
+        writeln!(page, "| `{key}` | `{variable}` | `{default}` | {} |", cell(text)).unwrap();
     }
     assert_current("docs/reference/settings.md", &page);
 }
@@ -66,18 +56,13 @@ fn the_reasons_page_is_current() {
     let mut page = String::from(
         "# Reason codes\n\n\
          Generated from `ReasonCode`: change its doc comments, then run \
-         `STAFFA_BLESS=1 cargo test --profile ci --test docs`.\n\n\
+         `STAFFA_BLESS=1 scripts/test --test docs`.\n\n\
          A node that stays with DataFusion carries one of these in `EXPLAIN`, with the particulars \
          behind it. A code keeps its meaning; a code that is no longer needed is not given again.\n\n\
          | code | name | meaning |\n|---|---|---|\n",
     );
     for reason in ReasonCode::ALL {
-        writeln!(
-            page,
-            "| {reason} | `{reason:?}` | {} |",
-            cell(reason.meaning())
-        )
-        .unwrap();
+        writeln!(page, "| {reason} | `{reason:?}` | {} |", cell(reason.meaning())).unwrap();
     }
     assert_current("docs/reference/reasons.md", &page);
 }
@@ -102,10 +87,7 @@ fn pages() -> Vec<PathBuf> {
 
 /// What stands between `open` and `close`, for every `open` in `text`.
 fn between<'a>(text: &'a str, open: &str, close: char) -> Vec<&'a str> {
-    text.split(open)
-        .skip(1)
-        .filter_map(|rest| rest.split(close).next())
-        .collect()
+    text.split(open).skip(1).filter_map(|rest| rest.split(close).next()).collect()
 }
 
 #[test]
@@ -119,18 +101,11 @@ fn links_between_pages_lead_somewhere() {
             if target.is_empty() || target.contains("://") {
                 continue;
             }
-            assert!(
-                folder.join(target).exists(),
-                "{}: dead link {link}",
-                page.display()
-            );
+            assert!(folder.join(target).exists(), "{}: dead link {link}", page.display());
             checked += 1;
         }
     }
-    assert!(
-        checked >= 10,
-        "only {checked} links found: the pages are read wrongly"
-    );
+    assert!(checked >= 10, "only {checked} links found: the pages are read wrongly");
 }
 
 #[test]
@@ -139,27 +114,15 @@ fn paths_that_pages_name_exist() {
     let mut checked = 0;
     for page in pages() {
         let text = fs::read_to_string(&page).expect("a page is text");
-        for word in text
-            .split('`')
-            .skip(1)
-            .step_by(2)
-            .flat_map(str::split_whitespace)
-        {
+        for word in text.split('`').skip(1).step_by(2).flat_map(str::split_whitespace) {
             let names_a_place = FOLDERS.iter().any(|folder| word.starts_with(folder));
             // `join/*.rs`, `{cpu,cuda}` and `NAME` stand for many files.
             let is_a_pattern = word.contains(['*', '{', '<', '…']);
             if names_a_place && !is_a_pattern {
-                assert!(
-                    root().join(word).exists(),
-                    "{} names {word}",
-                    page.display()
-                );
+                assert!(root().join(word).exists(), "{} names {word}", page.display());
                 checked += 1;
             }
         }
     }
-    assert!(
-        checked >= 10,
-        "only {checked} paths found: the pages are read wrongly"
-    );
+    assert!(checked >= 10, "only {checked} paths found: the pages are read wrongly");
 }

@@ -17,9 +17,7 @@ struct Machine {
 impl Machine {
     /// `name` sets this machine's folder apart from the other tests'.
     fn new(name: &str, version: &str) -> Self {
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR"))
-            .join("scripts")
-            .join(name);
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("scripts").join(name);
         if folder.exists() {
             fs::remove_dir_all(&folder).expect("the last run's folder can be removed");
         }
@@ -101,11 +99,7 @@ fn the_test_script_refuses_a_package() {
         let machine = Machine::new("package", "1.95.0");
         let output = machine.run("scripts/test", &arguments);
         assert!(!output.status.success());
-        assert!(
-            stderr(&output).contains("not a package"),
-            "{}",
-            stderr(&output)
-        );
+        assert!(stderr(&output).contains("not a package"), "{}", stderr(&output));
         assert_eq!(machine.calls(), "");
     }
 }
@@ -126,11 +120,7 @@ fn a_missing_c_compiler_is_named_with_its_packages() {
     let machine = Machine::new("no-cc", "1.95.0");
     let output = machine.run("scripts/test", &[]);
     assert!(!output.status.success());
-    assert!(
-        stderr(&output).contains("apt-get install gcc libc6-dev"),
-        "{}",
-        stderr(&output)
-    );
+    assert!(stderr(&output).contains("apt-get install gcc libc6-dev"), "{}", stderr(&output));
     assert_eq!(machine.calls(), "");
 }
 
@@ -151,8 +141,5 @@ fn root_gets_a_missing_c_compiler_installed() {
     machine.link("chmod");
     let output = machine.run("scripts/test", &[]);
     assert!(output.status.success(), "{}", stderr(&output));
-    assert_eq!(
-        machine.calls(),
-        "test --profile ci --workspace --no-fail-fast\n"
-    );
+    assert_eq!(machine.calls(), "test --profile ci --workspace --no-fail-fast\n");
 }

@@ -25,12 +25,7 @@ fn commands() -> Vec<String> {
     let mut lines = vec![];
     for block in readme.split("```sh\n").skip(1) {
         let block = block.split("```").next().unwrap_or_default();
-        lines.extend(
-            block
-                .lines()
-                .map(str::trim)
-                .filter(|l| !l.is_empty() && !l.starts_with('#')),
-        );
+        lines.extend(block.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('#')));
     }
     lines.into_iter().map(String::from).collect()
 }
@@ -38,13 +33,9 @@ fn commands() -> Vec<String> {
 /// `line` with its program replaced by the binary under test, and with cheap figures; none if the
 /// line does not run the program.
 fn cheap(line: &str) -> Option<String> {
-    let arguments = PROGRAMS
-        .iter()
-        .find_map(|program| line.strip_prefix(program))?;
-    let (dear, cheap) = CHEAPER
-        .iter()
-        .find(|(dear, _)| arguments.contains(dear))
-        .unwrap_or(&("", ""));
+    let arguments = PROGRAMS.iter().find_map(|program| line.strip_prefix(program))?;
+    let (dear, cheap) =
+        CHEAPER.iter().find(|(dear, _)| arguments.contains(dear)).unwrap_or(&("", ""));
     let binary = env!("CARGO_BIN_EXE_staffa");
     Some(format!("'{binary}'{}", arguments.replacen(dear, cheap, 1)))
 }
@@ -57,10 +48,7 @@ fn bash(line: &str) -> Output {
         command.env_remove(name);
     }
     let data = Path::new(env!("CARGO_TARGET_TMPDIR")).join("readme-data");
-    command
-        .env("STAFFA_DATA_DIR", data)
-        .output()
-        .expect("bash runs")
+    command.env("STAFFA_DATA_DIR", data).output().expect("bash runs")
 }
 
 #[test]
@@ -87,10 +75,7 @@ fn every_command_of_the_readme_works() {
         );
         ran += 1;
     }
-    assert!(
-        ran >= 5,
-        "only {ran} commands found: the README is read wrongly"
-    );
+    assert!(ran >= 5, "only {ran} commands found: the README is read wrongly");
     assert!(report.exists(), "--output wrote no report");
 }
 
@@ -98,10 +83,7 @@ fn every_command_of_the_readme_works() {
 fn the_readme_names_every_subcommand() {
     let help = bash(&format!("'{}' --help", env!("CARGO_BIN_EXE_staffa")));
     let help = String::from_utf8_lossy(&help.stdout).into_owned();
-    let listed = help
-        .split("Commands:\n")
-        .nth(1)
-        .expect("--help lists the commands");
+    let listed = help.split("Commands:\n").nth(1).expect("--help lists the commands");
     let names: Vec<&str> = listed
         .lines()
         .take_while(|line| line.starts_with("  "))
@@ -111,9 +93,6 @@ fn the_readme_names_every_subcommand() {
     assert!(names.len() >= 4, "{names:?} of {help}");
     let commands = commands().join("\n");
     for name in names {
-        assert!(
-            commands.contains(&format!("staffa {name}")),
-            "the README does not show {name}"
-        );
+        assert!(commands.contains(&format!("staffa {name}")), "the README does not show {name}");
     }
 }
