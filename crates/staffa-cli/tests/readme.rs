@@ -2,7 +2,7 @@
 //! with smaller data and fewer runs. A command that this test does not know fails it.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 /// What stands for the program in the README, and is run as the binary under test.
 const PROGRAMS: [&str; 2] = ["target/release/staffa", "cargo run --release --"];
@@ -40,15 +40,20 @@ fn cheap(line: &str) -> Option<String> {
     Some(format!("'{binary}'{}", arguments.replacen(dear, cheap, 1)))
 }
 
-/// Runs `line` with bash in the top folder, with none of the caller's settings.
+/// Runs `line` with bash in the top folder, with none of the caller's settings and files.
 fn bash(line: &str) -> Output {
+    let scratch = Path::new(env!("CARGO_TARGET_TMPDIR")).join("readme");
+    std::fs::create_dir_all(&scratch).expect("a scratch folder");
     let mut command = Command::new("bash");
-    command.args(["-ec", line]).current_dir(root());
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("STAFFA_")) {
-        command.env_remove(name);
+    command.args(["-ec", line]).current_dir(root()).stdin(Stdio::null());
+    for (name, _) in std::env::vars() {
+        if name.starts_with("STAFFA_") || name.starts_with("DATAFUSION_") {
+            command.env_remove(name);
+        }
     }
-    let data = Path::new(env!("CARGO_TARGET_TMPDIR")).join("readme-data");
-    command.env("STAFFA_DATA_DIR", data).output().expect("bash runs")
+    // The rc file of the shell lies in the home folder.
+    command.env("HOME", &scratch).env("STAFFA_DATA_DIR", scratch.join("data"));
+    command.output().expect("bash runs")
 }
 
 #[test]
