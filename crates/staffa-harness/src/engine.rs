@@ -73,11 +73,7 @@ impl Engine {
         let builder = match device {
             None => builder,
             Some(device) => {
-                let config = StaffaConfig {
-                    device,
-                    min_rows: 0,
-                    ..StaffaConfig::from_env()?
-                };
+                let config = StaffaConfig { device, min_rows: 0, ..StaffaConfig::from_env()? };
                 staffa::register(builder, config)
             }
         };
@@ -115,14 +111,9 @@ impl FromStr for Engine {
     type Err = String;
 
     fn from_str(word: &str) -> Result<Self, String> {
-        let known = Self::ALL
-            .into_iter()
-            .find(|e| e.name().eq_ignore_ascii_case(word.trim()));
+        let known = Self::ALL.into_iter().find(|e| e.name().eq_ignore_ascii_case(word.trim()));
         known.ok_or_else(|| {
-            format!(
-                "'{word}' is not one of: {}",
-                Self::ALL.map(Self::name).join(", ")
-            )
+            format!("'{word}' is not one of: {}", Self::ALL.map(Self::name).join(", "))
         })
     }
 }

@@ -8,7 +8,7 @@
 //! | [`engine`] | `datafusion`, `cpu`, `gpu`: each a session of its own |
 //! | [`run`] | one query from SQL to its answer, timed |
 //! | [`compare`] | two answers as multisets (and in order where the query orders) |
-//! | [`bench`] | runs, medians, ratios; as JSON, text table and HTML |
+//! | [`mod@bench`] | runs, medians, ratios; as JSON, text table and HTML |
 #![forbid(unsafe_code)]
 
 pub mod bench;

@@ -36,11 +36,7 @@ impl Machine {
             memory_bytes: field(&meminfo, "MemTotal").and_then(kibibytes),
             staffa: env!("CARGO_PKG_VERSION"),
             datafusion: datafusion::DATAFUSION_VERSION,
-            build: if cfg!(debug_assertions) {
-                "debug"
-            } else {
-                "release"
-            },
+            build: if cfg!(debug_assertions) { "debug" } else { "release" },
         }
     }
 }
@@ -60,10 +56,5 @@ fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
 
 /// Bytes of a value like `16384 kB`.
 fn kibibytes(value: &str) -> Option<u64> {
-    value
-        .strip_suffix("kB")?
-        .trim()
-        .parse::<u64>()
-        .ok()?
-        .checked_mul(1024)
+    value.strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
 }

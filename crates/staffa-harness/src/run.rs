@@ -42,14 +42,6 @@ pub async fn run_plan(ctx: &SessionContext, logical: LogicalPlan, start: Instant
     let plan = state.create_physical_plan(&logical).await?;
     let batches = collect(Arc::clone(&plan), ctx.task_ctx()).await?;
     let elapsed = start.elapsed();
-    let answer = Answer {
-        schema: plan.schema(),
-        batches,
-    };
-    Ok(Run {
-        answer,
-        order: order_of(&logical),
-        plan,
-        elapsed,
-    })
+    let answer = Answer { schema: plan.schema(), batches };
+    Ok(Run { answer, order: order_of(&logical), plan, elapsed })
 }

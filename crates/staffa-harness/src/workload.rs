@@ -48,8 +48,7 @@ impl Workload {
                     table.path.display()
                 ))
             })?;
-            ctx.register_parquet(&table.name, path, ParquetReadOptions::default())
-                .await?;
+            ctx.register_parquet(&table.name, path, ParquetReadOptions::default()).await?;
         }
         Ok(())
     }

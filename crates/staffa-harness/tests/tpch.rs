@@ -10,24 +10,15 @@ use staffa_harness::tpch::{self, Table};
 use staffa_harness::{Engine, SessionOptions, run_query};
 
 async fn registered(folder: &std::path::Path, scale: f64) -> SessionContext {
-    let ctx = Engine::DataFusion
-        .session(&SessionOptions::default())
-        .unwrap();
+    let ctx = Engine::DataFusion.session(&SessionOptions::default()).unwrap();
     let numbers: Vec<usize> = (1..=22).collect();
-    tpch::workload(folder, scale, &numbers)
-        .unwrap()
-        .register(&ctx)
-        .await
-        .unwrap();
+    tpch::workload(folder, scale, &numbers).unwrap().register(&ctx).await.unwrap();
     ctx
 }
 
 async fn count(ctx: &SessionContext, sql: &str) -> i64 {
     let run = run_query(ctx, sql).await.unwrap();
-    run.answer.batches[0]
-        .column(0)
-        .as_primitive::<Int64Type>()
-        .value(0)
+    run.answer.batches[0].column(0).as_primitive::<Int64Type>().value(0)
 }
 
 #[tokio::test]
@@ -44,11 +35,7 @@ async fn tables_have_the_rows_of_the_specification_and_every_query_answers() {
     for table in Table::ALL {
         let rows = count(&ctx, &format!("SELECT count(*) FROM {}", table.name())).await;
         // 60,175 is the row count of lineitem at scale 0.01 in dbgen's own output.
-        let expected = if table == Table::Lineitem {
-            60_175
-        } else {
-            table.rows(0.01)
-        };
+        let expected = if table == Table::Lineitem { 60_175 } else { table.rows(0.01) };
         assert_eq!(rows as u64, expected, "{}", table.name());
         all += expected;
     }
@@ -58,9 +45,7 @@ async fn tables_have_the_rows_of_the_specification_and_every_query_answers() {
                    WHERE o_orderkey IS NULL";
     assert_eq!(count(&ctx, orphans).await, 0);
     for (index, sql) in tpch::QUERIES.iter().enumerate() {
-        let run = run_query(&ctx, sql)
-            .await
-            .unwrap_or_else(|e| panic!("q{}: {e}", index + 1));
+        let run = run_query(&ctx, sql).await.unwrap_or_else(|e| panic!("q{}: {e}", index + 1));
         let ordered = ![6, 14, 17, 19].contains(&(index + 1));
         assert_eq!(run.order != Order::Any, ordered, "q{}", index + 1);
     }
@@ -85,12 +70,7 @@ fn a_failed_run_is_not_taken_for_data() {
     });
     assert!(broken.is_err());
     assert_eq!(std::fs::read_dir(data.path()).unwrap().count(), 0);
-    assert!(
-        tpch::prepare(data.path(), 0.001, &|_| {})
-            .unwrap()
-            .join("region")
-            .is_dir()
-    );
+    assert!(tpch::prepare(data.path(), 0.001, &|_| {}).unwrap().join("region").is_dir());
 }
 
 #[test]
@@ -111,25 +91,10 @@ async fn the_order_of_a_query_is_read_from_its_plan() {
         Box::leak(format!("SELECT {select} {t} {tail}").into_boxed_str())
     };
     assert_eq!(order(sql("a, b", "")).await, Order::Any);
-    assert_eq!(
-        order(sql("a, b", "ORDER BY b, a")).await,
-        Order::Columns(vec![1, 0])
-    );
-    assert_eq!(
-        order(sql("a, b", "ORDER BY b DESC LIMIT 1")).await,
-        Order::Columns(vec![1])
-    );
+    assert_eq!(order(sql("a, b", "ORDER BY b, a")).await, Order::Columns(vec![1, 0]));
+    assert_eq!(order(sql("a, b", "ORDER BY b DESC LIMIT 1")).await, Order::Columns(vec![1]));
     // A key outside the SELECT list ends the list; an alias is followed.
-    assert_eq!(
-        order(sql("b AS x", "ORDER BY b, a")).await,
-        Order::Columns(vec![0])
-    );
-    assert_eq!(
-        order(sql("b", "ORDER BY a, b")).await,
-        Order::Columns(vec![])
-    );
-    assert_eq!(
-        order(sql("a, b", "ORDER BY a + b, a")).await,
-        Order::Columns(vec![])
-    );
+    assert_eq!(order(sql("b AS x", "ORDER BY b, a")).await, Order::Columns(vec![0]));
+    assert_eq!(order(sql("b", "ORDER BY a, b")).await, Order::Columns(vec![]));
+    assert_eq!(order(sql("a, b", "ORDER BY a + b, a")).await, Order::Columns(vec![]));
 }

@@ -70,11 +70,7 @@ fn summary(report: &Report, page: &mut String) {
 
 fn row(query: &QueryResult, first: bool, slowest_ms: f64, page: &mut String) {
     let share = query.median_ms.map_or(0.0, |ms| ms / slowest_ms);
-    let bad = if matches!(query.verdict(), "equal" | "reference") {
-        ""
-    } else {
-        " class=\"bad\""
-    };
+    let bad = if matches!(query.verdict(), "equal" | "reference") { "" } else { " class=\"bad\"" };
     let _ = writeln!(
         page,
         "<tr class=\"{}{}\"><td>{}</td><td>{}</td><td>{}</td>\
@@ -96,8 +92,5 @@ fn row(query: &QueryResult, first: bool, slowest_ms: f64, page: &mut String) {
 }
 
 fn escape(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('"', "&quot;")
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

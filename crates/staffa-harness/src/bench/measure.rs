@@ -133,11 +133,8 @@ fn check(lane: &mut Lane, run: &Run, expected: &Result<Run>, options: &Options) 
         result.equal = true;
         return;
     }
-    let rules = Rules {
-        order: expected.order.clone(),
-        tolerance: options.tolerance,
-        ..Rules::default()
-    };
+    let rules =
+        Rules { order: expected.order.clone(), tolerance: options.tolerance, ..Rules::default() };
     match compare(&expected.answer, &run.answer, &rules) {
         Ok(comparison) if comparison.is_equal() => result.equal = true,
         Ok(comparison) => {
@@ -174,11 +171,7 @@ fn rounds(lanes: &[Lane], round: usize, runs: Runs) -> usize {
         Runs::Auto if round < FEW_RUNS => FEW_RUNS,
         Runs::Auto => {
             let short = |lane: &Lane| median(&lane.result.runs_ms).is_some_and(|ms| ms < SHORT_MS);
-            if lanes.iter().any(short) {
-                MANY_RUNS
-            } else {
-                FEW_RUNS
-            }
+            if lanes.iter().any(short) { MANY_RUNS } else { FEW_RUNS }
         }
     }
 }
@@ -188,10 +181,7 @@ fn count(result: &mut QueryResult, run: &Run) {
     let rows = run.answer.rows();
     if rows != result.rows && result.problem.is_none() {
         result.equal = false;
-        result.problem = Some(format!(
-            "{} rows at first, {rows} in a later run",
-            result.rows
-        ));
+        result.problem = Some(format!("{} rows at first, {rows} in a later run", result.rows));
     }
 }
 

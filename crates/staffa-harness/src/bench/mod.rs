@@ -134,11 +134,7 @@ impl Report {
     /// Sums up the measured queries.
     pub fn new(machine: Machine, queries: Vec<QueryResult>) -> Self {
         let summary = summary::summarise(&queries);
-        Self {
-            machine,
-            queries,
-            summary,
-        }
+        Self { machine, queries, summary }
     }
 
     /// The report as text that ends with a newline.
@@ -151,8 +147,7 @@ impl Report {
             Format::Html => Ok(html::render(self)),
             Format::Json => {
                 let json = serde_json::to_string_pretty(self);
-                json.map(|text| text + "\n")
-                    .map_err(|e| DataFusionError::External(Box::new(e)))
+                json.map(|text| text + "\n").map_err(|e| DataFusionError::External(Box::new(e)))
             }
         }
     }
@@ -161,14 +156,23 @@ impl Report {
     pub fn problems(&self) -> Vec<String> {
         let bad = |q: &&QueryResult| matches!(q.verdict(), "failed" | "DIFFERENT" | "vacuous");
         let line = |q: &QueryResult| {
-            let why = q
-                .problem
-                .clone()
-                .unwrap_or_else(|| format!("no Staffa node ran; {}", q.reasons.join("; ")));
+            let why = q.problem.clone().unwrap_or_else(|| vacuous(q));
             format!("{} on {}: {}: {why}", q.query, q.engine, q.verdict())
         };
         self.queries.iter().filter(bad).map(line).collect()
     }
+}
+
+/// That nothing was accelerated, with each coded reason once.
+fn vacuous(query: &QueryResult) -> String {
+    let mut reasons: Vec<&str> =
+        query.reasons.iter().filter(|r| r.contains(": ")).map(String::as_str).collect();
+    reasons.sort_unstable();
+    reasons.dedup();
+    let nodes = query.datafusion_nodes;
+    format!("none of {nodes} nodes ran on Staffa, so nothing is proved. {}", reasons.join("; "))
+        .trim_end()
+        .to_string()
 }
 
 impl FromStr for Format {

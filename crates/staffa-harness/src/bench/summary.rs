@@ -19,11 +19,8 @@ pub fn median(values: &[f64]) -> Option<f64> {
 /// One summary per engine, in the order of their first result. Only queries that all engines
 /// finished count, so that totals are of the same work.
 pub(super) fn summarise(queries: &[QueryResult]) -> Vec<EngineSummary> {
-    let failed: HashSet<&str> = queries
-        .iter()
-        .filter(|q| q.median_ms.is_none())
-        .map(|q| q.query.as_str())
-        .collect();
+    let failed: HashSet<&str> =
+        queries.iter().filter(|q| q.median_ms.is_none()).map(|q| q.query.as_str()).collect();
     let mut engines: Vec<&'static str> = vec![];
     for query in queries {
         if !engines.contains(&query.engine) {
@@ -31,17 +28,11 @@ pub(super) fn summarise(queries: &[QueryResult]) -> Vec<EngineSummary> {
         }
     }
     let of = |engine: &'static str| {
-        queries
-            .iter()
-            .filter(move |q| q.engine == engine)
-            .filter(|q| !failed.contains(&*q.query))
+        queries.iter().filter(move |q| q.engine == engine).filter(|q| !failed.contains(&*q.query))
     };
     let total = |engine: &'static str| of(engine).filter_map(|q| q.median_ms).sum::<f64>();
     let vanilla = Engine::DataFusion.name();
-    let base = engines
-        .contains(&vanilla)
-        .then(|| total(vanilla))
-        .filter(|&ms| ms > 0.0);
+    let base = engines.contains(&vanilla).then(|| total(vanilla)).filter(|&ms| ms > 0.0);
     let summary = |&engine: &&'static str| {
         let ratios: Vec<f64> = of(engine).filter_map(|q| q.ratio_to_datafusion).collect();
         EngineSummary {

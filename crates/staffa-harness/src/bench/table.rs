@@ -24,10 +24,6 @@ pub(super) fn render(report: &Report) -> String {
     grid.extend([total, mean]);
     let mut text = title(report);
     text.push_str(&aligned(&grid));
-    let problems = report.problems();
-    for problem in &problems {
-        let _ = writeln!(text, "\n{problem}");
-    }
     text
 }
 
@@ -36,9 +32,9 @@ pub(super) fn title(report: &Report) -> String {
     let machine = &report.machine;
     let workload = report.queries.first().map_or("", |q| q.workload.as_str());
     let cpu = machine.cpu.as_deref().unwrap_or("unknown processor");
-    let memory = machine.memory_bytes.map_or(String::new(), |bytes| {
-        format!(", {:.0} GiB", bytes as f64 / (1u64 << 30) as f64)
-    });
+    let memory = machine
+        .memory_bytes
+        .map_or(String::new(), |bytes| format!(", {:.0} GiB", bytes as f64 / (1u64 << 30) as f64));
     format!(
         "{workload} on {} cores of {cpu} ({}){memory}; Staffa {}, DataFusion {}, {} build\n\n",
         machine.cores, machine.arch, machine.staffa, machine.datafusion, machine.build
@@ -57,10 +53,7 @@ pub(super) fn ratio(ratio: Option<f64>) -> String {
 
 /// Milliseconds with a digit or two, or a dash.
 pub(super) fn millis(ms: Option<f64>) -> String {
-    ms.map_or_else(
-        || "-".to_string(),
-        |ms| format!("{ms:.*}", if ms < 100.0 { 2 } else { 1 }),
-    )
+    ms.map_or_else(|| "-".to_string(), |ms| format!("{ms:.*}", if ms < 100.0 { 2 } else { 1 }))
 }
 
 fn header(engines: &[&str]) -> Vec<String> {
@@ -93,12 +86,7 @@ fn line(group: &[QueryResult]) -> Vec<String> {
 /// Columns padded to their widest cell, the first to the left and the others to the right.
 fn aligned(grid: &[Vec<String>]) -> String {
     let columns = grid.first().map_or(0, Vec::len);
-    let width = |c: usize| {
-        grid.iter()
-            .filter_map(|row| row.get(c))
-            .map(String::len)
-            .max()
-    };
+    let width = |c: usize| grid.iter().filter_map(|row| row.get(c)).map(String::len).max();
     let widths: Vec<usize> = (0..columns).map(|c| width(c).unwrap_or(0)).collect();
     let mut text = String::new();
     for row in grid {

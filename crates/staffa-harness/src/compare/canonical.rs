@@ -42,10 +42,7 @@ impl Encoded {
         for batch in &answer.batches {
             converter.append(&mut rows, &canonical(batch, columns, tolerance))?;
         }
-        Ok(Self {
-            rows: Some(rows),
-            count,
-        })
+        Ok(Self { rows: Some(rows), count })
     }
 
     /// Number of rows.
@@ -55,18 +52,13 @@ impl Encoded {
 
     /// The bytes of row `index`.
     pub(super) fn row(&self, index: usize) -> &[u8] {
-        self.rows
-            .as_ref()
-            .map_or(&[], |rows| rows.row(index).data())
+        self.rows.as_ref().map_or(&[], |rows| rows.row(index).data())
     }
 }
 
 fn canonical(batch: &RecordBatch, columns: &[usize], tolerance: &Tolerance) -> Vec<ArrayRef> {
     let keep_sign = tolerance.is_exact();
-    columns
-        .iter()
-        .map(|&column| canonical_column(batch.column(column), keep_sign))
-        .collect()
+    columns.iter().map(|&column| canonical_column(batch.column(column), keep_sign)).collect()
 }
 
 /// One NaN for all; one zero for both unless `keep_sign`.

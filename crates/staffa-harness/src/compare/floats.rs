@@ -14,10 +14,7 @@ pub(super) struct Floats {
 
 /// Whether a column is compared within the tolerance.
 pub(super) fn is_float(data_type: &DataType) -> bool {
-    matches!(
-        data_type,
-        DataType::Float16 | DataType::Float32 | DataType::Float64
-    )
+    matches!(data_type, DataType::Float16 | DataType::Float32 | DataType::Float64)
 }
 
 impl Floats {
@@ -35,10 +32,7 @@ impl Floats {
             let parts: Vec<&dyn Array> = parts.iter().map(AsRef::as_ref).collect();
             Ok(concat(&parts)?.as_primitive::<Float64Type>().clone())
         };
-        let columns = columns
-            .iter()
-            .map(read)
-            .collect::<Result<_, ArrowError>>()?;
+        let columns = columns.iter().map(read).collect::<Result<_, ArrowError>>()?;
         Ok(Self { columns })
     }
 
@@ -78,11 +72,7 @@ fn value(column: &Float64Array, row: usize) -> Option<f64> {
 
 /// One NaN and one zero, so that sorting agrees with [`close`].
 fn plain(value: f64) -> f64 {
-    if value.is_nan() {
-        f64::NAN
-    } else {
-        value + 0.0
-    }
+    if value.is_nan() { f64::NAN } else { value + 0.0 }
 }
 
 fn close(a: f64, b: f64, tolerance: &Tolerance) -> bool {

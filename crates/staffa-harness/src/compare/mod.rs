@@ -59,10 +59,7 @@ pub struct Tolerance {
 
 impl Tolerance {
     /// Bit-identical, but for the bits of a NaN.
-    pub const EXACT: Self = Self {
-        relative: 0.0,
-        absolute: 0.0,
-    };
+    pub const EXACT: Self = Self { relative: 0.0, absolute: 0.0 };
 
     /// Whether floats are compared bit by bit.
     pub fn is_exact(&self) -> bool {
@@ -75,10 +72,7 @@ impl Default for Tolerance {
     /// within it unless it cancels, while Float32 and Float16 columns must be bit-identical (their
     /// spacing is wider; DataFusion sums them as Float64).
     fn default() -> Self {
-        Self {
-            relative: 1e-9,
-            absolute: 1e-12,
-        }
+        Self { relative: 1e-9, absolute: 1e-12 }
     }
 }
 
@@ -116,20 +110,14 @@ pub fn compare(left: &Answer, right: &Answer, rules: &Rules) -> Result<Compariso
     );
     let (mut only_left, mut only_right) = unmatched(&l, &r);
     if !rules.tolerance.is_exact() && !only_left.is_empty() && !only_right.is_empty() {
-        pairing::pair_up(
-            left,
-            right,
-            &mut only_left,
-            &mut only_right,
-            &rules.tolerance,
-        )?;
+        pairing::pair_up(left, right, &mut only_left, &mut only_right, &rules.tolerance)?;
     }
     comparison.push_rows(left, &only_left, Side::Left)?;
     comparison.push_rows(right, &only_right, Side::Right)?;
-    if comparison.is_equal() {
-        if let Some((row, what)) = order::first_difference(left, right, rules)? {
-            comparison.push_order(row, what);
-        }
+    if comparison.is_equal()
+        && let Some((row, what)) = order::first_difference(left, right, rules)?
+    {
+        comparison.push_order(row, what);
     }
     Ok(comparison)
 }
@@ -138,9 +126,7 @@ pub fn compare(left: &Answer, right: &Answer, rules: &Rules) -> Result<Compariso
 fn unmatched(left: &Encoded, right: &Encoded) -> (Vec<usize>, Vec<usize>) {
     let common = left.len().min(right.len());
     // Both sides mostly come in the same order; then nothing needs hashing.
-    let mut l: Vec<usize> = (0..common)
-        .filter(|&i| left.row(i) != right.row(i))
-        .collect();
+    let mut l: Vec<usize> = (0..common).filter(|&i| left.row(i) != right.row(i)).collect();
     let mut r = l.clone();
     l.extend(common..left.len());
     r.extend(common..right.len());

@@ -28,10 +28,7 @@ pub fn order_of(plan: &LogicalPlan) -> Order {
             Order::Any => Order::Any,
             Order::Columns(keys) => {
                 let position = |key: usize| {
-                    projection
-                        .expr
-                        .iter()
-                        .position(|expr| is_column(expr, key, &projection.input))
+                    projection.expr.iter().position(|expr| is_column(expr, key, &projection.input))
                 };
                 Order::Columns(keys.into_iter().map_while(position).collect())
             }
@@ -74,15 +71,10 @@ pub(super) fn first_difference(
     let float_key = rest.get(..1).unwrap_or_default();
     let encode = |answer| Encoded::columns(answer, exact, &Tolerance::EXACT);
     let (l, r) = (encode(left)?, encode(right)?);
-    let (lf, rf) = (
-        Floats::read(left, float_key)?,
-        Floats::read(right, float_key)?,
-    );
+    let (lf, rf) = (Floats::read(left, float_key)?, Floats::read(right, float_key)?);
     let differs =
         |&row: &usize| l.row(row) != r.row(row) || !lf.close(row, &rf, row, &rules.tolerance);
     let compared = exact.iter().chain(float_key);
     let names: Vec<&str> = compared.map(|&key| fields[key].name().as_str()).collect();
-    Ok((0..l.len())
-        .find(differs)
-        .map(|row| (row, names.join(", "))))
+    Ok((0..l.len()).find(differs).map(|row| (row, names.join(", "))))
 }

@@ -4,6 +4,10 @@
 //! into groups. Within a group both sides are sorted by their floats and paired in that order,
 //! which succeeds unless a difference in one float column changes the order of another; then a
 //! maximum matching decides (augmenting paths: Kuhn 1955).
+//!
+//! Bit-identical rows are partners before this begins. "Within the tolerance" is not transitive, so
+//! that can, in theory, take the only partner of another row: a false "different" for rows a whole
+//! tolerance apart, never a false "equal".
 
 use std::cmp::Ordering;
 
@@ -33,10 +37,7 @@ impl Rows {
 
     fn sort(&self, rows: &mut [usize]) {
         rows.sort_unstable_by(|&a, &b| {
-            self.keys
-                .row(a)
-                .cmp(self.keys.row(b))
-                .then_with(|| self.floats.order(a, b))
+            self.keys.row(a).cmp(self.keys.row(b)).then_with(|| self.floats.order(a, b))
         });
     }
 
@@ -61,10 +62,7 @@ pub(super) fn pair_up(
     if floats.is_empty() {
         return Ok(());
     }
-    let (l, r) = (
-        Rows::read(left, &exact, &floats)?,
-        Rows::read(right, &exact, &floats)?,
-    );
+    let (l, r) = (Rows::read(left, &exact, &floats)?, Rows::read(right, &exact, &floats)?);
     l.sort(only_left);
     r.sort(only_right);
     let (mut rest_left, mut rest_right) = (vec![], vec![]);
@@ -87,11 +85,7 @@ pub(super) fn pair_up(
                 None => rest_left.push(group_a[x]),
             }
         }
-        rest_right.extend(
-            (0..group_b.len())
-                .filter(|&y| !paired[y])
-                .map(|y| group_b[y]),
-        );
+        rest_right.extend((0..group_b.len()).filter(|&y| !paired[y]).map(|y| group_b[y]));
         (a, b) = (&a[take_a..], &b[take_b..]);
     }
     rest_left.extend_from_slice(a);
@@ -104,18 +98,13 @@ pub(super) fn pair_up(
 
 /// For each of `left` sorted rows, its partner among `right` sorted rows.
 fn partners(left: usize, right: usize, close: &dyn Fn(usize, usize) -> bool) -> Vec<Option<usize>> {
-    let in_order: Vec<Option<usize>> = (0..left)
-        .map(|x| (x < right && close(x, x)).then_some(x))
-        .collect();
+    let in_order: Vec<Option<usize>> =
+        (0..left).map(|x| (x < right && close(x, x)).then_some(x)).collect();
     if in_order.iter().all(Option::is_some) || left.max(right) > MATCHING_ROWS {
         return in_order;
     }
     let mut owner: Vec<Option<usize>> = vec![None; right];
-    for (x, _) in in_order
-        .iter()
-        .enumerate()
-        .filter(|(_, partner)| partner.is_some())
-    {
+    for (x, _) in in_order.iter().enumerate().filter(|(_, partner)| partner.is_some()) {
         owner[x] = Some(x);
     }
     for x in (0..left).filter(|&x| in_order[x].is_none()) {

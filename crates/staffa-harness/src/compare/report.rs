@@ -100,8 +100,7 @@ impl Comparison {
         }
         for &index in rows.iter().take(self.shown) {
             let cells = cells(answer, index)?;
-            self.differences
-                .push(Difference::Row { side, index, cells });
+            self.differences.push(Difference::Row { side, index, cells });
         }
         Ok(())
     }
@@ -129,10 +128,7 @@ impl Comparison {
                     write!(text, "\n  only {} [row {index}]: {cells}", name(*side))
                 }
                 Difference::Order { index, keys } => {
-                    write!(
-                        text,
-                        "\n  same rows, but the order by {keys} differs at row {index}"
-                    )
+                    write!(text, "\n  same rows, but the order by {keys} differs at row {index}")
                 }
             };
         }
@@ -152,12 +148,8 @@ fn cells(answer: &Answer, mut row: usize) -> Result<String, ArrowError> {
         for (field, column) in answer.schema.fields().iter().zip(batch.columns()) {
             let formatter = ArrayFormatter::try_new(column.as_ref(), &options)?;
             let comma = if text.is_empty() { "" } else { ", " };
-            let _ = write!(
-                text,
-                "{comma}{}={}",
-                field.name(),
-                formatter.value(row).try_to_string()?
-            );
+            let _ =
+                write!(text, "{comma}{}={}", field.name(), formatter.value(row).try_to_string()?);
         }
         break;
     }

@@ -12,11 +12,7 @@ pub(super) fn differences(left: &Answer, right: &Answer) -> Vec<String> {
     }
     for (index, (a, b)) in l.iter().zip(r).enumerate() {
         if a.name() != b.name() {
-            found.push(format!(
-                "column {index} is named '{}' against '{}'",
-                a.name(),
-                b.name()
-            ));
+            found.push(format!("column {index} is named '{}' against '{}'", a.name(), b.name()));
         }
         if a.data_type() != b.data_type() {
             let (name, a, b) = (a.name(), a.data_type(), b.data_type());
@@ -27,11 +23,7 @@ pub(super) fn differences(left: &Answer, right: &Answer) -> Vec<String> {
             found.push(format!("column '{name}' is {a} against {b}"));
         }
     }
-    found.extend(
-        [("left", left), ("right", right)]
-            .into_iter()
-            .filter_map(own_difference),
-    );
+    found.extend([("left", left), ("right", right)].into_iter().filter_map(own_difference));
     found
 }
 
@@ -41,18 +33,13 @@ fn own_difference((side, answer): (&str, &Answer)) -> Option<String> {
         let schema = batch.schema();
         let (has, says) = (schema.fields(), answer.schema.fields());
         if has.len() != says.len() {
-            return Some(format!(
-                "{side}: a batch has {} columns, not {}",
-                has.len(),
-                says.len()
-            ));
+            return Some(format!("{side}: a batch has {} columns, not {}", has.len(), says.len()));
         }
-        has.iter()
-            .zip(says)
-            .find(|(has, says)| has.data_type() != says.data_type())
-            .map(|(has, says)| {
+        has.iter().zip(says).find(|(has, says)| has.data_type() != says.data_type()).map(
+            |(has, says)| {
                 let (name, has, says) = (says.name(), has.data_type(), says.data_type());
                 format!("{side}: column '{name}' is declared as {says} and comes as {has}")
-            })
+            },
+        )
     })
 }

@@ -28,9 +28,7 @@ pub fn data_dir() -> PathBuf {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(
         || {
             let here = std::env::current_dir().unwrap_or_default();
-            let root = here
-                .ancestors()
-                .find(|folder| folder.join("Cargo.lock").is_file());
+            let root = here.ancestors().find(|folder| folder.join("Cargo.lock").is_file());
             root.unwrap_or(&here).join("target")
         },
         PathBuf::from,
@@ -94,10 +92,7 @@ fn remove_stale(data_dir: &Path, name: &str) {
         return;
     };
     for entry in entries.flatten() {
-        let ours = entry
-            .file_name()
-            .to_str()
-            .is_some_and(|file| file.starts_with(&prefix));
+        let ours = entry.file_name().to_str().is_some_and(|file| file.starts_with(&prefix));
         let modified = entry.metadata().and_then(|data| data.modified());
         let age = modified.map(|time| SystemTime::now().duration_since(time).unwrap_or_default());
         if ours && age.is_ok_and(|age| age > STALE) {

@@ -45,20 +45,13 @@ pub(super) fn write_tables(
 ) -> Result<()> {
     let jobs = jobs(folder, scale)?;
     let rows_total = Table::ALL.iter().map(|table| table.rows(scale)).sum();
-    let (next, done, stop) = (
-        AtomicUsize::new(0),
-        AtomicU64::new(0),
-        AtomicBool::new(false),
-    );
+    let (next, done, stop) = (AtomicUsize::new(0), AtomicU64::new(0), AtomicBool::new(false));
     let first_error = Mutex::new(None);
     let work = || {
         while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
             let count = |rows: u64| {
                 let rows_done = done.fetch_add(rows, Ordering::Relaxed) + rows;
-                progress(Progress {
-                    rows_done,
-                    rows_total,
-                });
+                progress(Progress { rows_done, rows_total });
                 !stop.load(Ordering::Relaxed)
             };
             if let Err(error) = write_file(job, scale, &count) {
@@ -80,9 +73,7 @@ pub(super) fn write_tables(
     match first_error.into_inner() {
         Ok(None) => Ok(()),
         Ok(Some(error)) => Err(error),
-        Err(_) => Err(DataFusionError::Execution(
-            "a data writer panicked".to_string(),
-        )),
+        Err(_) => Err(DataFusionError::Execution("a data writer panicked".to_string())),
     }
 }
 
@@ -92,10 +83,7 @@ fn jobs(folder: &Path, scale: f64) -> Result<Vec<Job>> {
     for table in Table::ALL {
         let table_folder = folder.join(table.name());
         std::fs::create_dir_all(&table_folder)?;
-        let parts = table
-            .rows(scale)
-            .div_ceil(ROW_GROUP_ROWS)
-            .clamp(1, MAX_FILES) as i32;
+        let parts = table.rows(scale).div_ceil(ROW_GROUP_ROWS).clamp(1, MAX_FILES) as i32;
         jobs.extend((1..=parts).map(|part| Job {
             table,
             part,
@@ -114,9 +102,8 @@ fn write_file(job: &Job, scale: f64, count: &dyn Fn(u64) -> bool) -> Result<()> 
         .build();
     // Without Arrow's own schema in the footer the file looks as any tool would have made it:
     // the reader chooses the string type.
-    let options = ArrowWriterOptions::new()
-        .with_properties(properties)
-        .with_skip_arrow_metadata(true);
+    let options =
+        ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
     let file = File::create(&job.path)?;
     let mut writer = ArrowWriter::try_new_with_options(file, job.table.schema(), options)?;
     for batch in job.table.batches(scale, job.part, job.parts) {

@@ -48,36 +48,20 @@ pub const QUERIES: [&str; 22] = [
 /// # Errors
 /// A query number that TPC-H does not have.
 pub fn workload(folder: &Path, scale: f64, numbers: &[usize]) -> Result<Workload> {
-    let queries = numbers
-        .iter()
-        .map(|&number| query(number))
-        .collect::<Result<_>>()?;
+    let queries = numbers.iter().map(|&number| query(number)).collect::<Result<_>>()?;
     let tables = Table::ALL
         .iter()
-        .map(|table| TableFiles {
-            name: table.name().to_string(),
-            path: folder.join(table.name()),
-        })
+        .map(|table| TableFiles { name: table.name().to_string(), path: folder.join(table.name()) })
         .collect();
-    Ok(Workload {
-        name: format!("tpch-sf{scale}"),
-        queries,
-        tables,
-    })
+    Ok(Workload { name: format!("tpch-sf{scale}"), queries, tables })
 }
 
 fn query(number: usize) -> Result<NamedQuery> {
-    let sql = number
-        .checked_sub(1)
-        .and_then(|index| QUERIES.get(index))
-        .ok_or_else(|| {
-            DataFusionError::Configuration(format!(
-                "TPC-H has queries 1 to {}, not {number}",
-                QUERIES.len()
-            ))
-        })?;
-    Ok(NamedQuery {
-        name: format!("q{number}"),
-        sql: (*sql).to_string(),
-    })
+    let sql = number.checked_sub(1).and_then(|index| QUERIES.get(index)).ok_or_else(|| {
+        DataFusionError::Configuration(format!(
+            "TPC-H has queries 1 to {}, not {number}",
+            QUERIES.len()
+        ))
+    })?;
+    Ok(NamedQuery { name: format!("q{number}"), sql: (*sql).to_string() })
 }
