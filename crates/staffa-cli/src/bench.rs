@@ -33,7 +33,7 @@ enum Workload {
 #[derive(Debug, clap::Args)]
 struct Tpch {
     /// 1 is about 1 GB of text, 0.35 GB of Parquet
-    #[arg(long, default_value = "1", value_parser = scale)]
+    #[arg(long, default_value = "1", value_parser = scale, allow_negative_numbers = true)]
     scale: f64,
 
     /// Which queries, e.g. 1,6,8-10 [default: all]
@@ -79,13 +79,9 @@ impl std::str::FromStr for Numbers {
     fn from_str(text: &str) -> Result<Self, String> {
         let number = |word: &str| {
             let digits = word.trim().trim_start_matches(['q', 'Q']);
-            let number = digits
-                .parse()
-                .map_err(|_| format!("'{word}' is not a query number"))?;
+            let number = digits.parse().map_err(|_| format!("'{word}' is not a query number"))?;
             let known = (1..=tpch::QUERIES.len()).contains(&number);
-            known
-                .then_some(number)
-                .ok_or_else(|| format!("there is no query {number}"))
+            known.then_some(number).ok_or_else(|| format!("there is no query {number}"))
         };
         let mut numbers = vec![];
         for item in text.split(',') {
@@ -94,11 +90,7 @@ impl std::str::FromStr for Numbers {
                 None => numbers.push(number(item)?),
             }
         }
-        if numbers.is_empty() {
-            Err(format!("'{text}' names no query"))
-        } else {
-            Ok(Self(numbers))
-        }
+        if numbers.is_empty() { Err(format!("'{text}' names no query")) } else { Ok(Self(numbers)) }
     }
 }
 
@@ -120,15 +112,11 @@ pub(crate) async fn run(args: Args) -> Result<bool> {
     for engine in &options.engines {
         engine.session(&options.session)?;
     }
-    let numbers = args
-        .queries
-        .map_or_else(|| (1..=tpch::QUERIES.len()).collect(), |list| list.0);
+    let numbers = args.queries.map_or_else(|| (1..=tpch::QUERIES.len()).collect(), |list| list.0);
     let folder = data(args.data_dir, args.scale).await?;
     let workload = tpch::workload(&folder, args.scale, &numbers)?;
-    let bar = bar(
-        workload.queries.len() as u64,
-        "running   {bar:30} {pos}/{len} queries {elapsed}",
-    );
+    let bar =
+        bar(workload.queries.len() as u64, "running   {bar:30} {pos}/{len} queries {elapsed}");
     let report = bench::bench(&workload, &options, &|done| bar.set_position(done as u64)).await?;
     bar.finish_and_clear();
     let text = report.render(args.format)?;
@@ -147,17 +135,11 @@ pub(crate) async fn run(args: Args) -> Result<bool> {
 pub(crate) async fn data(data_dir: Option<PathBuf>, scale: f64) -> Result<PathBuf> {
     let data_dir = data_dir.unwrap_or_else(tpch::data_dir);
     let make = move || {
-        let bar = bar(
-            0,
-            "making    {bar:30} {human_pos}/{human_len} rows {elapsed}",
-        );
+        let bar = bar(0, "making    {bar:30} {human_pos}/{human_len} rows {elapsed}");
         let most = AtomicU64::new(0);
         let folder = tpch::prepare(&data_dir, scale, &|progress| {
             if most.fetch_max(progress.rows_done, Ordering::Relaxed) == 0 {
-                eprintln!(
-                    "making TPC-H data of scale {scale} in {}",
-                    data_dir.display()
-                );
+                eprintln!("making TPC-H data of scale {scale} in {}", data_dir.display());
                 bar.set_length(progress.rows_total);
             }
             bar.set_position(most.load(Ordering::Relaxed));
@@ -165,9 +147,7 @@ pub(crate) async fn data(data_dir: Option<PathBuf>, scale: f64) -> Result<PathBu
         bar.finish_and_clear();
         folder
     };
-    tokio::task::spawn_blocking(make)
-        .await
-        .map_err(|e| DataFusionError::External(Box::new(e)))?
+    tokio::task::spawn_blocking(make).await.map_err(|e| DataFusionError::External(Box::new(e)))?
 }
 
 /// On standard error; invisible when that is not a terminal.

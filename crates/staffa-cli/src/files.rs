@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use datafusion::common::Result;
+use datafusion::common::{Result, TableReference};
 use datafusion::prelude::SessionContext;
-use datafusion::sql::TableReference;
 use datafusion_cli::catalog::DynamicObjectStoreCatalog;
 
 /// The session with quoted paths usable as tables; the object store of an `s3://`, `gs://`,

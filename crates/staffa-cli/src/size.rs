@@ -4,9 +4,7 @@
 /// (powers of 1024, any case).
 pub(crate) fn parse(text: &str) -> Result<usize, String> {
     let lower = text.trim().to_ascii_lowercase();
-    let digits = lower
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(lower.len());
+    let digits = lower.find(|c: char| !c.is_ascii_digit()).unwrap_or(lower.len());
     let (number, suffix) = lower.split_at(digits);
     let shift = match suffix {
         "" | "b" => 0,
@@ -16,12 +14,9 @@ pub(crate) fn parse(text: &str) -> Result<usize, String> {
         "t" | "tb" => 40,
         _ => return Err(format!("'{text}' is not a size such as 512m or 10g")),
     };
-    let number: usize = number
-        .parse()
-        .map_err(|_| format!("'{text}' is not a size such as 512m or 10g"))?;
-    number
-        .checked_mul(1 << shift)
-        .ok_or_else(|| format!("'{text}' is too large"))
+    let number: usize =
+        number.parse().map_err(|_| format!("'{text}' is not a size such as 512m or 10g"))?;
+    number.checked_mul(1 << shift).ok_or_else(|| format!("'{text}' is too large"))
 }
 
 #[cfg(test)]
@@ -35,16 +30,7 @@ mod tests {
         assert_eq!(parse("3KB"), Ok(3 << 10));
         assert_eq!(parse("10g"), Ok(10 << 30));
         assert_eq!(parse("2T"), Ok(2 << 40));
-        for bad in [
-            "",
-            "g",
-            "-1g",
-            "1.5g",
-            "10x",
-            "10 g",
-            "99999999999999999999",
-            "99999999999t",
-        ] {
+        for bad in ["", "g", "-1g", "1.5g", "10x", "10 g", "99999999999999999999", "99999999999t"] {
             assert!(parse(bad).is_err(), "{bad}");
         }
     }

@@ -33,7 +33,7 @@ pub(crate) struct Args {
     tables: Vec<(String, String)>,
 
     /// The TPC-H tables of this scale, made on first use
-    #[arg(long, value_name = "SCALE", value_parser = scale)]
+    #[arg(long, value_name = "SCALE", value_parser = scale, allow_negative_numbers = true)]
     tpch: Option<f64>,
 
     /// Where generated data is kept [default: $STAFFA_DATA_DIR, else target/staffa-data]
@@ -106,9 +106,7 @@ pub(crate) async fn run(args: Args) -> Result<bool> {
         }
     }
     if compared == 0 {
-        return Err(DataFusionError::Configuration(
-            "there is no query to verify".to_string(),
-        ));
+        return Err(DataFusionError::Configuration("there is no query to verify".to_string()));
     }
     Ok(ok)
 }
@@ -122,11 +120,9 @@ async fn open(args: &Args) -> Result<Pair> {
     let vanilla = files::with_url_tables(Engine::DataFusion.session(&options)?).await?;
     let staffa = files::with_url_tables(args.engine.session(&options)?).await?;
     let workload = match args.tpch {
-        Some(scale) => Some(tpch::workload(
-            &data(args.data_dir.clone(), scale).await?,
-            scale,
-            &[],
-        )?),
+        Some(scale) => {
+            Some(tpch::workload(&data(args.data_dir.clone(), scale).await?, scale, &[])?)
+        }
         None => None,
     };
     for ctx in [&vanilla, &staffa] {
@@ -147,9 +143,7 @@ fn text(query: &str) -> Result<String> {
     };
     if query == "-" {
         let mut text = String::new();
-        std::io::stdin()
-            .read_to_string(&mut text)
-            .map_err(unreadable)?;
+        std::io::stdin().read_to_string(&mut text).map_err(unreadable)?;
         return Ok(text);
     }
     // A query never ends with .sql: a misspelt path is to be told, not parsed.
@@ -160,24 +154,13 @@ fn text(query: &str) -> Result<String> {
 }
 
 fn parse(sql: &str) -> Result<Vec<Statement>> {
-    Ok(DFParserBuilder::new(sql)
-        .build()?
-        .parse_statements()?
-        .into())
+    Ok(DFParserBuilder::new(sql).build()?.parse_statements()?.into())
 }
 
 impl Pair {
     async fn plan(&self, statement: &Statement) -> Result<(LogicalPlan, LogicalPlan)> {
-        let left = self
-            .vanilla
-            .state()
-            .statement_to_plan(statement.clone())
-            .await?;
-        let right = self
-            .staffa
-            .state()
-            .statement_to_plan(statement.clone())
-            .await?;
+        let left = self.vanilla.state().statement_to_plan(statement.clone()).await?;
+        let right = self.staffa.state().statement_to_plan(statement.clone()).await?;
         Ok((left, right))
     }
 
@@ -193,9 +176,7 @@ impl Pair {
         let (left, right) = match (left, right) {
             (Ok(left), Ok(right)) => (left, right),
             (Err(left), Err(right)) => {
-                print(&format!(
-                    "both fail\n  datafusion: {left}\n  staffa: {right}\n"
-                ))?;
+                print(&format!("both fail\n  datafusion: {left}\n  staffa: {right}\n"))?;
                 return Ok(false);
             }
             (Err(left), Ok(_)) => {
@@ -212,16 +193,8 @@ impl Pair {
 }
 
 fn outcome(left: &Run, right: &Run, args: &Args) -> Result<bool> {
-    let tolerance = if args.exact {
-        Tolerance::EXACT
-    } else {
-        Tolerance::default()
-    };
-    let rules = Rules {
-        order: left.order.clone(),
-        tolerance,
-        shown: args.rows,
-    };
+    let tolerance = if args.exact { Tolerance::EXACT } else { Tolerance::default() };
+    let rules = Rules { order: left.order.clone(), tolerance, shown: args.rows };
     let comparison = compare(&left.answer, &right.answer, &rules)?;
     let report = staffa::report(&right.plan);
     let (ours, all) = (report.staffa_nodes(), report.nodes.len());

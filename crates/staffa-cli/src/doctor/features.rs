@@ -13,11 +13,7 @@ pub(super) fn found() -> Vec<&'static str> {
         ("avx512f", is_x86_feature_detected!("avx512f")),
         ("avx512vbmi2", is_x86_feature_detected!("avx512vbmi2")),
     ];
-    features
-        .into_iter()
-        .filter(|(_, has)| *has)
-        .map(|(name, _)| name)
-        .collect()
+    features.into_iter().filter(|(_, has)| *has).map(|(name, _)| name).collect()
 }
 
 /// Those that this processor has.
@@ -30,11 +26,7 @@ pub(super) fn found() -> Vec<&'static str> {
         ("sve", std::arch::is_aarch64_feature_detected!("sve")),
         ("sve2", std::arch::is_aarch64_feature_detected!("sve2")),
     ];
-    features
-        .into_iter()
-        .filter(|(_, has)| *has)
-        .map(|(name, _)| name)
-        .collect()
+    features.into_iter().filter(|(_, has)| *has).map(|(name, _)| name).collect()
 }
 
 /// Nothing is known of other processors.

@@ -72,13 +72,10 @@ fn compute_threads() -> (usize, &'static str) {
 /// The NVIDIA driver, found by its files: nothing is loaded.
 fn gpu() -> String {
     let kernel = std::fs::read_to_string("/proc/driver/nvidia/version").ok();
-    let driver = kernel
-        .as_deref()
-        .and_then(|text| text.lines().next())
-        .map_or_else(
-            || "no NVIDIA driver found".to_string(),
-            |line| line.trim_start_matches("NVRM version:").trim().to_string(),
-        );
+    let driver = kernel.as_deref().and_then(|text| text.lines().next()).map_or_else(
+        || "no NVIDIA driver found".to_string(),
+        |line| line.trim_start_matches("NVRM version:").trim().to_string(),
+    );
     format!(
         "\nGPU\n  driver           {driver}\n  engine           this build has no CUDA engine yet: \
          everything runs on the CPU\n"

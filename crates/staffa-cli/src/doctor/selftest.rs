@@ -20,45 +20,29 @@ const EXPECTED_ROWS: usize = 8;
 
 /// What was proved, or what is wrong.
 pub(super) async fn run() -> Result<String, String> {
-    let vanilla = execute(Engine::DataFusion)
-        .await
-        .map_err(|e| format!("DataFusion: {e}"))?;
-    let staffa = execute(Engine::Cpu)
-        .await
-        .map_err(|e| format!("Staffa: {e}"))?;
-    let rules = Rules {
-        order: vanilla.order.clone(),
-        ..Rules::default()
-    };
+    let vanilla =
+        execute(Engine::DataFusion).await.map_err(|e| format!("failed: DataFusion: {e}"))?;
+    let staffa = execute(Engine::Cpu).await.map_err(|e| format!("failed: Staffa: {e}"))?;
+    let rules = Rules { order: vanilla.order.clone(), ..Rules::default() };
     let comparison =
         compare(&vanilla.answer, &staffa.answer, &rules).map_err(|error| error.to_string())?;
     if !comparison.is_equal() {
-        return Err(comparison.render("datafusion", "staffa"));
+        return Err(format!("failed: {}", comparison.render("datafusion", "staffa")));
     }
     if vanilla.answer.rows() != EXPECTED_ROWS {
         let rows = vanilla.answer.rows();
-        return Err(format!(
-            "DataFusion answered with {rows} rows, not {EXPECTED_ROWS}"
-        ));
+        return Err(format!("failed: DataFusion answered with {rows} rows, not {EXPECTED_ROWS}"));
     }
     let report = staffa::report(&staffa.plan);
-    let on_staffa = || {
-        report
-            .nodes
-            .iter()
-            .filter(|node| node.place != Place::DataFusion)
-    };
+    let on_staffa = || report.nodes.iter().filter(|node| node.place != Place::DataFusion);
     let all = report.nodes.len();
     // A node in the plan is not enough: its metrics must show rows.
-    let rows = on_staffa()
-        .filter_map(|node| node.output_rows)
-        .max()
-        .unwrap_or(0);
+    let rows = on_staffa().filter_map(|node| node.output_rows).max().unwrap_or(0);
     if rows == 0 {
+        let (ours, reasons) = (on_staffa().count(), report.reasons().join("\n  "));
         return Err(format!(
-            "the answers are equal, but {} of {all} nodes are Staffa's and they put out no rows:\n  {}",
-            on_staffa().count(),
-            report.reasons().join("\n  ")
+            "failed: the answers are equal, but the plan shows no row from Staffa's {ours} of \
+             {all} nodes; on DataFusion stay:\n  {reasons}"
         ));
     }
     let names: Vec<&str> = on_staffa().map(|node| node.name.as_str()).collect();
@@ -70,10 +54,7 @@ pub(super) async fn run() -> Result<String, String> {
 }
 
 async fn execute(engine: Engine) -> Result<Run, DataFusionError> {
-    let options = SessionOptions {
-        target_partitions: Some(2),
-        ..SessionOptions::default()
-    };
+    let options = SessionOptions { target_partitions: Some(2), ..SessionOptions::default() };
     let ctx = engine.session(&options)?;
     run_query(&ctx, FACTS).await?;
     run_query(&ctx, NAMES).await?;

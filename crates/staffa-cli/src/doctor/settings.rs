@@ -12,21 +12,14 @@ pub(super) fn describe(config: Option<&StaffaConfig>) -> String {
     for (key, default, documentation) in StaffaConfig::documentation() {
         let variable = variable(key);
         let raw = std::env::var(&variable).ok();
-        let current = entries
-            .iter()
-            .find(|entry| entry.key == key)
-            .and_then(|e| e.value.clone());
+        let current = entries.iter().find(|entry| entry.key == key).and_then(|e| e.value.clone());
         let value = current.or_else(|| raw.clone()).unwrap_or(default);
         let source = match raw {
             Some(_) => format!("from {variable}"),
             None => "default".to_string(),
         };
         // Writing to a String does not fail.
-        let _ = writeln!(
-            text,
-            "  {key:<22} {value:<10} {source:<30} {}",
-            documentation.trim()
-        );
+        let _ = writeln!(text, "  {key:<22} {value:<10} {source:<30} {}", documentation.trim());
     }
     text
 }

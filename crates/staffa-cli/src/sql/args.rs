@@ -84,11 +84,7 @@ impl Args {
 
 fn folder(path: &str) -> Result<String, String> {
     let found = Path::new(path).is_dir();
-    if found {
-        Ok(path.to_string())
-    } else {
-        Err(format!("no such folder: '{path}'"))
-    }
+    if found { Ok(path.to_string()) } else { Err(format!("no such folder: '{path}'")) }
 }
 
 /// Absolute, because `-p` changes the folder before files are read. A pipe or a device is a file
@@ -99,10 +95,7 @@ fn file(path: &str) -> Result<String, String> {
         return Err(format!("no such file: '{path}'"));
     }
     let absolute = std::path::absolute(given).map_err(|error| format!("'{path}': {error}"))?;
-    absolute
-        .into_os_string()
-        .into_string()
-        .map_err(|_| format!("'{path}' is not valid UTF-8"))
+    absolute.into_os_string().into_string().map_err(|_| format!("'{path}' is not valid UTF-8"))
 }
 
 fn positive(text: &str) -> Result<usize, String> {

@@ -32,9 +32,7 @@ pub(crate) async fn run(args: Args) -> Result<bool> {
         let startup = args.rc.unwrap_or_else(rc_files);
         let ok = run_files(&ctx, &startup, &print_options).await?;
         let shell = exec::exec_from_repl(&ctx, &mut print_options).await;
-        return shell
-            .map(|()| ok)
-            .map_err(|error| DataFusionError::External(Box::new(error)));
+        return shell.map(|()| ok).map_err(|error| DataFusionError::External(Box::new(error)));
     }
     let ok = run_files(&ctx, &args.file, &print_options).await?;
     exec::exec_from_commands(&ctx, args.command, &print_options).await?;
@@ -45,13 +43,8 @@ pub(crate) async fn run(args: Args) -> Result<bool> {
 fn rc_files() -> Vec<String> {
     let home: Option<PathBuf> = std::env::home_dir();
     let names = [".datafusionrc", ".staffarc"];
-    let paths = home
-        .iter()
-        .flat_map(|home| names.map(|name| home.join(name)));
-    paths
-        .filter(|p| p.is_file())
-        .filter_map(|p| p.into_os_string().into_string().ok())
-        .collect()
+    let paths = home.iter().flat_map(|home| names.map(|name| home.join(name)));
+    paths.filter(|p| p.is_file()).filter_map(|p| p.into_os_string().into_string().ok()).collect()
 }
 
 /// Runs the statements of each file. As in datafusion-cli, one ends with a line that ends with a
@@ -76,10 +69,7 @@ async fn run_files(ctx: &SessionContext, paths: &[String], print: &PrintOptions)
 fn statements(text: &str) -> Vec<String> {
     let mut statements = vec![];
     let mut current = String::new();
-    for line in text
-        .lines()
-        .filter(|line| !line.starts_with("#!") && !line.starts_with("--"))
-    {
+    for line in text.lines().filter(|line| !line.starts_with("#!") && !line.starts_with("--")) {
         let line = line.trim_end();
         current.push_str(line);
         current.push('\n');
@@ -102,11 +92,7 @@ mod tests {
             "#!staffa\n-- a comment; here\nSELECT 1,\n  ';' AS a;\n\nSELECT 2; SELECT 3;\nSELECT 4";
         assert_eq!(
             statements(text),
-            [
-                "SELECT 1,\n  ';' AS a;\n",
-                "\nSELECT 2; SELECT 3;\n",
-                "SELECT 4\n"
-            ]
+            ["SELECT 1,\n  ';' AS a;\n", "\nSELECT 2; SELECT 3;\n", "SELECT 4\n"]
         );
         assert!(statements("\n\n-- nothing\n").is_empty());
     }

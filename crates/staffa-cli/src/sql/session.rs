@@ -83,10 +83,7 @@ fn runtime(
 }
 
 fn pool(args: &Args, bytes: usize) -> Arc<dyn MemoryPool> {
-    match (
-        &args.mem_pool_type,
-        NonZeroUsize::new(args.top_memory_consumers),
-    ) {
+    match (&args.mem_pool_type, NonZeroUsize::new(args.top_memory_consumers)) {
         (PoolType::Fair, None) => Arc::new(FairSpillPool::new(bytes)),
         (PoolType::Fair, Some(top)) => {
             Arc::new(TrackConsumersPool::new(FairSpillPool::new(bytes), top))
@@ -103,12 +100,6 @@ fn register_functions(ctx: &SessionContext) {
     let caches = || Arc::clone(&ctx.task_ctx().runtime_env().cache_manager);
     ctx.register_udtf("parquet_metadata", Arc::new(ParquetMetadataFunc {}));
     ctx.register_udtf("metadata_cache", Arc::new(MetadataCacheFunc::new(caches())));
-    ctx.register_udtf(
-        "statistics_cache",
-        Arc::new(StatisticsCacheFunc::new(caches())),
-    );
-    ctx.register_udtf(
-        "list_files_cache",
-        Arc::new(ListFilesCacheFunc::new(caches())),
-    );
+    ctx.register_udtf("statistics_cache", Arc::new(StatisticsCacheFunc::new(caches())));
+    ctx.register_udtf("list_files_cache", Arc::new(ListFilesCacheFunc::new(caches())));
 }

@@ -1,18 +1,10 @@
 //! `staffa sql` does what datafusion-cli does, with Staffa in the session.
 
-mod common;
-
-use common::{staffa, staffa_in};
+use crate::common::{staffa, staffa_in};
 
 #[test]
 fn commands_print_tables() {
-    let outcome = staffa(&[
-        "sql",
-        "-q",
-        "-c",
-        "SELECT 1 AS a, NULL AS b",
-        "SELECT 'x' AS c",
-    ]);
+    let outcome = staffa(&["sql", "-q", "-c", "SELECT 1 AS a, NULL AS b", "SELECT 'x' AS c"]);
     assert_eq!((outcome.code, outcome.stderr.as_str()), (0, ""));
     assert_eq!(
         outcome.stdout,
@@ -37,30 +29,16 @@ fn formats_are_those_of_datafusion_cli() {
     let printed = |format: &str| staffa(&["sql", "-q", "--format", format, "-c", sql]).stdout;
     assert_eq!(printed("csv"), "v,w\n1,2.5\n2,5.0\n");
     assert_eq!(printed("tsv"), "v\tw\n1\t2.5\n2\t5.0\n");
-    assert_eq!(
-        printed("nd-json"),
-        "{\"v\":1,\"w\":2.5}\n{\"v\":2,\"w\":5.0}\n"
-    );
-    assert_eq!(
-        printed("json").trim_end(),
-        "[{\"v\":1,\"w\":2.5},{\"v\":2,\"w\":5.0}]"
-    );
+    assert_eq!(printed("nd-json"), "{\"v\":1,\"w\":2.5}\n{\"v\":2,\"w\":5.0}\n");
+    assert_eq!(printed("json").trim_end(), "[{\"v\":1,\"w\":2.5},{\"v\":2,\"w\":5.0}]");
 }
 
 #[test]
 fn without_quiet_the_banner_and_the_row_count_are_printed() {
     let outcome = staffa(&["sql", "-c", "SELECT 1"]);
     let version = env!("CARGO_PKG_VERSION");
-    assert!(
-        outcome
-            .stdout
-            .starts_with(&format!("Staffa {version} (DataFusion 55.2)\n"))
-    );
-    assert!(
-        outcome.stdout.contains("1 row(s) fetched."),
-        "{}",
-        outcome.stdout
-    );
+    assert!(outcome.stdout.starts_with(&format!("Staffa {version} (DataFusion 55.2)\n")));
+    assert!(outcome.stdout.contains("1 row(s) fetched."), "{}", outcome.stdout);
 }
 
 #[test]
@@ -69,17 +47,11 @@ fn settings_of_staffa_can_be_set_and_shown() {
                 WHERE name IN ('staffa.min_rows', 'staffa.enabled') ORDER BY name";
     let csv = ["sql", "-q", "--format", "csv", "-c"];
     let set = staffa(&[&csv[..], &["SET staffa.enabled = false", show]].concat());
-    assert_eq!(
-        set.stdout,
-        "name,value\nstaffa.enabled,false\nstaffa.min_rows,4096\n"
-    );
+    assert_eq!(set.stdout, "name,value\nstaffa.enabled,false\nstaffa.min_rows,4096\n");
     let here = std::path::Path::new(".");
     let variable = [("STAFFA_MIN_ROWS", "17")];
     let from_environment = staffa_in(here, &[&csv[..], &[show]].concat(), &variable);
-    assert_eq!(
-        from_environment.stdout,
-        "name,value\nstaffa.enabled,true\nstaffa.min_rows,17\n"
-    );
+    assert_eq!(from_environment.stdout, "name,value\nstaffa.enabled,true\nstaffa.min_rows,17\n");
     let wrong = staffa(&[&csv[..], &["SET staffa.device = 'abacus'"]].concat());
     assert_eq!(wrong.code, 1);
     assert!(wrong.stderr.contains("staffa.device"), "{}", wrong.stderr);
@@ -105,11 +77,7 @@ fn files_run_to_their_end_and_failures_reach_the_exit_code() {
     let arguments = ["sql", "-q", "--format", "csv", "-f", "script.sql"];
     let outcome = staffa_in(folder.path(), &arguments, &[]);
     assert_eq!((outcome.code, outcome.stdout.as_str()), (1, "a\n7\n"));
-    assert!(
-        outcome.stderr.to_lowercase().contains("divide by zero"),
-        "{}",
-        outcome.stderr
-    );
+    assert!(outcome.stderr.to_lowercase().contains("divide by zero"), "{}", outcome.stderr);
 }
 
 #[test]
@@ -137,25 +105,10 @@ fn paths_are_tables_and_results_can_be_written() {
 fn a_memory_limit_gives_a_resource_error() {
     let sql = "SELECT array_agg(value) FROM generate_series(1, 3000000)";
     for pool in ["greedy", "fair"] {
-        let arguments = [
-            "sql",
-            "-q",
-            "-m",
-            "1m",
-            "--mem-pool-type",
-            pool,
-            "-d",
-            "1m",
-            "-c",
-            sql,
-        ];
+        let arguments = ["sql", "-q", "-m", "1m", "--mem-pool-type", pool, "-d", "1m", "-c", sql];
         let outcome = staffa(&arguments);
         assert_eq!(outcome.code, 1, "{pool}");
-        assert!(
-            outcome.stderr.contains("Resources exhausted"),
-            "{pool}: {}",
-            outcome.stderr
-        );
+        assert!(outcome.stderr.contains("Resources exhausted"), "{pool}: {}", outcome.stderr);
     }
 }
 
@@ -170,11 +123,7 @@ fn startup_files_run_before_the_shell() {
     let arguments = ["sql", "-q", "--format", "csv", "--rc", "start.sql"];
     let outcome = staffa_in(folder.path(), &arguments, &[]);
     assert_eq!(outcome.code, 0, "{}", outcome.stderr);
-    assert!(
-        outcome.stdout.starts_with("five\n5\n"),
-        "{}",
-        outcome.stdout
-    );
+    assert!(outcome.stdout.starts_with("five\n5\n"), "{}", outcome.stdout);
 }
 
 #[test]
@@ -189,8 +138,5 @@ fn a_batch_size_reaches_the_session() {
         "-c",
         "SHOW datafusion.execution.batch_size",
     ]);
-    assert_eq!(
-        outcome.stdout,
-        "name,value\ndatafusion.execution.batch_size,123\n"
-    );
+    assert_eq!(outcome.stdout, "name,value\ndatafusion.execution.batch_size,123\n");
 }

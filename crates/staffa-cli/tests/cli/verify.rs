@@ -1,8 +1,6 @@
 //! `staffa verify` says equal, or shows rows.
 
-mod common;
-
-use common::staffa;
+use crate::common::{DATA, staffa};
 
 const SERIES: &str = "SELECT value % 3 AS k, count(*) AS n FROM generate_series(1, 100) GROUP BY k";
 
@@ -10,16 +8,8 @@ const SERIES: &str = "SELECT value % 3 AS k, count(*) AS n FROM generate_series(
 fn equal_answers_are_said_to_be_equal_and_nodes_are_counted() {
     let outcome = staffa(&["verify", "--allow-vacuous", SERIES]);
     assert_eq!((outcome.code, outcome.stderr.as_str()), (0, ""));
-    assert!(
-        outcome.stdout.starts_with("equal, 3 rows\n"),
-        "{}",
-        outcome.stdout
-    );
-    assert!(
-        outcome.stdout.contains(" nodes on Staffa\n"),
-        "{}",
-        outcome.stdout
-    );
+    assert!(outcome.stdout.starts_with("equal, 3 rows\n"), "{}", outcome.stdout);
+    assert!(outcome.stdout.contains(" nodes on Staffa\n"), "{}", outcome.stdout);
 }
 
 #[test]
@@ -32,20 +22,9 @@ fn different_answers_are_shown_and_exit_with_1() {
         lines[0],
         "different: datafusion has 20 rows, staffa has 20; 20 only in datafusion, 20 only in staffa"
     );
-    assert!(
-        lines[1].starts_with("  only datafusion [row 0]: v=1, r=0."),
-        "{}",
-        lines[1]
-    );
-    assert!(
-        lines[3].starts_with("  only staffa [row 0]: v=1, r=0."),
-        "{}",
-        lines[3]
-    );
-    assert_eq!(
-        lines.iter().filter(|line| line.contains("  only ")).count(),
-        4
-    );
+    assert!(lines[1].starts_with("  only datafusion [row 0]: v=1, r=0."), "{}", lines[1]);
+    assert!(lines[3].starts_with("  only staffa [row 0]: v=1, r=0."), "{}", lines[3]);
+    assert_eq!(lines.iter().filter(|line| line.contains("  only ")).count(), 4);
 }
 
 #[test]
@@ -70,33 +49,24 @@ fn files_tables_and_several_statements() {
     let script = script.to_str().unwrap();
     let outcome = staffa(&["verify", script, "--table", &table, "--allow-vacuous"]);
     assert_eq!((outcome.code, outcome.stderr.as_str()), (0, ""));
-    let verdicts: Vec<&str> = outcome
-        .stdout
-        .lines()
-        .filter(|line| line.starts_with("equal"))
-        .collect();
+    let verdicts: Vec<&str> =
+        outcome.stdout.lines().filter(|line| line.starts_with("equal")).collect();
     assert_eq!(verdicts, ["equal, 2 rows", "equal, 1 rows"]);
 }
 
 #[test]
 fn tpch_tables_are_made_on_demand() {
-    let data = tempfile::tempdir().unwrap();
-    let data = data.path().to_str().unwrap();
     let outcome = staffa(&[
         "verify",
         "--tpch",
         "0.001",
         "--data-dir",
-        data,
+        DATA,
         "--allow-vacuous",
         "SELECT count(*) FROM nation JOIN region ON n_regionkey = r_regionkey",
     ]);
     assert_eq!(outcome.code, 0, "{}", outcome.stderr);
-    assert!(
-        outcome.stdout.starts_with("equal, 1 rows\n"),
-        "{}",
-        outcome.stdout
-    );
+    assert!(outcome.stdout.starts_with("equal, 1 rows\n"), "{}", outcome.stdout);
 }
 
 #[test]
@@ -112,18 +82,12 @@ fn what_cannot_be_verified_is_refused_with_a_reason() {
     for (sql, expected) in cases {
         let outcome = staffa(&["verify", sql]);
         assert_eq!(outcome.code, 1, "{sql}");
-        assert!(
-            outcome.stderr.contains(expected),
-            "{sql}: {}",
-            outcome.stderr
-        );
+        assert!(outcome.stderr.contains(expected), "{sql}: {}", outcome.stderr);
     }
     let outcome = staffa(&["verify", "--table", "t=/no/such.parquet", "SELECT 1"]);
     assert_eq!(outcome.code, 1);
     assert!(
-        outcome
-            .stderr
-            .contains("table t: cannot read '/no/such.parquet'"),
+        outcome.stderr.contains("table t: cannot read '/no/such.parquet'"),
         "{}",
         outcome.stderr
     );

@@ -1,8 +1,6 @@
 //! Help texts and exit codes.
 
-mod common;
-
-use common::staffa;
+use crate::common::staffa;
 
 #[test]
 fn the_help_names_every_command() {
@@ -40,10 +38,7 @@ Settings: SET staffa.<key> in SQL, or STAFFA_<KEY> in the environment; `staffa d
 #[test]
 fn the_version_names_staffa_and_datafusion() {
     let version = staffa(&["--version"]).stdout;
-    assert_eq!(
-        version,
-        concat!("staffa ", env!("CARGO_PKG_VERSION"), " (DataFusion 55.2)\n")
-    );
+    assert_eq!(version, concat!("staffa ", env!("CARGO_PKG_VERSION"), " (DataFusion 55.2)\n"));
 }
 
 #[test]
@@ -51,40 +46,21 @@ fn a_bad_command_line_exits_with_2_and_says_why() {
     let cases: [(&[&str], &str); 12] = [
         (&[], "Usage: staffa <COMMAND>"),
         (&["frobnicate"], "unrecognized subcommand 'frobnicate'"),
-        (
-            &["sql", "-m", "much"],
-            "'much' is not a size such as 512m or 10g",
-        ),
+        (&["sql", "-m", "much"], "'much' is not a size such as 512m or 10g"),
         (&["sql", "-b", "0"], "'0' is not a number above 0"),
         (&["sql", "-p", "/no/such/folder"], "no such folder"),
         (&["sql", "-f", "/no/such/file.sql"], "no such file"),
         (&["sql", "--format", "papyrus"], "invalid value 'papyrus'"),
-        (&["bench", "tpch", "--scale", "-1"], "scale"),
-        (
-            &["bench", "tpch", "--queries", "23"],
-            "there is no query 23",
-        ),
-        (
-            &["bench", "tpch", "--engines", "abacus"],
-            "'abacus' is not one of: datafusion, cpu, gpu",
-        ),
-        (
-            &["bench", "tpch", "--format", "xml"],
-            "'xml' is not one of: table, json, html",
-        ),
-        (
-            &["verify", "SELECT 1", "--table", "t"],
-            "'t' is not NAME=PATH",
-        ),
+        (&["bench", "tpch", "--scale", "-1"], "'-1' is not a number above 0"),
+        (&["bench", "tpch", "--queries", "23"], "there is no query 23"),
+        (&["bench", "tpch", "--engines", "abacus"], "'abacus' is not one of: datafusion, cpu, gpu"),
+        (&["bench", "tpch", "--format", "xml"], "'xml' is not one of: table, json, html"),
+        (&["verify", "SELECT 1", "--table", "t"], "'t' is not NAME=PATH"),
     ];
     for (arguments, expected) in cases {
         let outcome = staffa(arguments);
         assert_eq!(outcome.code, 2, "{arguments:?}: {}", outcome.stderr);
-        assert!(
-            outcome.stderr.contains(expected),
-            "{arguments:?}: {}",
-            outcome.stderr
-        );
+        assert!(outcome.stderr.contains(expected), "{arguments:?}: {}", outcome.stderr);
         assert!(outcome.stdout.is_empty(), "{arguments:?}");
     }
 }
