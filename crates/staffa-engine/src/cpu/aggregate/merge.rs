@@ -180,7 +180,7 @@ impl Merger {
             local.spill()?;
         }
         let writers = locals.into_iter().map(|local| local.spilled).collect();
-        SpilledGroups::new(&self.plan, &self.context, writers)
+        SpilledGroups::sealed(&self.plan, &self.context, writers)
     }
 
     fn batch(&self, table: &mut Table) -> Result<RecordBatch> {
