@@ -34,7 +34,8 @@ pub(crate) type Lowered = Result<NodeOp, Reason>;
 type Lowering = fn(&Arc<dyn ExecutionPlan>, Setting) -> Option<Lowered>;
 
 /// Every family, in the order they are asked.
-const LOWERINGS: &[Lowering] = &[rows::lower, aggregate::lower, sort::lower, exchange::lower];
+const LOWERINGS: &[Lowering] =
+    &[rows::lower, join::lower, aggregate::lower, sort::lower, exchange::lower];
 
 /// The twin of `plan`, or the reason why there is none.
 pub(crate) fn lower(plan: &Arc<dyn ExecutionPlan>, setting: Setting) -> Lowered {
