@@ -1,41 +1,34 @@
-//! BuildSink
-use crate::RunContext;
-use crate::engine::*;
-use crate::plan::*;
-use async_trait::async_trait;
-use datafusion_common::{Result, not_impl_err};
-use std::sync::Arc;
-/// x
-pub struct BuildSink;
-impl BuildSink {
-    /// x
-    /// # Errors
-    /// x
-    pub fn new(_: &Arc<JoinSpec>, _: &Pipeline, _: &Arc<RunContext>) -> Result<Self> {
-        Ok(Self)
-    }
-}
-#[async_trait]
-impl Sink for BuildSink {
-    fn local(&self, _: usize) -> Result<Box<dyn SinkLocal>> {
-        not_impl_err!("sink")
-    }
-    async fn seal(&self, _: Vec<Box<dyn SinkLocal>>) -> Result<Arc<dyn Sealed>> {
-        not_impl_err!("sink")
-    }
-}
-/// x
-pub struct Probe;
-impl Probe {
-    /// x
-    /// # Errors
-    /// x
-    pub fn new(_: &Arc<JoinSpec>, _: &Op, _: &Arc<RunContext>) -> Result<Self> {
-        Ok(Self)
-    }
-}
-impl OpFactory for Probe {
-    fn lane(&self, _: Lane, _: Option<&Arc<dyn Sealed>>) -> Result<Box<dyn crate::LaneOp>> {
-        not_impl_err!("probe")
-    }
-}
+//! Joins: a build side that is sealed into a table, and lanes that probe it.
+//!
+//! ```text
+//!  build lanes ─► Local (batches of the columns that matter, key arrays)
+//!                  └─ seal: concatenate ─► key codes or hashes ─► JoinTable ─► JoinState
+//!  probe lane  ─► keys ─► lookup: hits (probe row, run of build rows)
+//!                  └─ pairs, in chunks ─► residual filter ─► row numbers on both sides
+//! ```
+//!
+//! A key of integers (dates, decimals, floats, several of them) becomes one exact `u64` where the
+//! ranges seen on the build side allow; then the table compares no values at all. Other keys go
+//! by a 64-bit hash, and each hit is compared once with one row of its run: a run holds only rows
+//! of one key. Joins without keys have a single run of all rows.
+//!
+//! Output rows stand in the order of the probe rows; the values of neither side are gathered here.
+
+mod build;
+mod columns;
+mod dynamic;
+mod emit;
+mod equal;
+mod keys;
+mod lookup;
+mod pairs;
+mod probe;
+mod residual;
+mod seal;
+mod state;
+mod table;
+mod visited;
+
+
+pub use build::BuildSink;
+pub use probe::Probe;

@@ -1,0 +1,309 @@
+//! The filter that a join's build side gives to the probe side's source.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use arrow::array::{Array, ArrayRef, UInt32Array, new_empty_array};
+use arrow::compute::{concat, take};
+use arrow::datatypes::{DataType, SchemaRef};
+use datafusion_common::{NullEquality, Result, ScalarValue};
+use datafusion_expr::{Accumulator, Operator};
+use datafusion_functions_aggregate_common::min_max::{MaxAccumulator, MinAccumulator};
+use datafusion_physical_expr::expressions::{
+    BinaryExpr, DynamicFilterPhysicalExpr, InListExpr, IsNullExpr, lit,
+};
+use datafusion_physical_expr_common::physical_expr::PhysicalExpr;
+use parking_lot::Mutex;
+
+use super::table::JoinTable;
+use crate::RunContext;
+use crate::plan::JoinSpec;
+
+type Expr = Arc<dyn PhysicalExpr>;
+
+/// What one sealed state knows about its keys.
+#[derive(Debug)]
+struct Report {
+    rows: u32,
+    has_null: bool,
+    columns: Vec<KeyReport>,
+}
+
+#[derive(Debug, Clone)]
+struct KeyReport {
+    /// Least and greatest value, where the type has an order that the probe side shares.
+    bounds: Option<(ScalarValue, ScalarValue)>,
+    /// The distinct values, if few.
+    values: Option<ArrayRef>,
+}
+
+#[derive(Debug, Default)]
+enum Part {
+    #[default]
+    Open,
+    Known(Report),
+    Unknown,
+}
+
+/// Gathers what the states of one build side know, and updates the filter once all have spoken.
+///
+/// Until then the filter stays as it is: advisory, and true. It is marked complete on every way
+/// out: after the update, when a state could not be made, and when the sink goes.
+pub(super) struct Reports {
+    filter: Option<Arc<DynamicFilterPhysicalExpr>>,
+    probe_keys: Vec<Expr>,
+    probe_schema: SchemaRef,
+    null_equality: NullEquality,
+    null_aware: bool,
+    parts: Mutex<Vec<Part>>,
+    complete: AtomicBool,
+}
+
+impl Drop for Reports {
+    fn drop(&mut self) {
+        self.complete();
+    }
+}
+
+impl Reports {
+    /// For a build side that `states` states hold.
+    pub(super) fn new(spec: &JoinSpec, states: usize) -> Self {
+        Self {
+            filter: spec.dynamic_filter.clone(),
+            probe_keys: spec.on.iter().map(|(_, probe)| Arc::clone(probe)).collect(),
+            probe_schema: Arc::clone(&spec.probe_schema),
+            null_equality: spec.null_equality,
+            null_aware: spec.null_aware,
+            parts: Mutex::new((0..states).map(|_| Part::Open).collect()),
+            complete: AtomicBool::new(false),
+        }
+    }
+
+    fn complete(&self) {
+        if let Some(filter) = &self.filter
+            && !self.complete.swap(true, Ordering::AcqRel)
+        {
+            filter.mark_complete();
+        }
+    }
+
+    /// Takes what state `at` knows. A filter that cannot be made is no error: nothing is pruned.
+    pub(super) fn report(
+        &self,
+        context: &RunContext,
+        at: usize,
+        rows: u32,
+        keys: &[ArrayRef],
+        table: &JoinTable,
+    ) {
+        let Some(filter) = &self.filter else { return };
+        let report = self.observe(context, rows, keys, table);
+        let mut parts = self.parts.lock();
+        // A shared state is the only one, whatever its number.
+        let at = at.min(parts.len().saturating_sub(1));
+        if let Some(part) = parts.get_mut(at) {
+            *part = Part::Known(report);
+        }
+        let known: Vec<&Report> = parts
+            .iter()
+            .filter_map(|part| match part {
+                Part::Known(report) => Some(report),
+                _ => None,
+            })
+            .collect();
+        if known.len() == parts.len()
+            && let Ok(Some(predicate)) = self.predicate(&known)
+        {
+            // An error leaves the filter as it was.
+            let _ = filter.update(predicate);
+        }
+    }
+
+    /// State `at` was made, or could not be.
+    pub(super) fn end(&self, at: usize) {
+        let mut parts = self.parts.lock();
+        let at = at.min(parts.len().saturating_sub(1));
+        if let Some(part @ Part::Open) = parts.get_mut(at) {
+            *part = Part::Unknown;
+        }
+        if !parts.iter().any(|part| matches!(part, Part::Open)) {
+            self.complete();
+        }
+    }
+
+    fn observe(
+        &self,
+        context: &RunContext,
+        rows: u32,
+        keys: &[ArrayRef],
+        table: &JoinTable,
+    ) -> Report {
+        let options = context.task.session_config().options();
+        let most = options
+            .optimizer
+            .hash_join_inlist_pushdown_max_distinct_values;
+        let bytes: usize = keys.iter().map(|key| key.get_array_memory_size()).sum();
+        let small = rows > 0 && bytes <= options.optimizer.hash_join_inlist_pushdown_max_size;
+        let sample = small
+            .then(|| table.representatives(most))
+            .flatten()
+            .map(UInt32Array::from);
+        let columns = keys
+            .iter()
+            .zip(&self.probe_keys)
+            .map(|(key, probe)| {
+                let same = probe
+                    .data_type(&self.probe_schema)
+                    .is_ok_and(|data_type| data_type == *key.data_type());
+                if !same || key.data_type().is_nested() || is_encoded(key.data_type()) {
+                    return KeyReport {
+                        bounds: None,
+                        values: None,
+                    };
+                }
+                let values = match &sample {
+                    Some(sample) if !key.data_type().is_floating() => {
+                        take(key.as_ref(), sample, None).ok()
+                    }
+                    _ => None,
+                };
+                KeyReport {
+                    bounds: bounds(key).ok().flatten(),
+                    values,
+                }
+            })
+            .collect();
+        Report {
+            rows,
+            has_null: keys.iter().any(|key| key.logical_null_count() > 0),
+            columns,
+        }
+    }
+
+    /// The condition that every probe row with a match meets; `None` if there is no good one.
+    fn predicate(&self, reports: &[&Report]) -> Result<Option<Expr>> {
+        let filled: Vec<&&Report> = reports.iter().filter(|report| report.rows > 0).collect();
+        if filled.is_empty() {
+            return self.with_nulls(lit(false), false).map(Some);
+        }
+        let mut all: Option<Expr> = None;
+        for (column, probe) in self.probe_keys.iter().enumerate() {
+            let parts: Vec<&KeyReport> = filled
+                .iter()
+                .filter_map(|report| report.columns.get(column))
+                .collect();
+            for condition in [
+                union_bounds(&parts, probe),
+                self.union_values(&parts, probe)?,
+            ]
+            .into_iter()
+            .flatten()
+            {
+                all = Some(match all {
+                    Some(all) => binary(all, Operator::And, condition),
+                    None => condition,
+                });
+            }
+        }
+        let has_null = filled.iter().any(|report| report.has_null);
+        all.map(|all| self.with_nulls(all, has_null)).transpose()
+    }
+
+    fn union_values(&self, parts: &[&KeyReport], probe: &Expr) -> Result<Option<Expr>> {
+        let values: Option<Vec<&dyn Array>> = parts
+            .iter()
+            .map(|part| part.values.as_ref().map(AsRef::as_ref))
+            .collect();
+        let Some(values) = values else {
+            return Ok(None);
+        };
+        let values = match values.is_empty() {
+            true => new_empty_array(&probe.data_type(&self.probe_schema)?),
+            false => concat(&values)?,
+        };
+        if values.is_empty() {
+            return Ok(Some(lit(false)));
+        }
+        let list = InListExpr::try_new_from_array(
+            Arc::clone(probe),
+            values,
+            false,
+            &self.probe_schema,
+        )?;
+        Ok(Some(Arc::new(list)))
+    }
+
+    /// Lets probe rows with a NULL key pass where the join must see them: where NULL matches
+    /// NULL, and for NOT IN, which a NULL on the probe side empties.
+    fn with_nulls(&self, predicate: Expr, build_has_null: bool) -> Result<Expr> {
+        let wanted = self.null_aware
+            || (self.null_equality == NullEquality::NullEqualsNull && build_has_null);
+        if !wanted {
+            return Ok(predicate);
+        }
+        let mut out = predicate;
+        for key in self.probe_keys.iter().rev() {
+            if key.nullable(&self.probe_schema)? {
+                let is_null: Expr = Arc::new(IsNullExpr::new(Arc::clone(key)));
+                out = binary(is_null, Operator::Or, out);
+            }
+        }
+        Ok(out)
+    }
+}
+
+fn is_encoded(data_type: &DataType) -> bool {
+    matches!(
+        data_type,
+        DataType::Dictionary(..) | DataType::RunEndEncoded(..) | DataType::Null
+    )
+}
+
+fn binary(left: Expr, op: Operator, right: Expr) -> Expr {
+    Arc::new(BinaryExpr::new(left, op, right))
+}
+
+/// The least and greatest value; `None` when all are NULL.
+fn bounds(key: &ArrayRef) -> Result<Option<(ScalarValue, ScalarValue)>> {
+    let mut min = MinAccumulator::try_new(key.data_type())?;
+    let mut max = MaxAccumulator::try_new(key.data_type())?;
+    min.update_batch(std::slice::from_ref(key))?;
+    max.update_batch(std::slice::from_ref(key))?;
+    let (min, max) = (min.evaluate()?, max.evaluate()?);
+    Ok((!min.is_null() && !max.is_null()).then(|| (down_zero(min), up_zero(max))))
+}
+
+/// Zeros of either sign are equal as keys, but may not be to who compares with a bound.
+fn down_zero(value: ScalarValue) -> ScalarValue {
+    match value {
+        ScalarValue::Float32(Some(0.0)) => ScalarValue::Float32(Some(-0.0)),
+        ScalarValue::Float64(Some(0.0)) => ScalarValue::Float64(Some(-0.0)),
+        other => other,
+    }
+}
+
+fn up_zero(value: ScalarValue) -> ScalarValue {
+    match value {
+        ScalarValue::Float32(Some(0.0)) => ScalarValue::Float32(Some(0.0)),
+        ScalarValue::Float64(Some(0.0)) => ScalarValue::Float64(Some(0.0)),
+        other => other,
+    }
+}
+
+fn union_bounds(parts: &[&KeyReport], probe: &Expr) -> Option<Expr> {
+    let mut bounds: Option<(ScalarValue, ScalarValue)> = None;
+    for part in parts {
+        let (min, max) = part.bounds.clone()?;
+        bounds = Some(match bounds {
+            None => (min, max),
+            Some((low, high)) => (
+                if min < low { min } else { low },
+                if max > high { max } else { high },
+            ),
+        });
+    }
+    let (min, max) = bounds?;
+    let low = binary(Arc::clone(probe), Operator::GtEq, lit(min));
+    let high = binary(Arc::clone(probe), Operator::LtEq, lit(max));
+    Some(binary(low, Operator::And, high))
+}

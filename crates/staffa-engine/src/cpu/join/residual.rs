@@ -1,0 +1,64 @@
+//! The residual condition of a join, over pairs that match by key.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, BooleanArray, UInt32Array};
+use arrow::compute::prep_null_mask_filter;
+use datafusion_common::Result;
+use datafusion_physical_plan::joins::utils::JoinFilter;
+
+use super::emit::Layout;
+use super::pairs::Pairs;
+use super::state::JoinState;
+use crate::Morsel;
+use crate::bound::BoundExpr;
+use crate::plan::JoinSpec;
+
+/// A residual condition; it gathers only the columns that it reads.
+pub(super) struct Residual {
+    predicate: BoundExpr,
+    layout: Layout,
+}
+
+impl Residual {
+    /// Binds a join's filter.
+    pub(super) fn new(filter: &JoinFilter, spec: &JoinSpec) -> Result<Self> {
+        Ok(Self {
+            predicate: BoundExpr::new(filter.expression(), filter.schema())?,
+            layout: Layout::new(filter.column_indices(), spec),
+        })
+    }
+
+    /// Keeps the pairs for which the condition holds.
+    pub(super) fn retain(&self, state: &JoinState, probe: &Morsel, pairs: &mut Pairs) -> Result<()> {
+        if pairs.build.is_empty() {
+            return Ok(());
+        }
+        let build = Arc::new(UInt32Array::from(std::mem::take(&mut pairs.build)));
+        let probe_rows = Arc::new(UInt32Array::from(std::mem::take(&mut pairs.probe)));
+        let mask = {
+            let morsel = self.layout.pairs(state, &build, probe, Some(&probe_rows))?;
+            self.predicate.mask(&morsel)?
+        };
+        let mask = match mask.nulls() {
+            Some(_) => prep_null_mask_filter(&mask),
+            None => mask,
+        };
+        pairs.build = kept(build, &mask);
+        pairs.probe = kept(probe_rows, &mask);
+        Ok(())
+    }
+}
+
+/// The values for which `mask` is true, in the same memory if nobody else holds it.
+fn kept(values: Arc<UInt32Array>, mask: &BooleanArray) -> Vec<u32> {
+    let (_, values, _) = Arc::unwrap_or_clone(values).into_parts();
+    let mut values = Vec::from(values);
+    let mut count = 0;
+    for at in mask.values().set_indices() {
+        values[count] = values[at];
+        count += 1;
+    }
+    values.truncate(count);
+    values
+}

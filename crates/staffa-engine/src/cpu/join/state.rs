@@ -1,0 +1,83 @@
+//! What a sealed build side is.
+
+use std::any::Any;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use arrow::buffer::NullBuffer;
+use datafusion_common::{JoinType, Result, internal_datafusion_err, internal_err};
+use datafusion_execution::memory_pool::MemoryReservation;
+
+use super::columns::BuildColumns;
+use super::lookup::KeyPlan;
+use super::table::JoinTable;
+use super::visited::Visited;
+use crate::engine::Sealed;
+use crate::{LaneStream, Morsel};
+
+/// A sealed build side, shared by the lanes that probe it.
+pub(super) struct JoinState {
+    /// The columns that the output and the residual filter read.
+    pub(super) columns: BuildColumns,
+    /// Number of build rows.
+    pub(super) rows: u32,
+    /// From keys to rows.
+    pub(super) table: JoinTable,
+    /// How probe keys become what the table is asked for.
+    pub(super) keys: KeyPlan,
+    /// Rows that have matched, where the join type emits build rows at the end.
+    pub(super) visited: Option<Visited>,
+    /// For a null-aware anti join: which build keys are NULL.
+    pub(super) key_nulls: Option<NullBuffer>,
+    /// For a null-aware anti join: whether any lane saw a row, and whether any saw a NULL key.
+    pub(super) probe_seen: AtomicBool,
+    /// See `probe_seen`.
+    pub(super) probe_null: AtomicBool,
+    /// Lanes that have not ended.
+    pub(super) lanes: OnceLock<AtomicUsize>,
+    /// Accounts for all of the above while the state lives.
+    pub(super) _reservation: MemoryReservation,
+}
+
+impl JoinState {
+    /// The state behind a pipeline's build side.
+    pub(super) fn of(build: Option<&Arc<dyn Sealed>>) -> Result<Arc<Self>> {
+        let state = build
+            .cloned()
+            .ok_or_else(|| internal_datafusion_err!("a probe without a build side"))?;
+        match state.as_any().downcast::<Self>() {
+            Ok(state) => Ok(state),
+            Err(_) => internal_err!("a probe got a state that is no join's"),
+        }
+    }
+
+    /// Notes that `sharers` lanes probe this state; the first to say so counts.
+    pub(super) fn share(&self, sharers: usize) {
+        self.lanes.get_or_init(|| AtomicUsize::new(sharers.max(1)));
+    }
+
+    /// A lane has ended: true for the last one.
+    pub(super) fn leave(&self) -> bool {
+        // AcqRel: the last lane sees all that the others have marked.
+        self.lanes
+            .get()
+            .is_some_and(|lanes| lanes.fetch_sub(1, Ordering::AcqRel) == 1)
+    }
+
+    /// Whether the output is empty whatever the probe side holds.
+    pub(super) fn is_decided(&self, join_type: JoinType) -> bool {
+        (self.rows == 0 && join_type.empty_build_side_produces_empty_result())
+            || (self.table.is_empty() && join_type.empty_map_produces_empty_result())
+    }
+}
+
+impl Sealed for JoinState {
+    fn open(self: Arc<Self>, _: usize, _: usize) -> LaneStream {
+        let error: Result<Morsel> = internal_err!("a join's build side is not read as rows");
+        Box::pin(futures::stream::once(futures::future::ready(error)))
+    }
+
+    fn as_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
+        self
+    }
+}

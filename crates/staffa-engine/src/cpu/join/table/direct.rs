@@ -1,0 +1,182 @@
+//! Direct addressing: an array by code.
+
+use datafusion_common::Result;
+use rayon::prelude::*;
+
+use super::partition::{Chunk, counts, cut, partition_bits, split};
+use super::{Index, JoinTable, Run, RowKeys};
+use crate::CancelFlag;
+
+/// Finds a code's run by address.
+pub(in super::super) enum Direct {
+    /// Row + 1 of each code, or 0. No code has two rows.
+    Unique(Vec<u32>),
+    /// Where each code's run begins in the table's rows; the next code's begin is its end.
+    Runs(Vec<u32>),
+}
+
+impl Direct {
+    pub(super) fn build(keys: &RowKeys, last: u64, cancel: &CancelFlag) -> Result<JoinTable> {
+        // The caller found `last` to be a small multiple of the rows.
+        let codes = last as usize + 1;
+        // Partitions are stretches of codes: a power of two each, so that a shift finds them.
+        let bits = partition_bits(keys.keys.len());
+        let width = codes.next_power_of_two() >> bits.min(codes.next_power_of_two().ilog2());
+        let shift = width.ilog2();
+        let parts = codes.div_ceil(width);
+        let chunks = split(keys, parts, |code| (code >> shift) as usize, cancel)?;
+        let counts = counts(&chunks, parts);
+        let total: usize = counts.iter().sum();
+        if total == 0 {
+            return Ok(JoinTable::empty());
+        }
+        let mut heads = vec![0u32; codes];
+        let lengths = (0..parts).map(|part| width.min(codes - part * width));
+        let unique = cut(&mut heads, lengths.clone())
+            .into_par_iter()
+            .enumerate()
+            .map(|(part, heads)| {
+                cancel.check()?;
+                Ok(fill_unique(&chunks, part, part * width, heads))
+            })
+            .collect::<Result<Vec<bool>>>()?;
+        if unique.into_iter().all(|unique| unique) {
+            return Ok(JoinTable {
+                index: Index::Direct(Direct::Unique(heads)),
+                rows: Vec::new(),
+            });
+        }
+        heads.clear();
+        heads.resize(codes + 1, 0);
+        heads[codes] = total as u32;
+        let mut rows = vec![0u32; total];
+        let mut base = 0;
+        let bases: Vec<usize> = counts
+            .iter()
+            .map(|count| {
+                base += count;
+                base - count
+            })
+            .collect();
+        cut(&mut heads[..codes], lengths)
+            .into_par_iter()
+            .zip(cut(&mut rows, counts.iter().copied()))
+            .enumerate()
+            .try_for_each(|(part, (starts, rows))| {
+                cancel.check()?;
+                fill_runs(&chunks, part, part * width, starts, rows, bases[part]);
+                Ok::<(), datafusion_common::DataFusionError>(())
+            })?;
+        Ok(JoinTable {
+            index: Index::Direct(Direct::Runs(heads)),
+            rows,
+        })
+    }
+
+    /// The run of a code; any code may be asked for.
+    #[inline(always)]
+    pub(in super::super) fn find(&self, code: u64) -> Option<Run> {
+        let code = usize::try_from(code).unwrap_or(usize::MAX);
+        match self {
+            Self::Unique(heads) => match heads.get(code) {
+                None | Some(0) => None,
+                Some(row) => Some(Run {
+                    first: row - 1,
+                    len: 1,
+                }),
+            },
+            // The last start is the end of the last run, not a code.
+            Self::Runs(starts) => {
+                let end = *starts.get(code.checked_add(1)?)?;
+                let first = starts[code];
+                (end > first).then_some(Run {
+                    first,
+                    len: end - first,
+                })
+            }
+        }
+    }
+
+    /// An upper bound of the number of runs, cheap to know.
+    pub(super) fn distinct(&self) -> usize {
+        match self {
+            Self::Unique(heads) => heads.iter().filter(|&&head| head != 0).count(),
+            Self::Runs(starts) => starts.windows(2).filter(|pair| pair[0] != pair[1]).count(),
+        }
+    }
+
+    /// All runs, as stretches of the table's rows or as single rows.
+    pub(super) fn runs(&self) -> Box<dyn Iterator<Item = Run> + '_> {
+        match self {
+            Self::Unique(heads) => Box::new(heads.iter().filter(|&&head| head != 0).map(|row| {
+                Run {
+                    first: row - 1,
+                    len: 1,
+                }
+            })),
+            Self::Runs(starts) => Box::new(
+                starts
+                    .windows(2)
+                    .filter(|pair| pair[0] != pair[1])
+                    .map(|pair| Run {
+                        first: pair[0],
+                        len: pair[1] - pair[0],
+                    }),
+            ),
+        }
+    }
+
+    pub(super) fn held_bytes(&self) -> usize {
+        match self {
+            Self::Unique(entries) | Self::Runs(entries) => entries.capacity() * 4,
+        }
+    }
+}
+
+/// Writes row + 1 at each code; false at the first code that has a row already.
+fn fill_unique(chunks: &[Chunk], part: usize, base: usize, heads: &mut [u32]) -> bool {
+    for chunk in chunks {
+        for (code, row) in chunk.part(part) {
+            let head = &mut heads[code as usize - base];
+            if *head != 0 {
+                return false;
+            }
+            *head = row + 1;
+        }
+    }
+    true
+}
+
+/// Counting sort of a partition's rows by code: `starts` gets where each code begins.
+fn fill_runs(
+    chunks: &[Chunk],
+    part: usize,
+    base: usize,
+    starts: &mut [u32],
+    rows: &mut [u32],
+    rows_base: usize,
+) {
+    for chunk in chunks {
+        for (code, _) in chunk.part(part) {
+            starts[code as usize - base] += 1;
+        }
+    }
+    let mut next = 0;
+    for start in starts.iter_mut() {
+        let count = std::mem::replace(start, next);
+        next += count;
+    }
+    for chunk in chunks {
+        for (code, row) in chunk.part(part) {
+            let cursor = &mut starts[code as usize - base];
+            rows[*cursor as usize] = row;
+            *cursor += 1;
+        }
+    }
+    // Each cursor now stands at its run's end, which is the next run's begin.
+    let codes = starts.len();
+    starts.copy_within(..codes - 1, 1);
+    starts[0] = 0;
+    let rows_base = rows_base as u32;
+    starts.iter_mut().for_each(|start| *start += rows_base);
+}

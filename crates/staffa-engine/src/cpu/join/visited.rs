@@ -1,0 +1,68 @@
+//! Which build rows have found a match: a bitmap that all lanes write.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// One bit per build row. Set while lanes probe, read by the last lane to end.
+pub(super) struct Visited {
+    words: Vec<AtomicU64>,
+    rows: usize,
+}
+
+impl Visited {
+    /// Bytes that a bitmap of `rows` rows takes.
+    pub(super) fn bytes(rows: usize) -> usize {
+        rows.div_ceil(64) * 8
+    }
+
+    /// A bitmap of `rows` rows, none set.
+    pub(super) fn new(rows: usize) -> Self {
+        Self {
+            words: (0..rows.div_ceil(64)).map(|_| AtomicU64::new(0)).collect(),
+            rows,
+        }
+    }
+
+    /// Number of rows.
+    pub(super) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Whether the row was set. Relaxed: the countdown of the lanes orders the last reads.
+    pub(super) fn get(&self, row: u32) -> bool {
+        let word = self.words[row as usize / 64].load(Ordering::Relaxed);
+        word & (1 << (row % 64)) != 0
+    }
+
+    /// Sets the row. Reads first: most rows of a popular key are set already, and a read does
+    /// not take the cache line away from the other lanes.
+    pub(super) fn set(&self, row: u32) {
+        let word = &self.words[row as usize / 64];
+        let bit = 1 << (row % 64);
+        if word.load(Ordering::Relaxed) & bit == 0 {
+            word.fetch_or(bit, Ordering::Relaxed);
+        }
+    }
+
+    /// Appends up to `limit` of the rows from `from` on whose bit is `wanted`; gives the row
+    /// to go on from.
+    pub(super) fn collect(&self, from: usize, wanted: bool, limit: usize, out: &mut Vec<u32>) -> usize {
+        let mut at = from;
+        while at < self.rows && out.len() < limit {
+            let word = self.words[at / 64].load(Ordering::Relaxed);
+            let word = if wanted { word } else { !word };
+            let end = (at / 64 * 64 + 64).min(self.rows);
+            if word >> (at % 64) == 0 {
+                at = end;
+                continue;
+            }
+            while at < end && out.len() < limit {
+                if word >> (at % 64) & 1 == 1 {
+                    // A state holds fewer rows than u32::MAX.
+                    out.push(u32::try_from(at).unwrap_or(u32::MAX));
+                }
+                at += 1;
+            }
+        }
+        at
+    }
+}
