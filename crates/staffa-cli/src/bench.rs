@@ -32,7 +32,7 @@ enum Workload {
 
 #[derive(Debug, clap::Args)]
 struct Tpch {
-    /// 1 is about 1 GB of text, 0.35 GB of Parquet
+    /// 1 is 8.7 M rows, 0.3 GB of Parquet
     #[arg(long, default_value = "1", value_parser = scale, allow_negative_numbers = true)]
     scale: f64,
 

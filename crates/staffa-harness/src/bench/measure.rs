@@ -177,7 +177,8 @@ fn rounds(lanes: &[Lane], round: usize, runs: Runs) -> usize {
 }
 
 fn count(result: &mut QueryResult, run: &Run) {
-    result.runs_ms.push(run.elapsed.as_secs_f64() * 1e3);
+    // Whole microseconds: more digits would claim a precision that the clock does not have.
+    result.runs_ms.push(run.elapsed.as_micros() as f64 / 1e3);
     let rows = run.answer.rows();
     if rows != result.rows && result.problem.is_none() {
         result.equal = false;
