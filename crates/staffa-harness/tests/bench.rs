@@ -1,4 +1,5 @@
 //! The report has the agreed shape, and says when it proves nothing.
+#![expect(clippy::unwrap_used, reason = "a test fails by a panic, its helpers too")]
 
 use staffa_harness::bench::{Format, Options, Report, Runs, bench};
 use staffa_harness::compare::Tolerance;

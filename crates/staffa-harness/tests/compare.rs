@@ -1,4 +1,5 @@
 //! The comparison finds what differs, and nothing else.
+#![expect(clippy::unwrap_used, reason = "a test fails by a panic, its helpers too")]
 
 use std::sync::Arc;
 

@@ -1,4 +1,5 @@
 //! The data is what TPC-H says, the queries plan, and a broken run leaves nothing behind.
+#![expect(clippy::unwrap_used, reason = "a test fails by a panic, its helpers too")]
 
 use std::sync::Mutex;
 

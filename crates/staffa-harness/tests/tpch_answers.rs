@@ -1,4 +1,5 @@
 //! The queries and the data are TPC-H's: at scale 1 they give the answers that dbgen ships.
+#![expect(clippy::unwrap_used, reason = "a test fails by a panic, its helpers too")]
 
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use staffa_harness::compare::Answer;
