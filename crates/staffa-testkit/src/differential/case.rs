@@ -1,0 +1,313 @@
+//! One case: built from its seed, run on both engines, judged.
+
+use std::sync::Arc;
+
+use arrow::util::pretty::pretty_format_batches;
+use datafusion::common::{DataFusionError, Result};
+use datafusion::physical_plan::displayable;
+use tempfile::TempDir;
+
+use super::catalogue::orderable;
+use super::consume::Consumption;
+use super::generator::{Coverage, Generator};
+use super::pool::{Domain, Pool};
+use super::scope::Query;
+use super::settings::Settings;
+use super::table::Table;
+use super::{catalogue, generator};
+use crate::engine::{Engine, Planned};
+use crate::oracle::{Answer, Comparison};
+use crate::rng::Rng;
+use staffa_datafusion::{NodeReport, Place};
+
+/// Drafts of SQL tried before a case that the planner refuses is taken as it is.
+const DRAFTS: usize = 8;
+
+/// Nodes that read or make rows: a plan of nothing else leaves nothing to accelerate.
+const SOURCES: [&str; 4] = ["DataSourceExec", "EmptyExec", "PlaceholderRowExec", "CooperativeExec"];
+
+/// Tables, settings and a query.
+pub struct Case {
+    /// The seed that makes it.
+    pub seed: u64,
+    /// The query.
+    pub sql: String,
+    /// What it exercises.
+    pub coverage: Coverage,
+    settings: Settings,
+    tables: Vec<Table>,
+    folder: TempDir,
+    query: Query,
+    consumption: Consumption,
+    morsel_rows: usize,
+}
+
+/// What became of a case.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// Equal, and accelerated nodes ran.
+    Equal,
+    /// Equal, but no node was accelerated: it says nothing.
+    Vacuous,
+    /// Both engines refused it, the oracle with this message.
+    BothErr(String),
+    /// Different.
+    Failed(String),
+}
+
+/// The verdict, and what ran.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// Operators of the plan under test: name, and whether it was accelerated.
+    pub nodes: Vec<(String, bool)>,
+    /// `name: reason` for each node that stayed with DataFusion.
+    pub reasons: Vec<String>,
+}
+
+impl Case {
+    /// Builds the case of `seed`.
+    ///
+    /// # Errors
+    /// Data that Arrow cannot build, or a temporary folder that cannot be written.
+    pub async fn new(seed: u64) -> Result<Self> {
+        let mut rng = Rng::new(seed);
+        // The more joins, the fewer rows, so that products stay small.
+        let joins = rng.weighted(&[25, 35, 25, 15]);
+        let max_rows = match (joins, rng.below(10)) {
+            (0, 0) => 20_000,
+            (0 | 1, 1..4) => 2_000,
+            (0 | 1, _) | (2, 0..3) => 400,
+            _ => 60,
+        };
+        let tables = tables(&mut rng, max_rows)?;
+        let folder = tempfile::tempdir()?;
+        for table in &tables {
+            table.write_files(folder.path())?;
+        }
+        let settings = Settings::new(&mut rng, max_rows);
+        let ctx = Engine::stock().session(settings.session_config()?);
+        for table in &tables {
+            table.register(&ctx, folder.path()).await?;
+        }
+        let (query, coverage) = draft(&mut rng, &ctx, &tables, joins).await?;
+        Ok(Self {
+            seed,
+            sql: query.sql.clone(),
+            coverage,
+            settings,
+            tables,
+            folder,
+            query,
+            consumption: Consumption::random(&mut rng),
+            morsel_rows: *rng.pick(&[16, 256, 1024, 16_384]),
+        })
+    }
+
+    /// Runs the case on stock DataFusion and on `engine`, and compares.
+    ///
+    /// # Errors
+    /// Only what is wrong with the case itself; a failing engine is a verdict.
+    pub async fn run(&self, engine: &Engine) -> Result<Outcome> {
+        self.run_with(engine, &self.settings, &self.consumption).await
+    }
+
+    /// Runs stock DataFusion against itself, with other parallelism and batch sizes.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub async fn run_against_itself(&self) -> Result<Outcome> {
+        let other =
+            self.settings.with("execution.target_partitions", 5).with("execution.batch_size", 911);
+        self.run_with(&Engine::stock(), &other, &Consumption::Whole).await
+    }
+
+    async fn run_with(
+        &self,
+        engine: &Engine,
+        settings: &Settings,
+        consumption: &Consumption,
+    ) -> Result<Outcome> {
+        let expected = self.plan(&Engine::stock(), &self.settings).await;
+        let expected = match expected {
+            Ok(planned) => planned.answer().await,
+            Err(error) => Err(error),
+        };
+        let engine = engine.clone().with_morsel_rows(self.morsel_rows);
+        let planned = match self.plan(&engine, settings).await {
+            Ok(planned) => planned,
+            Err(error) => return Ok(self.outcome(None, judge_error(expected, &error.to_string()))),
+        };
+        let consumption =
+            if waits_for_siblings(&planned) { &Consumption::Whole } else { consumption };
+        if !consumption.complete() {
+            // A stream dropped midway must leave the next run of the query whole.
+            drop(consumption.read(&planned).await);
+            let again = self.plan(&engine, settings).await?;
+            let actual = again.answer().await;
+            return self.judge(&again, expected, actual, true);
+        }
+        let partitions = planned.plan.properties().partitioning.partition_count();
+        let ordered = consumption.ordered(partitions);
+        let actual = consumption.read(&planned).await;
+        self.judge(&planned, expected, actual, ordered)
+    }
+
+    async fn plan(&self, engine: &Engine, settings: &Settings) -> Result<Planned> {
+        let ctx = engine.session(settings.session_config()?);
+        for table in &self.tables {
+            table.register(&ctx, self.folder.path()).await?;
+        }
+        Planned::new(&ctx, &self.sql).await
+    }
+
+    fn judge(
+        &self,
+        planned: &Planned,
+        expected: Result<Answer>,
+        actual: Result<Answer>,
+        ordered: bool,
+    ) -> Result<Outcome> {
+        let actual = match actual {
+            Ok(actual) => actual,
+            Err(error) => {
+                return Ok(self.outcome(Some(planned), judge_error(expected, &error.to_string())));
+            }
+        };
+        let expected = match expected {
+            Ok(expected) => expected,
+            // What stock DataFusion has not implemented, another engine may have.
+            Err(error) if matches!(error.find_root(), DataFusionError::NotImplemented(_)) => {
+                return Ok(
+                    self.outcome(Some(planned), Verdict::BothErr(format!("stock lacks: {error}")))
+                );
+            }
+            Err(error) => {
+                let text = format!("stock errs, this engine does not: {error}");
+                return Ok(self.outcome(Some(planned), Verdict::Failed(text)));
+            }
+        };
+        let order = if ordered { self.query.order.clone() } else { Vec::new() };
+        let inexact = self.inexact(&expected);
+        let difference = Comparison { order, inexact }.difference(&expected, &actual)?;
+        let accelerated = planned.report().staffa_nodes() > 0;
+        let verdict = match difference {
+            Some(text) => Verdict::Failed(text),
+            None if accelerated => Verdict::Equal,
+            None => Verdict::Vacuous,
+        };
+        Ok(self.outcome(Some(planned), verdict))
+    }
+
+    fn inexact(&self, answer: &Answer) -> Vec<usize> {
+        let float = |i: &usize| answer.schema.field(*i).data_type().is_floating();
+        let columns = self.query.columns.iter().enumerate();
+        columns.filter(|(_, c)| !c.exact).map(|(i, _)| i).filter(float).collect()
+    }
+
+    fn outcome(&self, planned: Option<&Planned>, verdict: Verdict) -> Outcome {
+        let report = planned.map(Planned::report).unwrap_or_default();
+        let nodes = report.nodes.iter().map(|n| (n.name.clone(), n.place != Place::DataFusion));
+        Outcome { verdict, nodes: nodes.collect(), reasons: report.reasons() }
+    }
+
+    /// The line that replays the case.
+    pub fn replay_line(seed: u64) -> String {
+        format!(
+            "STAFFA_SEED={seed} cargo test --profile ci -p staffa --test differential -- replay --nocapture"
+        )
+    }
+
+    /// Everything there is to know about the case, for the one who replays it.
+    ///
+    /// # Errors
+    /// Rows that cannot be shown.
+    pub async fn describe(&self, engine: &Engine) -> Result<String> {
+        let mut text = format!("seed {}\n{}\n\n", self.seed, self.sql);
+        text.push_str(&format!("settings {:?}\n", self.settings.pairs));
+        text.push_str(&format!("read {:?}, morsels of {}\n", self.consumption, self.morsel_rows));
+        for table in &self.tables {
+            text.push_str(&format!("\n{}\n", table.layout()));
+            let whole = table.whole()?;
+            if whole.num_rows() <= 40 {
+                text.push_str(&format!("{}\n", pretty_format_batches(&[whole])?));
+            }
+        }
+        for engine in [&Engine::stock(), engine] {
+            match self.plan(engine, &self.settings).await {
+                Ok(planned) => {
+                    text.push_str(&format!(
+                        "\n{}",
+                        displayable(planned.plan.as_ref()).indent(false)
+                    ));
+                }
+                Err(error) => text.push_str(&format!("\ncannot plan: {error}\n")),
+            }
+        }
+        Ok(text)
+    }
+}
+
+/// Whether a partition's end may wait for its siblings' start: DataFusion's own partitioned hash
+/// join publishes its dynamic filter when every partition has built, so that reading partitions
+/// one after the other hangs (stock DataFusion too).
+fn waits_for_siblings(planned: &Planned) -> bool {
+    let theirs = |n: &NodeReport| n.place == Place::DataFusion && n.name == "HashJoinExec";
+    planned.report().nodes.iter().any(theirs)
+}
+
+fn judge_error(expected: Result<Answer>, error: &str) -> Verdict {
+    match expected {
+        Ok(_) => Verdict::Failed(format!("stock answers, this engine errs: {error}")),
+        Err(stock) => Verdict::BothErr(stock.to_string()),
+    }
+}
+
+fn tables(rng: &mut Rng, max_rows: usize) -> Result<Vec<Table>> {
+    let types: Vec<_> = catalogue::all().into_iter().filter(orderable).collect();
+    let mut keys = Vec::new();
+    for _ in 0..1 + rng.below(3) {
+        let data_type = rng.pick(&types).clone();
+        let domain = if rng.chance(50) { Domain::Small } else { Domain::Full };
+        let distinct = *rng.pick(&[1, 3, 10, 40, 400]);
+        keys.push(Pool::new(rng, &data_type, domain, distinct)?);
+    }
+    (0..1 + rng.below(3))
+        .map(|i| {
+            let rows = if rng.chance(70) { max_rows } else { 1 + max_rows / 10 };
+            Table::random(rng, &format!("t{i}"), &keys, rows)
+        })
+        .collect()
+}
+
+/// Writes SQL until the stock planner takes it and finds at least one operator to run.
+async fn draft(
+    rng: &mut Rng,
+    ctx: &datafusion::prelude::SessionContext,
+    tables: &[Table],
+    joins: usize,
+) -> Result<(Query, Coverage)> {
+    let mut last = None;
+    for _ in 0..DRAFTS {
+        let mut generator = generator::Generator::new(Rng::new(rng.next()), ctx, tables, joins);
+        let query = write(&mut generator).await?;
+        let planned = Planned::new(ctx, &query.sql).await;
+        let useful = planned.is_ok_and(|p| has_operator(&p.plan));
+        last = Some((query, generator.coverage));
+        if useful {
+            break;
+        }
+    }
+    last.ok_or_else(|| datafusion::common::internal_datafusion_err!("no draft"))
+}
+
+async fn write(generator: &mut Generator<'_>) -> Result<Query> {
+    let depth = generator.rng.below(3);
+    generator.query(depth).await
+}
+
+fn has_operator(plan: &Arc<dyn datafusion::physical_plan::ExecutionPlan>) -> bool {
+    !SOURCES.contains(&plan.name()) && !plan.name().contains("Window")
+        || plan.children().into_iter().any(has_operator)
+}

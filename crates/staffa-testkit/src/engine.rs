@@ -1,0 +1,99 @@
+//! The engines that tests compare: stock DataFusion, and Staffa on one of its devices.
+//!
+//! Suites and contract tests take an [`Engine`], so another one is plugged in by one constructor.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use datafusion::common::Result;
+use datafusion::execution::TaskContext;
+use datafusion::execution::session_state::SessionStateBuilder;
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
+use datafusion::prelude::{SessionConfig, SessionContext};
+use futures::TryStreamExt;
+use staffa_datafusion::{Device, PlanReport, StaffaConfig, register, report};
+
+use crate::oracle::Answer;
+
+/// A way to make sessions.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    staffa: Option<StaffaConfig>,
+}
+
+impl Engine {
+    /// DataFusion without Staffa: the oracle.
+    pub fn stock() -> Self {
+        Self { staffa: None }
+    }
+
+    /// Staffa's CPU engine, for plans of any size.
+    pub fn cpu() -> Self {
+        Self {
+            staffa: Some(StaffaConfig {
+                min_rows: 0,
+                device: Device::Cpu,
+                ..StaffaConfig::default()
+            }),
+        }
+    }
+
+    /// The same engine with morsels of `rows` rows; nothing changes for stock DataFusion.
+    #[must_use]
+    pub fn with_morsel_rows(mut self, rows: usize) -> Self {
+        if let Some(config) = &mut self.staffa {
+            config.morsel_rows = rows;
+        }
+        self
+    }
+
+    /// Whether its plans must show Staffa nodes.
+    pub fn accelerates(&self) -> bool {
+        self.staffa.is_some()
+    }
+
+    /// A session of this engine.
+    pub fn session(&self, config: SessionConfig) -> SessionContext {
+        let builder = SessionStateBuilder::new().with_config(config).with_default_features();
+        let builder = match &self.staffa {
+            Some(staffa) => register(builder, staffa.clone()),
+            None => builder,
+        };
+        SessionContext::new_with_state(builder.build())
+    }
+}
+
+/// A planned query, ready to run once.
+pub struct Planned {
+    /// The physical plan.
+    pub plan: Arc<dyn ExecutionPlan>,
+    /// What its streams run under.
+    pub task: Arc<TaskContext>,
+}
+
+impl Planned {
+    /// Plans `sql` in `ctx`.
+    ///
+    /// # Errors
+    /// SQL that DataFusion refuses.
+    pub async fn new(ctx: &SessionContext, sql: &str) -> Result<Self> {
+        let frame = ctx.sql(sql).await?;
+        let task = Arc::new(frame.task_ctx());
+        Ok(Self { plan: frame.create_physical_plan().await?, task })
+    }
+
+    /// Where each node of the plan runs.
+    pub fn report(&self) -> PlanReport {
+        report(&self.plan)
+    }
+
+    /// Runs the plan as a client would: one stream, read to its end.
+    ///
+    /// # Errors
+    /// What the query errs with.
+    pub async fn answer(&self) -> Result<Answer> {
+        let stream = execute_stream(self.plan.clone(), self.task.clone())?;
+        let batches: Vec<RecordBatch> = stream.try_collect().await?;
+        Ok(Answer { schema: self.plan.schema(), batches })
+    }
+}

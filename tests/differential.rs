@@ -1,0 +1,74 @@
+//! Random queries on stock DataFusion and on Staffa: 2,000 in CI, more with
+//! `STAFFA_DIFFERENTIAL_CASES`, one again with `STAFFA_SEED`.
+
+use std::future::Future;
+
+use staffa_testkit::differential::{Case, Report, Suite, Verdict};
+use staffa_testkit::engine::Engine;
+
+/// Runs `future` on a runtime that is left behind, so that a hanging case ends as a failure.
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(4)
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let result = runtime.block_on(future);
+    runtime.shutdown_background();
+    result
+}
+
+fn number(name: &str, default: u64) -> u64 {
+    match std::env::var(name) {
+        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")),
+        Err(_) => default,
+    }
+}
+
+fn run(cases: u64, engine: Option<Engine>) -> Report {
+    let first = number("STAFFA_DIFFERENTIAL_FIRST", 0);
+    let report = block_on(Suite { seeds: first..first + cases, workers: 4, engine }.run());
+    println!("{}", report.text());
+    report
+}
+
+#[test]
+fn generated_queries_agree_with_datafusion() {
+    let report = run(number("STAFFA_DIFFERENTIAL_CASES", 2_000), Some(Engine::cpu()));
+    let cases = report.cases;
+    assert!(report.failed.is_empty(), "{} of {cases} cases differ", report.failed.len());
+    assert!(
+        report.refused() * 20 < cases,
+        "{} of {cases} cases say nothing: both engines refuse them",
+        report.refused()
+    );
+    assert!(
+        report.vacuous.len() * 100 < cases,
+        "{} of {cases} cases are vacuous (no Staffa node ran): seeds {:?}",
+        report.vacuous.len(),
+        &report.vacuous[..report.vacuous.len().min(20)]
+    );
+}
+
+/// A generator whose queries depend on the order of evaluation would accuse the innocent.
+#[test]
+fn generated_queries_have_one_answer() {
+    let report = run(number("STAFFA_DIFFERENTIAL_CASES", 2_000) / 10, None);
+    assert!(report.failed.is_empty(), "{} queries have two answers", report.failed.len());
+    assert_eq!(report.equal, 0, "stock DataFusion ran a Staffa node");
+}
+
+/// Runs the case of `STAFFA_SEED` alone, and tells all about it.
+#[test]
+fn replay() {
+    let seed = number("STAFFA_SEED", 1);
+    let (text, outcome) = block_on(async move {
+        let case = Case::new(seed).await.expect("a case");
+        let text = case.describe(&Engine::cpu()).await.expect("a description");
+        println!("{text}");
+        (text, case.run(&Engine::cpu()).await.expect("a verdict"))
+    });
+    println!("{outcome:?}");
+    assert!(text.contains("SELECT"), "a case without a query");
+    assert!(!matches!(outcome.verdict, Verdict::Failed(_)), "seed {seed} differs");
+}
