@@ -40,7 +40,7 @@ pub fn data_dir() -> PathBuf {
 ///
 /// The tables are written under a temporary name and renamed when complete, so a broken run is
 /// never taken for a finished one; two processes may do it at once. Blocking, on all cores;
-/// memory stays within one row group (about 100 MB) per core at any scale. `progress` is called
+/// memory is the generator's text (300 MB) and one row group (about 100 MB) per core at any scale. `progress` is called
 /// from several threads, and not at all when the data is there already.
 ///
 /// # Errors
