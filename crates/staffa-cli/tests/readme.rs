@@ -56,6 +56,10 @@ fn bash(line: &str) -> Output {
     command.output().expect("bash runs")
 }
 
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
 #[test]
 fn every_command_of_the_readme_works() {
     // Where the README has its report written; the build's own folder may lie elsewhere.
@@ -65,29 +69,28 @@ fn every_command_of_the_readme_works() {
         std::fs::remove_file(&report).expect("the last run's report can be removed");
     }
 
-    let mut ran = 0;
     // `scripts/test` runs this test; tests/scripts.rs looks at what it does beside that.
-    for line in commands().iter().filter(|line| *line != "scripts/test") {
+    let commands = commands();
+    let lines: Vec<&String> = commands.iter().filter(|line| *line != "scripts/test").collect();
+    assert!(lines.len() >= 5, "only {lines:?} found: the README is read wrongly");
+    let mut failed = vec![];
+    for line in lines {
         let run = cheap(line)
             .unwrap_or_else(|| panic!("the README shows a command that no test knows: {line}"));
         let output = bash(&run);
-        assert!(
-            output.status.success(),
-            "{line}\nas {run}\n{}\n{}\n{}",
-            output.status,
-            String::from_utf8_lossy(&output.stdout),
-            String::from_utf8_lossy(&output.stderr),
-        );
-        ran += 1;
+        if !output.status.success() {
+            let (out, err) = (text(&output.stdout), text(&output.stderr));
+            failed.push(format!("{line}\nas {run}\n{}\n{out}\n{err}", output.status));
+        }
     }
-    assert!(ran >= 5, "only {ran} commands found: the README is read wrongly");
+    assert!(failed.is_empty(), "{}", failed.join("\n\n"));
     assert!(report.exists(), "--output wrote no report");
 }
 
 #[test]
 fn the_readme_names_every_subcommand() {
     let help = bash(&format!("'{}' --help", env!("CARGO_BIN_EXE_staffa")));
-    let help = String::from_utf8_lossy(&help.stdout).into_owned();
+    let help = text(&help.stdout);
     let listed = help.split("Commands:\n").nth(1).expect("--help lists the commands");
     let names: Vec<&str> = listed
         .lines()
