@@ -39,9 +39,9 @@ pub fn data_dir() -> PathBuf {
 /// The folder with all tables of `scale` below `data_dir`, made if it is not there.
 ///
 /// The tables are written under a temporary name and renamed when complete, so a broken run is
-/// never taken for a finished one; two processes may do it at once. Blocking, on all cores;
-/// memory is the generator's text (300 MB) and one row group (about 100 MB) per core at any scale. `progress` is called
-/// from several threads, and not at all when the data is there already.
+/// never taken for a finished one; two processes may do it at once. Blocking, on all cores; memory
+/// is the generator's text (300 MB) and one row group (about 100 MB) per core at any scale.
+/// `progress` is called from several threads, and not at all when the data is there already.
 ///
 /// # Errors
 /// A scale that is not a positive number, or an I/O error.
