@@ -43,6 +43,11 @@ fn generated_queries_agree_with_datafusion() {
         report.refused()
     );
     assert!(
+        report.stock_errs.len() * 200 < cases,
+        "stock DataFusion contradicts itself in {} of {cases} cases: is the generator ambiguous?",
+        report.stock_errs.len()
+    );
+    assert!(
         report.vacuous.len() * 100 < cases,
         "{} of {cases} cases are vacuous (no Staffa node ran): seeds {:?}",
         report.vacuous.len(),

@@ -79,6 +79,13 @@ impl Settings {
         settings
     }
 
+    /// What makes the simplest plan: one partition, hash joins, everything else as it comes.
+    pub fn simplest(&self) -> Self {
+        let mut settings = Self::default();
+        settings.set("execution.target_partitions", 1);
+        settings
+    }
+
     /// A session configuration that holds them.
     ///
     /// # Errors

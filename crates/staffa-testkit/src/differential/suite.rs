@@ -36,6 +36,8 @@ pub struct Report {
     pub vacuous: Vec<u64>,
     /// Refused by both engines: message -> how often.
     pub both_err: BTreeMap<String, usize>,
+    /// Stock DataFusion contradicts its own simplest plan, which agrees with the engine: the seeds.
+    pub stock_errs: Vec<u64>,
     /// Failures: seed and difference.
     pub failed: Vec<(u64, String)>,
     /// Operators x types.
@@ -119,6 +121,10 @@ impl Report {
                 *self.both_err.entry(short).or_default() += 1;
                 return;
             }
+            Verdict::StockErs(text) => {
+                println!("stock DataFusion errs (seed {seed}): {text}");
+                self.stock_errs.push(seed);
+            }
             Verdict::Failed(text) => {
                 println!("FAILED {text}\n  {}", Case::replay_line(seed));
                 self.failed.push((seed, text));
@@ -137,13 +143,15 @@ impl Report {
     /// The report as text: totals, nodes, reasons, and the coverage of operators by types.
     pub fn text(&self) -> String {
         let mut text = format!(
-            "{} cases in {:.1} s: {} equal, {} failed, {} vacuous, {} refused by both\n",
+            "{} cases in {:.1} s: {} equal, {} failed, {} vacuous, {} refused by both, \
+             {} stock bugs\n",
             self.cases,
             self.elapsed.as_secs_f64(),
             self.equal,
             self.failed.len(),
             self.vacuous.len(),
-            self.refused()
+            self.refused(),
+            self.stock_errs.len()
         );
         text.push_str("\nplan nodes (accelerated / left to DataFusion)\n");
         for (name, (ours, theirs)) in &self.nodes {
