@@ -42,11 +42,15 @@ pub(super) struct Layout {
 impl Layout {
     /// Enough partitions that threads seldom wait for the last one, and that a partition of a
     /// large result fits the cache.
-    pub(super) fn new(threads: usize, pipeline: &Pipeline) -> Self {
+    ///
+    /// A single lane whose states do not merge exactly stays in one table, as it does in
+    /// DataFusion: the answer then has the same bits.
+    pub(super) fn new(plan: &Plan, threads: usize, pipeline: &Pipeline) -> Self {
+        let overflows = pipeline.lanes > 1 || plan.merges_exactly();
         Self {
             partitions: (4 * threads).next_power_of_two().clamp(64, 1024),
             lanes: pipeline.lanes,
-            groups: GROUPS,
+            groups: if overflows { GROUPS } else { usize::MAX },
             metrics: pipeline.metrics.clone(),
         }
     }
@@ -106,7 +110,7 @@ impl GroupedLocal {
         if self.table.len() < self.full {
             return Ok(());
         }
-        if self.rows / REDUCES_WELL >= self.table.len() && self.full < GROWTH * self.bound {
+        if self.rows / REDUCES_WELL >= self.table.len() && self.full / GROWTH < self.bound {
             self.full *= 2;
             return Ok(());
         }

@@ -49,9 +49,10 @@ impl AggregateSink {
         pipeline: &Pipeline,
         context: &Arc<RunContext>,
     ) -> Result<Self> {
+        let plan = Arc::new(Plan::new(spec)?);
         Ok(Self {
-            plan: Arc::new(Plan::new(spec)?),
-            layout: Layout::new(context.runtime.threads(), pipeline),
+            layout: Layout::new(&plan, context.runtime.threads(), pipeline),
+            plan,
             context: Arc::clone(context),
         })
     }

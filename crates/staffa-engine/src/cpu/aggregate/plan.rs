@@ -96,6 +96,16 @@ impl Plan {
         self.key_schema.fields().len()
     }
 
+    /// Whether merging states gives the same bits as adding all rows to one state. Sums of floats
+    /// depend on the order of additions, and DataFusion's least and greatest floats on where a NaN
+    /// stands.
+    pub(super) fn merges_exactly(&self) -> bool {
+        let states = self.state_schema.fields().iter().skip(self.key_width());
+        !states
+            .map(|field| field.data_type())
+            .any(DataType::is_floating)
+    }
+
     /// Evaluates keys, arguments and filters over a morsel.
     pub(super) fn evaluate(&self, morsel: &Morsel) -> Result<Evaluated> {
         Ok(Evaluated {

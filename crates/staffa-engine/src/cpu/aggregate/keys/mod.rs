@@ -1,8 +1,16 @@
 //! Key tables: group keys to dense group ids.
 
+mod bytes;
+mod fixed;
+mod packed;
+mod single_bytes;
+mod slots;
+#[cfg(test)]
+mod tests;
 mod vanilla;
 
 use arrow::array::ArrayRef;
+use arrow::buffer::NullBuffer;
 use arrow::datatypes::SchemaRef;
 use datafusion_common::Result;
 
@@ -21,10 +29,29 @@ pub(super) trait Keys: Send {
     fn take(&mut self) -> Result<Vec<ArrayRef>>;
 }
 
-/// A table for keys of `schema`.
+/// A table for keys of `schema`: strings by themselves, up to 128 bits as numbers, the rest in
+/// DataFusion's tables.
 ///
 /// # Errors
 /// DataFusion's, for types that it cannot group by.
 pub(super) fn keys(schema: &SchemaRef) -> Result<Box<dyn Keys>> {
-    Ok(Box::new(vanilla::VanillaKeys::new(schema)?))
+    if let [field] = schema.fields().as_ref()
+        && bytes::supported(field.data_type())
+    {
+        return Ok(Box::new(single_bytes::BytesKeys::new(field.data_type())));
+    }
+    Ok(match packed::width(schema) {
+        Some(0..=64) => Box::new(packed::PackedKeys::<u64>::new(schema)?),
+        Some(65..=128) => Box::new(packed::PackedKeys::<u128>::new(schema)?),
+        _ => Box::new(vanilla::VanillaKeys::new(schema)?),
+    })
+}
+
+/// Validity of `keys` keys of which one may be NULL.
+fn one_null(null: Option<u32>, keys: usize) -> Option<NullBuffer> {
+    null.map(|null| {
+        let mut valid = vec![true; keys];
+        valid[null as usize] = false;
+        NullBuffer::from(valid)
+    })
 }
