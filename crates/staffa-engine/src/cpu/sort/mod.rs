@@ -14,7 +14,7 @@ mod parallel;
 mod run;
 mod size;
 #[cfg(test)]
-mod tests;
+pub(in crate::cpu) mod tests;
 mod top;
 
 use std::any::Any;

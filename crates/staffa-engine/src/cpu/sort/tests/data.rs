@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::*;
-use arrow::compute::{cast, concat, take};
+use arrow::compute::cast;
 use arrow::datatypes::*;
 
 /// A small generator of numbers that look random (Knuth's MMIX constants).
@@ -174,11 +174,4 @@ pub(in crate::cpu) fn plain(rows: usize, batch: usize, seed: u64, first_id: u64)
         );
     }
     out
-}
-
-/// For tests that want the same rows in another layout.
-pub(in crate::cpu) fn reversed(array: &ArrayRef) -> ArrayRef {
-    let back: UInt32Array = (0..array.len() as u32).rev().collect();
-    let twice = take(array, &back, None).unwrap();
-    concat(&[twice.as_ref()]).unwrap()
 }

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use arrow::array::{AsArray, RecordBatch};
+use arrow::array::{AsArray, BooleanArray, RecordBatch};
 use arrow::compute::{SortOptions, concat_batches};
 use datafusion_execution::runtime_env::RuntimeEnv;
+use datafusion_physical_expr::expressions::DynamicFilterPhysicalExpr;
 use datafusion_physical_expr_common::physical_expr::PhysicalExpr;
 use datafusion_physical_plan::sorts::sort::sort_batch;
 
@@ -21,51 +22,57 @@ async fn the_filter_keeps_the_first_rows() {
     let context = context(Arc::new(RuntimeEnv::default()));
     let lanes = [batches(&[400, 400], 8, 0), batches(&[500], 9, 800)];
     let schema = lanes[0][0].schema();
-    let all = concat_batches(&schema, lanes.iter().flatten()).unwrap();
-    for first in ["Int64", "Utf8", "Float64", "Decimal128(38, 2)", "Boolean"] {
-        for (descending, nulls_first) in [(false, false), (false, true), (true, false), (true, true)] {
-            for k in [1, 5, 200, 1250] {
-                let options = SortOptions { descending, nulls_first };
-                let ordering = ordering(&schema, &[(first, options), ("Int16", options)]);
-                let filter = dynamic_filter(&ordering);
-                let mut spec = spec(&ordering, Some(k));
-                spec.dynamic_filter = Some(Arc::clone(&filter));
-                let state = seal(spec, &lanes, &schema, &context).await.unwrap();
-                let got = read(state, &schema).await.unwrap();
-                let got = concat_batches(&schema, &got).unwrap();
-                let wanted = sort_batch(&all, &ordering, Some(k)).unwrap();
-                for key in [first, "Int16"] {
-                    let (got, wanted) = (got.column_by_name(key), wanted.column_by_name(key));
-                    assert_eq!(got, wanted, "{first} {options:?} {k}");
+    for lanes in [&lanes[..1], &lanes[..]] {
+        let all = concat_batches(&schema, lanes.iter().flatten()).unwrap();
+        for first in ["Int64", "Utf8", "Float64", "Decimal128(38, 2)", "Boolean"] {
+            for (descending, nulls_first) in
+                [(false, false), (false, true), (true, false), (true, true)]
+            {
+                for k in [1, 5, 200, 790] {
+                    let options = SortOptions {
+                        descending,
+                        nulls_first,
+                    };
+                    let ordering = ordering(&schema, &[(first, options), ("Int16", options)]);
+                    let filter = dynamic_filter(&ordering);
+                    let mut spec = spec(&ordering, Some(k));
+                    spec.dynamic_filter = Some(Arc::clone(&filter));
+                    let state = seal(spec, lanes, &schema, &context).await.unwrap();
+                    let got = read(state, &schema).await.unwrap();
+                    let got = concat_batches(&schema, &got).unwrap();
+                    let wanted = sort_batch(&all, &ordering, Some(k)).unwrap();
+                    for key in [first, "Int16"] {
+                        let (got, wanted) = (got.column_by_name(key), wanted.column_by_name(key));
+                        assert_eq!(got, wanted, "{first} {options:?} {k}");
+                    }
+                    let passing = mask(&filter, &all).true_count();
+                    let kept = mask(&filter, &wanted);
+                    // Of the first K only the last may be stopped, with those that equal it.
+                    let before = kept.true_count();
+                    assert!(kept.iter().take(before).all(|passes| passes == Some(true)));
+                    for key in [first, "Int16"] {
+                        let stopped = wanted.column_by_name(key).unwrap();
+                        let stopped = stopped.slice(before, wanted.num_rows() - before);
+                        for row in 1..stopped.len() {
+                            assert_eq!(stopped.slice(row, 1).as_ref(), stopped.slice(0, 1).as_ref());
+                        }
+                    }
+                    if lanes.len() == 1 {
+                        assert_eq!(passing, before);
+                        assert!(passing < k);
+                    }
+                    filter.wait_complete().await;
                 }
-                assert_passes(&filter, &all, &wanted, k, &ordering);
-                filter.wait_complete().await;
             }
         }
     }
 }
 
-/// Rows strictly before the last of the first K must pass; those behind it must not.
-fn assert_passes(
-    filter: &Arc<datafusion_physical_expr::expressions::DynamicFilterPhysicalExpr>,
-    all: &RecordBatch,
-    wanted: &RecordBatch,
-    k: usize,
-    ordering: &datafusion_physical_expr_common::sort_expr::LexOrdering,
-) {
+fn mask(filter: &DynamicFilterPhysicalExpr, batch: &RecordBatch) -> BooleanArray {
     let current = filter.current().unwrap();
-    let mask = current.evaluate(all).unwrap().into_array(all.num_rows()).unwrap();
-    let passing = mask.as_boolean().true_count();
-    let passing_wanted = current
-        .evaluate(wanted)
-        .unwrap()
-        .into_array(wanted.num_rows())
-        .unwrap()
-        .as_boolean()
-        .true_count();
-    // Everything that passes is among the first K.
-    assert_eq!(passing, passing_wanted);
-    assert!(passing < k, "{ordering}: {passing} of {k} pass {current}");
+    let mask = current.evaluate(batch).unwrap();
+    let mask = mask.into_array(batch.num_rows()).unwrap();
+    arrow::compute::prep_null_mask_filter(mask.as_boolean())
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Sorts against DataFusion's, on random rows of every type.
 
-mod data;
+pub(in crate::cpu) mod data;
 mod filter;
 mod order;
 mod spill;
