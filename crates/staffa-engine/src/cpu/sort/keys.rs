@@ -266,13 +266,12 @@ fn entries(
     let Some(nulls) = array.nulls().filter(|nulls| nulls.null_count() > 0) else {
         return below(all, limit);
     };
-    let all = all.zip(nulls.iter()).enumerate().map(|(row, (entry, is))| {
-        if is {
-            entry
-        } else {
-            narrow(!valid, 0, row)
-        }
-    });
+    let all =
+        all.zip(nulls.iter()).enumerate().map(
+            |(row, (entry, is))| {
+                if is { entry } else { narrow(!valid, 0, row) }
+            },
+        );
     below(all, limit)
 }
 

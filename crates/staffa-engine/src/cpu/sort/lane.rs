@@ -47,10 +47,7 @@ impl SortLocal {
         let rows = match top {
             Some(context) => Rows::First(Top::new(&context.keys), context),
             None => Rows::All {
-                compactor: Compactor::new(
-                    Arc::clone(&shared.schema),
-                    shared.context.morsel_rows,
-                ),
+                compactor: Compactor::new(Arc::clone(&shared.schema), shared.context.morsel_rows),
                 batches: Vec::new(),
             },
         };
@@ -136,7 +133,9 @@ impl SortLocal {
                 top.compact(context)?;
             }
             let held = top.held().iter();
-            let bytes = held.map(|b| self.shared.footprint.sorting(b)).sum::<usize>();
+            let bytes = held
+                .map(|b| self.shared.footprint.sorting(b))
+                .sum::<usize>();
             let done = self.reservation.try_resize(bytes + top.entry_bytes());
             match done {
                 Ok(()) => return Ok(()),

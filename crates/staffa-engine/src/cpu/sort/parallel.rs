@@ -164,8 +164,8 @@ fn classify<E: Entry>(
             for part in group {
                 cancel.check()?;
                 for entry in part {
-                    let bucket = splitters
-                        .partition_point(|s| s.compare(&entry, rows) != Ordering::Greater);
+                    let bucket =
+                        splitters.partition_point(|s| s.compare(&entry, rows) != Ordering::Greater);
                     buckets[bucket].push(entry);
                 }
             }

@@ -59,5 +59,8 @@ async fn without_a_disk_it_is_an_error() {
     let exchange = start(vec![lane(source)], &schema, &["k"], 3, &context);
     let error = collect(exchange.open(0)).await.unwrap_err();
     let root = error.find_root();
-    assert!(matches!(root, DataFusionError::ResourcesExhausted(_)), "{error}");
+    assert!(
+        matches!(root, DataFusionError::ResourcesExhausted(_)),
+        "{error}"
+    );
 }

@@ -80,7 +80,13 @@ fn rows(lane: u64, batches: usize, size: usize, hot: usize) -> Vec<RecordBatch> 
         .map(|_| {
             let ids: UInt64Array = (id..id + size as u64).collect();
             let keys: Int64Array = (id..id + size as u64)
-                .map(|id| Some(if (id % 10) < hot as u64 { 7 } else { id as i64 * 31 }))
+                .map(|id| {
+                    Some(if (id % 10) < hot as u64 {
+                        7
+                    } else {
+                        id as i64 * 31
+                    })
+                })
                 .collect();
             id += size as u64;
             RecordBatch::try_from_iter(vec![

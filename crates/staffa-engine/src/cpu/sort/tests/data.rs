@@ -50,8 +50,20 @@ fn strings(rows: usize, random: &mut Random) -> StringArray {
         .collect()
 }
 
-fn floats<T: ArrowPrimitiveType>(rows: usize, random: &mut Random, of: impl Fn(f64) -> T::Native) -> ArrayRef {
-    let special = [0.0, -0.0, f64::NAN, -f64::NAN, f64::INFINITY, f64::NEG_INFINITY, f64::MIN];
+fn floats<T: ArrowPrimitiveType>(
+    rows: usize,
+    random: &mut Random,
+    of: impl Fn(f64) -> T::Native,
+) -> ArrayRef {
+    let special = [
+        0.0,
+        -0.0,
+        f64::NAN,
+        -f64::NAN,
+        f64::INFINITY,
+        f64::NEG_INFINITY,
+        f64::MIN,
+    ];
     let array: PrimitiveArray<T> = (0..rows)
         .map(|_| match random.below(6) {
             0 => None,
@@ -68,11 +80,27 @@ pub(in crate::cpu) fn columns(rows: usize, random: &mut Random) -> Vec<(String, 
     let mut out: Vec<(String, ArrayRef)> = Vec::new();
     let tz = Some("+02:00".into());
     for of in [
-        Int8, Int16, Int32, Int64, UInt8, UInt16, UInt32, UInt64, Boolean, Date32, Date64,
-        Time32(TimeUnit::Millisecond), Time64(TimeUnit::Nanosecond),
-        Timestamp(TimeUnit::Second, None), Timestamp(TimeUnit::Nanosecond, tz),
-        Duration(TimeUnit::Microsecond), Decimal32(9, 2), Decimal64(18, 0),
-        Decimal128(38, 2), Decimal256(60, 3), Interval(IntervalUnit::YearMonth),
+        Int8,
+        Int16,
+        Int32,
+        Int64,
+        UInt8,
+        UInt16,
+        UInt32,
+        UInt64,
+        Boolean,
+        Date32,
+        Date64,
+        Time32(TimeUnit::Millisecond),
+        Time64(TimeUnit::Nanosecond),
+        Timestamp(TimeUnit::Second, None),
+        Timestamp(TimeUnit::Nanosecond, tz),
+        Duration(TimeUnit::Microsecond),
+        Decimal32(9, 2),
+        Decimal64(18, 0),
+        Decimal128(38, 2),
+        Decimal256(60, 3),
+        Interval(IntervalUnit::YearMonth),
     ] {
         let values = integers(rows, random);
         let array = match &of {
@@ -85,21 +113,35 @@ pub(in crate::cpu) fn columns(rows: usize, random: &mut Random) -> Vec<(String, 
         };
         out.push((format!("{of}"), array));
     }
-    out.push(("Float16".into(), floats::<Float16Type>(rows, random, |v| {
-        <Float16Type as ArrowPrimitiveType>::Native::from_f64(v)
-    })));
-    out.push(("Float32".into(), floats::<Float32Type>(rows, random, |v| v as f32)));
+    out.push((
+        "Float16".into(),
+        floats::<Float16Type>(rows, random, |v| {
+            <Float16Type as ArrowPrimitiveType>::Native::from_f64(v)
+        }),
+    ));
+    out.push((
+        "Float32".into(),
+        floats::<Float32Type>(rows, random, |v| v as f32),
+    ));
     out.push(("Float64".into(), floats::<Float64Type>(rows, random, |v| v)));
     let days: IntervalDayTimeArray = (0..rows)
-        .map(|_| (random.below(9) > 0).then(|| {
-            IntervalDayTime::new(random.below(5) as i32 - 2, random.below(5) as i32 - 2)
-        }))
+        .map(|_| {
+            (random.below(9) > 0).then(|| {
+                IntervalDayTime::new(random.below(5) as i32 - 2, random.below(5) as i32 - 2)
+            })
+        })
         .collect();
     out.push(("DayTime".into(), Arc::new(days)));
     let months: IntervalMonthDayNanoArray = (0..rows)
-        .map(|_| (random.below(9) > 0).then(|| {
-            IntervalMonthDayNano::new(random.below(3) as i32 - 1, random.below(3) as i32, random.below(3) as i64 - 1)
-        }))
+        .map(|_| {
+            (random.below(9) > 0).then(|| {
+                IntervalMonthDayNano::new(
+                    random.below(3) as i32 - 1,
+                    random.below(3) as i32,
+                    random.below(3) as i64 - 1,
+                )
+            })
+        })
         .collect();
     out.push(("MonthDayNano".into(), Arc::new(months)));
     for of in [Utf8, LargeUtf8, Utf8View, Binary, LargeBinary, BinaryView] {
@@ -107,7 +149,9 @@ pub(in crate::cpu) fn columns(rows: usize, random: &mut Random) -> Vec<(String, 
         out.push((format!("{of}"), array));
     }
     let fixed: FixedSizeBinaryArray = FixedSizeBinaryArray::try_from_sparse_iter_with_size(
-        (0..rows).map(|_| (random.below(9) > 0).then(|| [random.below(4) as u8, 255, random.below(4) as u8])),
+        (0..rows).map(|_| {
+            (random.below(9) > 0).then(|| [random.below(4) as u8, 255, random.below(4) as u8])
+        }),
         3,
     )
     .unwrap();
@@ -117,7 +161,9 @@ pub(in crate::cpu) fn columns(rows: usize, random: &mut Random) -> Vec<(String, 
     let lists = ListArray::from_iter_primitive::<Int32Type, _, _>((0..rows).map(|_| {
         (random.below(8) > 0).then(|| {
             let length = random.below(4);
-            (0..length).map(|_| (random.below(6) > 0).then(|| random.below(3) as i32)).collect::<Vec<_>>()
+            (0..length)
+                .map(|_| (random.below(6) > 0).then(|| random.below(3) as i32))
+                .collect::<Vec<_>>()
         })
     }));
     out.push(("List".into(), Arc::new(lists)));
@@ -150,7 +196,12 @@ pub(in crate::cpu) fn batches(sizes: &[usize], seed: u64, first_id: u64) -> Vec<
 }
 
 /// Two columns and an id, larger.
-pub(in crate::cpu) fn plain(rows: usize, batch: usize, seed: u64, first_id: u64) -> Vec<RecordBatch> {
+pub(in crate::cpu) fn plain(
+    rows: usize,
+    batch: usize,
+    seed: u64,
+    first_id: u64,
+) -> Vec<RecordBatch> {
     let mut random = Random(seed);
     let mut out = Vec::new();
     let mut id = first_id;
@@ -158,9 +209,14 @@ pub(in crate::cpu) fn plain(rows: usize, batch: usize, seed: u64, first_id: u64)
     while left > 0 {
         let size = left.min(batch);
         left -= size;
-        let keys: Int64Array = (0..size).map(|_| Some(random.below(rows as u64 / 3 + 1) as i64)).collect();
+        let keys: Int64Array = (0..size)
+            .map(|_| Some(random.below(rows as u64 / 3 + 1) as i64))
+            .collect();
         let words: StringViewArray = (0..size)
-            .map(|_| (random.below(20) > 0).then(|| format!("a rather long word {:06}", random.below(5000))))
+            .map(|_| {
+                (random.below(20) > 0)
+                    .then(|| format!("a rather long word {:06}", random.below(5000)))
+            })
             .collect();
         let ids: UInt64Array = (id..id + size as u64).collect();
         id += size as u64;

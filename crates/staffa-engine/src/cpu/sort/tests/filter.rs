@@ -6,7 +6,6 @@ use arrow::array::{AsArray, BooleanArray, RecordBatch};
 use arrow::compute::{SortOptions, concat_batches};
 use datafusion_execution::runtime_env::RuntimeEnv;
 use datafusion_physical_expr::expressions::DynamicFilterPhysicalExpr;
-use datafusion_physical_expr_common::physical_expr::PhysicalExpr;
 use datafusion_physical_plan::sorts::sort::sort_batch;
 
 use super::data::batches;
@@ -54,7 +53,10 @@ async fn the_filter_keeps_the_first_rows() {
                         let stopped = wanted.column_by_name(key).unwrap();
                         let stopped = stopped.slice(before, wanted.num_rows() - before);
                         for row in 1..stopped.len() {
-                            assert_eq!(stopped.slice(row, 1).as_ref(), stopped.slice(0, 1).as_ref());
+                            assert_eq!(
+                                stopped.slice(row, 1).as_ref(),
+                                stopped.slice(0, 1).as_ref()
+                            );
                         }
                     }
                     if lanes.len() == 1 {
@@ -72,7 +74,8 @@ fn mask(filter: &DynamicFilterPhysicalExpr, batch: &RecordBatch) -> BooleanArray
     let current = filter.current().unwrap();
     let mask = current.evaluate(batch).unwrap();
     let mask = mask.into_array(batch.num_rows()).unwrap();
-    arrow::compute::prep_null_mask_filter(mask.as_boolean())
+    let mask = mask.as_boolean().iter();
+    mask.map(|passes| Some(passes == Some(true))).collect()
 }
 
 #[tokio::test]

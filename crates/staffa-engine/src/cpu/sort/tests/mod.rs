@@ -126,7 +126,10 @@ pub(super) async fn check(
         .await
         .unwrap();
     let got = read(state, schema).await.unwrap();
-    assert!(got.iter().all(|batch| batch.num_rows() <= context.batch_size()));
+    assert!(
+        got.iter()
+            .all(|batch| batch.num_rows() <= context.batch_size())
+    );
     let got = concat_batches(schema, &got).unwrap();
     let wanted = expected(lanes, schema, &ordering, fetch);
     assert_eq!(got.num_rows(), wanted.num_rows(), "{keys:?} {fetch:?}");

@@ -10,8 +10,8 @@ use datafusion_execution::memory_pool::{FairSpillPool, GreedyMemoryPool, MemoryP
 use datafusion_execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 
 use super::data::plain;
-use crate::RunContext;
 use super::{check, context, expected, ordering, read, seal, spec};
+use crate::RunContext;
 
 fn limited(pool: Arc<dyn MemoryPool>, disk: DiskManagerMode) -> Arc<RuntimeEnv> {
     RuntimeEnvBuilder::new()
@@ -32,7 +32,10 @@ async fn runs_are_merged_and_memory_is_given_back() {
     for pool in pools {
         let context = context(limited(Arc::clone(&pool), DiskManagerMode::OsTmpDirectory));
         for keys in [vec!["k"], vec!["w", "id"]] {
-            let keys: Vec<_> = keys.into_iter().map(|k| (k, SortOptions::default())).collect();
+            let keys: Vec<_> = keys
+                .into_iter()
+                .map(|k| (k, SortOptions::default()))
+                .collect();
             let ordering = ordering(&schema, &keys);
             for fetch in [None, Some(40_000)] {
                 let state = seal(spec(&ordering, fetch), &lanes, &schema, &context)
@@ -84,9 +87,19 @@ async fn without_a_disk_the_error_is_datafusions() {
             Err(error) => error,
         };
         let root = error.find_root();
-        assert!(matches!(root, DataFusionError::ResourcesExhausted(_)), "{error}");
+        assert!(
+            matches!(root, DataFusionError::ResourcesExhausted(_)),
+            "{error}"
+        );
         assert_eq!(pool.reserved(), 0);
     }
     // A small top-K needs next to nothing.
-    check(&lanes, &schema, &[("k", SortOptions::default())], Some(20), &context).await;
+    check(
+        &lanes,
+        &schema,
+        &[("k", SortOptions::default())],
+        Some(20),
+        &context,
+    )
+    .await;
 }
