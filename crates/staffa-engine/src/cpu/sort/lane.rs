@@ -15,6 +15,9 @@ use crate::Morsel;
 use crate::cpu::compact::{Compactor, release_views};
 use crate::engine::SinkLocal;
 
+/// A lane holds as much even if the memory pool has nothing left, provided that it can spill.
+const RUN_BYTES: usize = 1 << 20;
+
 /// What a lane collects.
 enum Rows {
     /// All rows.
@@ -108,13 +111,13 @@ impl SortLocal {
             if !self.shared.may_spill() {
                 return Err(out_of_memory(error));
             }
-            self.spill().await?;
+            if self.reservation.size() > RUN_BYTES {
+                self.spill().await?;
+            }
             if self.reservation.try_grow(bytes).is_err() {
-                // The batch is here already: on disk it is out of the way.
-                if let Rows::All { batches, .. } = &mut self.rows {
-                    batches.push(batch);
-                }
-                return self.spill().await;
+                // Others have it all. The batch is here already, and runs of single batches
+                // would be many: a little more is held than there should be.
+                self.reservation.grow(bytes);
             }
         }
         if let Rows::All { batches, .. } = &mut self.rows {
