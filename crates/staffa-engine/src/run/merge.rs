@@ -1,5 +1,10 @@
 //! One ordered lane out of several.
+//!
+//! Several lanes run in a task each, a batch ahead, and end with the merged lane. A lane that waits
+//! holds only the merge back: nothing below it waits for the merge to take from another lane
+//! (an exchange queues what is not taken).
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
@@ -12,9 +17,16 @@ use datafusion_physical_plan::sorts::streaming_merge::StreamingMergeBuilder;
 use datafusion_physical_plan::stream::RecordBatchStreamAdapter;
 use futures::StreamExt;
 
+use crate::context::panic_error;
 use crate::{LaneStream, Morsel, RunContext};
 
+#[cfg(test)]
+mod tests;
+
 /// Merges lanes that are each ordered by `ordering`.
+///
+/// # Errors
+/// An order that cannot be compared.
 pub(super) fn merge(
     lanes: Vec<LaneStream>,
     schema: &SchemaRef,
@@ -22,6 +34,9 @@ pub(super) fn merge(
     fetch: Option<usize>,
     context: &RunContext,
 ) -> Result<LaneStream> {
+    if lanes.is_empty() {
+        return Ok(Box::pin(futures::stream::empty()));
+    }
     let several = lanes.len() > 1;
     let streams = lanes
         .into_iter()
@@ -45,6 +60,10 @@ pub(super) fn merge(
 /// A lane as DataFusion's operators take it.
 fn batches(lane: LaneStream, schema: &SchemaRef) -> SendableRecordBatchStream {
     let of = Arc::clone(schema);
-    let stream = lane.map(move |morsel| morsel?.into_batch(&of));
+    // A panic becomes an error here, in the task of the lane that panicked.
+    let stream = AssertUnwindSafe(lane).catch_unwind().map(move |morsel| {
+        let morsel = morsel.unwrap_or_else(|panic| Err(panic_error(panic.as_ref())));
+        morsel?.into_batch(&of)
+    });
     Box::pin(RecordBatchStreamAdapter::new(Arc::clone(schema), stream))
 }

@@ -43,7 +43,8 @@ struct Ending {
 impl Drop for Ending {
     fn drop(&mut self) {
         let cancelled = || Err(DataFusionError::Execution("cancelled".to_string()));
-        self.queues.end(self.result.take().unwrap_or_else(cancelled));
+        self.queues
+            .end(self.result.take().unwrap_or_else(cancelled));
     }
 }
 

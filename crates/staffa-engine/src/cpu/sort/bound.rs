@@ -135,7 +135,12 @@ fn before(ordering: &LexOrdering, values: &[ScalarValue]) -> Result<Arc<dyn Phys
     let mut equal: Option<Arc<dyn PhysicalExpr>> = None;
     let mut any: Option<Arc<dyn PhysicalExpr>> = None;
     for (key, value) in ordering.iter().zip(values) {
-        let smaller = smaller(&key.expr, key.options.descending, key.options.nulls_first, value)?;
+        let smaller = smaller(
+            &key.expr,
+            key.options.descending,
+            key.options.nulls_first,
+            value,
+        )?;
         let term = match &equal {
             Some(equal) => binary(equal, Operator::And, &smaller),
             None => smaller,

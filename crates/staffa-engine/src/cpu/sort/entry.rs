@@ -86,14 +86,14 @@ pub(super) struct Wide {
 }
 
 impl Wide {
-    /// An entry for a row of the first batch, from the key in row format.
+    /// An entry from the key in row format, or from what follows a prefix that all keys have.
     #[inline]
-    pub(super) fn new(key: &[u8], row: usize) -> Self {
+    pub(super) fn new(key: &[u8], position: u64) -> Self {
         let (high, low) = prefix(key);
         Self {
             high,
             low,
-            position: row as u64,
+            position,
         }
     }
 }

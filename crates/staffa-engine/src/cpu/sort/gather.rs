@@ -62,9 +62,9 @@ impl<'a> Gather<'a> {
                 out.push(release_views(batch)?);
                 Ok(())
             }
-            Err(
-                ArrowError::OffsetOverflowError(_) | ArrowError::DictionaryKeyOverflowError,
-            ) if picks.len() > 1 => {
+            Err(ArrowError::OffsetOverflowError(_) | ArrowError::DictionaryKeyOverflowError)
+                if picks.len() > 1 =>
+            {
                 let (left, right) = picks.split_at(picks.len() / 2);
                 self.take(left, out)?;
                 self.take(right, out)

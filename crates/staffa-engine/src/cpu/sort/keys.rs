@@ -3,18 +3,18 @@
 use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, PrimitiveArray};
 use arrow::compute::SortOptions;
 use arrow::datatypes::{
-    DataType, Date32Type, Date64Type, Decimal32Type, Decimal64Type, DurationMicrosecondType,
-    DurationMillisecondType, DurationNanosecondType, DurationSecondType, Float16Type, Float32Type,
-    Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, IntervalUnit, IntervalYearMonthType,
-    Schema, Time32MillisecondType, Time32SecondType, Time64MicrosecondType, Time64NanosecondType,
-    TimeUnit, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
-    TimestampSecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+    DataType, Date32Type, Date64Type, Decimal32Type, Decimal64Type, Decimal128Type,
+    DurationMicrosecondType, DurationMillisecondType, DurationNanosecondType, DurationSecondType,
+    Float16Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, IntervalUnit,
+    IntervalYearMonthType, Schema, Time32MillisecondType, Time32SecondType, Time64MicrosecondType,
+    Time64NanosecondType, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType,
+    TimestampNanosecondType, TimestampSecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
 use arrow::row::{RowConverter, Rows, SortField};
 use datafusion_common::{Result, internal_err};
 use datafusion_physical_expr_common::sort_expr::LexOrdering;
 
-use super::entry::{Narrow, Wide, narrow};
+use super::entry::{Narrow, Wide, narrow, position};
 use crate::Morsel;
 use crate::bound::BoundExpr;
 
@@ -23,7 +23,7 @@ use crate::bound::BoundExpr;
 pub(super) struct SortKeys {
     exprs: Vec<BoundExpr>,
     first: SortOptions,
-    /// Whether the first key alone makes narrow entries.
+    /// Whether the first key has a narrow form, if only of its first bytes.
     leads: bool,
     form: Form,
 }
@@ -38,14 +38,6 @@ enum Form {
     },
 }
 
-/// The keys of a batch, with positions in a first batch.
-pub(super) enum Encoded {
-    /// One key of at most 8 bytes.
-    Narrow(Vec<Narrow>),
-    /// Anything else; with the whole keys, unless the entries hold them.
-    Wide(Vec<Wide>, Option<Rows>),
-}
-
 impl SortKeys {
     /// Keys for `ordering`, which is written against `schema`.
     ///
@@ -57,8 +49,8 @@ impl SortKeys {
             .iter()
             .map(|key| key.expr.data_type(schema))
             .collect::<Result<Vec<_>>>()?;
-        let leads = is_narrow(&types[0]);
-        let form = if leads && types.len() == 1 {
+        let leads = is_narrow(&types[0]) || is_cut(&types[0]);
+        let form = if is_narrow(&types[0]) && types.len() == 1 {
             Form::Narrow
         } else {
             let width: Option<usize> = types.iter().map(row_width).sum();
@@ -103,27 +95,22 @@ impl SortKeys {
         matches!(self.form, Form::Wide { exact: false, .. })
     }
 
-    /// Entries for all rows.
+    /// Wide entries for all rows, with the whole keys unless the entries hold them.
     ///
     /// # Errors
-    /// Arrow's.
-    pub(super) fn encode(&self, arrays: &[ArrayRef]) -> Result<Encoded> {
-        match &self.form {
-            Form::Narrow => Ok(Encoded::Narrow(self.first_keys(arrays, None)?)),
-            Form::Wide { converter, exact } => {
-                let rows = converter.convert_columns(arrays)?;
-                let entries = rows
-                    .iter()
-                    .enumerate()
-                    .map(|(at, row)| Wide::new(row.data(), at))
-                    .collect();
-                Ok(Encoded::Wide(entries, (!exact).then_some(rows)))
-            }
-        }
+    /// Arrow's; an internal error where entries are narrow.
+    pub(super) fn encode(&self, arrays: &[ArrayRef]) -> Result<(Vec<Wide>, Option<Rows>)> {
+        let rows = self.rows(arrays)?;
+        let keys = rows.iter().enumerate();
+        let entries = keys
+            .map(|(at, row)| Wide::new(row.data(), position(0, at)))
+            .collect();
+        Ok((entries, self.holds_rows().then_some(rows)))
     }
 
     /// Narrow entries of the first key alone, where its type has them: of those rows only whose
-    /// key is at most `limit`.
+    /// key is at most `limit`. Some types have their first bytes in it only, and keys that differ
+    /// may then be alike; never is a key that comes later smaller.
     ///
     /// # Errors
     /// An internal error for other types.
@@ -138,6 +125,17 @@ impl SortKeys {
     /// Whether [`SortKeys::first_keys`] serves.
     pub(super) fn first_is_narrow(&self) -> bool {
         self.leads
+    }
+
+    /// The keys of all rows in row format.
+    ///
+    /// # Errors
+    /// Arrow's; an internal error where entries are narrow.
+    pub(super) fn rows(&self, arrays: &[ArrayRef]) -> Result<Rows> {
+        match &self.form {
+            Form::Narrow => internal_err!("narrow keys have no row format"),
+            Form::Wide { converter, .. } => Ok(converter.convert_columns(arrays)?),
+        }
     }
 
     /// An empty set of whole keys.
@@ -168,6 +166,20 @@ fn is_narrow(of: &DataType) -> bool {
         DataType::Interval(unit) => *unit == IntervalUnit::YearMonth,
         _ => of.primitive_width().is_some_and(|width| width <= 8),
     }
+}
+
+/// Types of which a narrow key can hold the first bytes, or the value if it is not too large.
+fn is_cut(of: &DataType) -> bool {
+    matches!(
+        of,
+        DataType::Decimal128(..)
+            | DataType::Utf8
+            | DataType::LargeUtf8
+            | DataType::Utf8View
+            | DataType::Binary
+            | DataType::LargeBinary
+            | DataType::BinaryView
+    )
 }
 
 /// Calls `signed`, `unsigned` or `float` with the Arrow type that a data type stands for.
@@ -210,6 +222,9 @@ macro_rules! by_type {
             DataType::Interval(IntervalUnit::YearMonth) => {
                 $go!(IntervalYearMonthType, |v| signed(i64::from(v)))
             }
+            DataType::Decimal128(..) => $go!(Decimal128Type, |v| {
+                signed(v.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64)
+            }),
             other => internal_err!("{other} has no narrow sort key"),
         }
     };
@@ -220,10 +235,26 @@ fn encode_narrow(
     options: SortOptions,
     limit: Option<u128>,
 ) -> Result<Vec<Narrow>> {
-    if let DataType::Boolean = array.data_type() {
-        let values = array.as_boolean().values();
-        let keys = values.iter().map(u64::from);
-        return Ok(entries(keys, array, options, limit));
+    macro_rules! bytes {
+        ($array:expr) => {{
+            let values = $array;
+            let keys = (0..values.len()).map(|row| first_bytes(values.value(row).as_ref()));
+            return Ok(entries(keys, array, options, limit));
+        }};
+    }
+    match array.data_type() {
+        DataType::Boolean => {
+            let values = array.as_boolean().values();
+            let keys = values.iter().map(u64::from);
+            return Ok(entries(keys, array, options, limit));
+        }
+        DataType::Utf8 => bytes!(array.as_string::<i32>()),
+        DataType::LargeUtf8 => bytes!(array.as_string::<i64>()),
+        DataType::Utf8View => bytes!(array.as_string_view()),
+        DataType::Binary => bytes!(array.as_binary::<i32>()),
+        DataType::LargeBinary => bytes!(array.as_binary::<i64>()),
+        DataType::BinaryView => bytes!(array.as_binary_view()),
+        _ => {}
     }
     macro_rules! primitive {
         ($t:ty, $key:expr) => {
@@ -266,13 +297,12 @@ fn entries(
     let Some(nulls) = array.nulls().filter(|nulls| nulls.null_count() > 0) else {
         return below(all, limit);
     };
-    let all = all.zip(nulls.iter()).enumerate().map(|(row, (entry, is))| {
-        if is {
-            entry
-        } else {
-            narrow(!valid, 0, row)
-        }
-    });
+    let all =
+        all.zip(nulls.iter()).enumerate().map(
+            |(row, (entry, is))| {
+                if is { entry } else { narrow(!valid, 0, row) }
+            },
+        );
     below(all, limit)
 }
 
@@ -289,6 +319,13 @@ fn below(entries: impl Iterator<Item = Narrow>, limit: Option<u128>) -> Vec<Narr
 
 /// All bits of a position.
 const POSITION: u128 = (1 << 63) - 1;
+
+fn first_bytes(value: &[u8]) -> u64 {
+    let mut bytes = [0u8; 8];
+    let length = value.len().min(8);
+    bytes[..length].copy_from_slice(&value[..length]);
+    u64::from_be_bytes(bytes)
+}
 
 fn signed(value: i64) -> u64 {
     (value as u64) ^ (1 << 63)

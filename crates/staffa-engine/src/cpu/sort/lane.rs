@@ -15,6 +15,9 @@ use crate::Morsel;
 use crate::cpu::compact::{Compactor, release_views};
 use crate::engine::SinkLocal;
 
+/// A lane holds as much even if the memory pool has nothing left, provided that it can spill.
+const RUN_BYTES: usize = 1 << 20;
+
 /// What a lane collects.
 enum Rows {
     /// All rows.
@@ -47,10 +50,7 @@ impl SortLocal {
         let rows = match top {
             Some(context) => Rows::First(Top::new(&context.keys), context),
             None => Rows::All {
-                compactor: Compactor::new(
-                    Arc::clone(&shared.schema),
-                    shared.context.morsel_rows,
-                ),
+                compactor: Compactor::new(Arc::clone(&shared.schema), shared.context.morsel_rows),
                 batches: Vec::new(),
             },
         };
@@ -111,13 +111,13 @@ impl SortLocal {
             if !self.shared.may_spill() {
                 return Err(out_of_memory(error));
             }
-            self.spill().await?;
+            if self.reservation.size() > RUN_BYTES {
+                self.spill().await?;
+            }
             if self.reservation.try_grow(bytes).is_err() {
-                // The batch is here already: on disk it is out of the way.
-                if let Rows::All { batches, .. } = &mut self.rows {
-                    batches.push(batch);
-                }
-                return self.spill().await;
+                // Others have it all. The batch is here already, and runs of single batches
+                // would be many: a little more is held than there should be.
+                self.reservation.grow(bytes);
             }
         }
         if let Rows::All { batches, .. } = &mut self.rows {
@@ -136,7 +136,9 @@ impl SortLocal {
                 top.compact(context)?;
             }
             let held = top.held().iter();
-            let bytes = held.map(|b| self.shared.footprint.sorting(b)).sum::<usize>();
+            let bytes = held
+                .map(|b| self.shared.footprint.sorting(b))
+                .sum::<usize>();
             let done = self.reservation.try_resize(bytes + top.entry_bytes());
             match done {
                 Ok(()) => return Ok(()),

@@ -14,7 +14,7 @@ mod parallel;
 mod run;
 mod size;
 #[cfg(test)]
-mod tests;
+pub(in crate::cpu) mod tests;
 mod top;
 
 use std::any::Any;
@@ -91,7 +91,11 @@ impl SortSink {
     ///
     /// # Errors
     /// Sort keys that do not bind or have no order.
-    pub fn new(spec: &Arc<SortSpec>, pipeline: &Pipeline, context: &Arc<RunContext>) -> Result<Self> {
+    pub fn new(
+        spec: &Arc<SortSpec>,
+        pipeline: &Pipeline,
+        context: &Arc<RunContext>,
+    ) -> Result<Self> {
         let keys = Arc::new(SortKeys::new(&spec.ordering, &pipeline.schema)?);
         let options = context.task.session_config().options();
         let spill = SpillManager::new(

@@ -17,7 +17,7 @@ use datafusion_common::Result;
 use rayon::prelude::*;
 
 use super::entry::{Entry, Narrow, Wide, place, position};
-use super::keys::{Encoded, SortKeys};
+use super::keys::SortKeys;
 use crate::{CancelFlag, Morsel};
 
 /// Rows of a bucket: 1 to 1.5 MB of entries.
@@ -39,46 +39,69 @@ pub(super) fn sort<R: Send>(
     cancel: &CancelFlag,
     finish: impl Fn(&[(usize, usize)]) -> Result<R> + Sync,
 ) -> Result<Vec<R>> {
-    let encoded = batches
-        .par_iter()
-        .map(|batch| {
-            cancel.check()?;
-            keys.encode(&keys.arrays(&Morsel::from_batch(batch.clone()))?)
-        })
-        .collect::<Result<Vec<_>>>()?;
+    let arrays = |batch: &RecordBatch| {
+        cancel.check()?;
+        keys.arrays(&Morsel::from_batch(batch.clone()))
+    };
     if keys.is_narrow() {
-        let parts: Vec<Vec<Narrow>> = encoded
-            .into_iter()
-            .filter_map(|part| match part {
-                Encoded::Narrow(entries) => Some(entries),
-                Encoded::Wide(..) => None,
+        let parts = batches
+            .par_iter()
+            .enumerate()
+            .map(|(at, batch)| {
+                let mut entries = keys.first_keys(&arrays(batch)?, None)?;
+                for (row, entry) in entries.iter_mut().enumerate() {
+                    *entry = entry.moved(position(at, row));
+                }
+                Ok(entries)
             })
-            .collect();
+            .collect::<Result<Vec<Vec<Narrow>>>>()?;
         return sort_entries(parts, &[], fetch, cancel, finish);
     }
-    let mut parts: Vec<Vec<Wide>> = Vec::with_capacity(encoded.len());
-    let mut rows = Vec::new();
-    for part in encoded {
-        if let Encoded::Wide(entries, whole) = part {
-            parts.push(entries);
-            rows.extend(whole);
-        }
-    }
+    let rows = batches
+        .par_iter()
+        .map(|batch| keys.rows(&arrays(batch)?))
+        .collect::<Result<Vec<_>>>()?;
+    let (skip, exact) = shared_prefix(&rows);
+    let parts: Vec<Vec<Wide>> = rows
+        .par_iter()
+        .enumerate()
+        .map(|(at, rows)| {
+            let keys = rows.iter().enumerate();
+            keys.map(|(row, key)| Wide::new(&key.data()[skip..], position(at, row)))
+                .collect()
+        })
+        .collect();
+    let rows = if exact { Vec::new() } else { rows };
     sort_entries(parts, &rows, fetch, cancel, finish)
 }
 
+/// How many bytes all keys start with, and whether the 16 bytes after that are all there is:
+/// "no NULLs" is a shared byte, and so are the high bytes of small numbers.
+fn shared_prefix(rows: &[Rows]) -> (usize, bool) {
+    let Some(filled) = rows.iter().find(|rows| rows.num_rows() > 0) else {
+        return (0, true);
+    };
+    let first = filled.row(0).data();
+    let (skip, uniform) = rows
+        .par_iter()
+        .map(|rows| {
+            rows.iter().fold((first.len(), true), |(skip, same), key| {
+                let key = key.data();
+                let shared = first[..skip].iter().zip(key).take_while(|(a, b)| a == b);
+                (shared.count(), same && key.len() == first.len())
+            })
+        })
+        .reduce(|| (first.len(), true), |a, b| (a.0.min(b.0), a.1 && b.1));
+    (skip, uniform && first.len() - skip <= 16)
+}
+
 fn sort_entries<E: Entry, R: Send>(
-    mut parts: Vec<Vec<E>>,
+    parts: Vec<Vec<E>>,
     rows: &[Rows],
     fetch: Option<usize>,
     cancel: &CancelFlag,
     finish: impl Fn(&[(usize, usize)]) -> Result<R> + Sync,
 ) -> Result<Vec<R>> {
-    parts.par_iter_mut().enumerate().for_each(|(batch, part)| {
-        for (row, entry) in part.iter_mut().enumerate() {
-            *entry = entry.moved(position(batch, row));
-        }
-    });
     let total: usize = parts.iter().map(Vec::len).sum();
     let splitters = splitters(&parts, total, rows);
     let buckets = classify(parts, &splitters, rows, cancel)?;
@@ -164,8 +187,8 @@ fn classify<E: Entry>(
             for part in group {
                 cancel.check()?;
                 for entry in part {
-                    let bucket = splitters
-                        .partition_point(|s| s.compare(&entry, rows) != Ordering::Greater);
+                    let bucket =
+                        splitters.partition_point(|s| s.compare(&entry, rows) != Ordering::Greater);
                     buckets[bucket].push(entry);
                 }
             }

@@ -85,7 +85,7 @@ impl Runs {
             .with_metrics(self.metrics.clone())
             .with_batch_size(self.shared.context.batch_size())
             .with_fetch(self.shared.fetch)
-            .with_reservation(self.shared.reservation("StaffaSortMerge"))
+            .with_reservation(self.shared.context.reservation("StaffaSortMerge"))
             // Rows of equal keys come in the order of the runs.
             .with_round_robin_tie_breaker(false)
             .build()

@@ -16,7 +16,7 @@ use datafusion_common::{Result, ScalarValue};
 use super::bound::{Bound, SharedBound};
 use super::entry::{Entry, Narrow, Wide, place, position};
 use super::gather::Gather;
-use super::keys::{Encoded, SortKeys};
+use super::keys::SortKeys;
 use crate::Morsel;
 use crate::cpu::compact::release_views;
 
@@ -70,9 +70,7 @@ impl Top {
             }
             Self::Wide(best) => {
                 let (arrays, map) = promising(arrays, bound, &context.keys)?;
-                let Encoded::Wide(mut entries, rows) = context.keys.encode(&arrays)? else {
-                    return Ok(false);
-                };
+                let (mut entries, rows) = context.keys.encode(&arrays)?;
                 if let Some(bound) = bound {
                     let key = |entry: &Wide| {
                         let (_, row) = place(entry.position());
