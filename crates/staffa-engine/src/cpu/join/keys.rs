@@ -92,25 +92,6 @@ macro_rules! with_native {
     }};
 }
 
-/// Whether values of a type have codes.
-pub(super) fn has_codes(data_type: &DataType) -> bool {
-    match data_type {
-        DataType::Boolean
-        | DataType::Date32
-        | DataType::Date64
-        | DataType::Float32
-        | DataType::Float64
-        | DataType::Time32(_)
-        | DataType::Time64(_)
-        | DataType::Timestamp(..)
-        | DataType::Duration(_)
-        | DataType::Interval(IntervalUnit::YearMonth)
-        | DataType::Decimal32(..)
-        | DataType::Decimal64(..) => true,
-        other => other.is_integer(),
-    }
-}
-
 /// The codes of an array's values, if its type has any; those of NULLs mean nothing.
 pub(super) fn codes(array: &dyn Array) -> Option<Vec<u64>> {
     with_native!(array, values => Some(values.iter().map(|v| v.code()).collect()), None)
