@@ -11,7 +11,7 @@ use datafusion_common::{NullEquality, Result};
 
 use super::equal::{Equal, Side};
 use super::keys::Coder;
-use super::table::{Direct, Directory, Index, JoinTable, Run};
+use super::table::{Direct, Directory, Index, JoinTable, Run, stretch};
 
 /// Hashes of join tables: another seed than RepartitionExec's, whose partitions would else use
 /// only a part of the table.
@@ -111,7 +111,7 @@ pub(super) fn lookup(
         (KeyPlan::Codes(coder), index) => {
             coder.encode(&as_types(keys, coder.types())?, &mut scratch.keys, &mut scratch.matchable)?;
             match index {
-                Index::Direct(direct) => find_direct(direct, scratch, hits),
+                Index::Direct(direct) => find_direct(direct, table, scratch, hits),
                 Index::Directory(directory) => find_exact(directory, table, scratch, hits),
                 Index::Empty | Index::All(_) => {}
             }
@@ -151,7 +151,7 @@ fn as_types<'a>(
         .collect()
 }
 
-fn find_direct(direct: &Direct, scratch: &Scratch, hits: &mut Hits) {
+fn find_direct(direct: &Direct, table: &JoinTable, scratch: &Scratch, hits: &mut Hits) {
     let keys = scratch.keys.iter().zip(&scratch.matchable);
     match direct {
         Direct::Unique(heads) => {
@@ -170,9 +170,14 @@ fn find_direct(direct: &Direct, scratch: &Scratch, hits: &mut Hits) {
             hits.probe.truncate(count);
             hits.first.truncate(count);
         }
-        Direct::Runs(_) => {
+        Direct::Runs(starts) => {
+            let codes = starts.len() - 1;
             for (row, (&key, &matchable)) in keys.enumerate() {
-                if matchable && let Some(run) = direct.find(key) {
+                // What is matchable lies in the range of the codes.
+                let code = if matchable { key as usize } else { codes };
+                if code < codes
+                    && let Some(run) = stretch(starts[code], starts[code + 1], &table.rows)
+                {
                     hits.push(row, run);
                 }
             }

@@ -73,31 +73,7 @@ impl Direct {
         })
     }
 
-    /// The run of a code; any code may be asked for.
-    #[inline(always)]
-    pub(in super::super) fn find(&self, code: u64) -> Option<Run> {
-        let code = usize::try_from(code).unwrap_or(usize::MAX);
-        match self {
-            Self::Unique(heads) => match heads.get(code) {
-                None | Some(0) => None,
-                Some(row) => Some(Run {
-                    first: row - 1,
-                    len: 1,
-                }),
-            },
-            // The last start is the end of the last run, not a code.
-            Self::Runs(starts) => {
-                let end = *starts.get(code.checked_add(1)?)?;
-                let first = starts[code];
-                (end > first).then_some(Run {
-                    first,
-                    len: end - first,
-                })
-            }
-        }
-    }
-
-    /// An upper bound of the number of runs, cheap to know.
+    /// The number of runs.
     pub(super) fn distinct(&self) -> usize {
         match self {
             Self::Unique(heads) => heads.iter().filter(|&&head| head != 0).count(),
@@ -105,8 +81,8 @@ impl Direct {
         }
     }
 
-    /// All runs, as stretches of the table's rows or as single rows.
-    pub(super) fn runs(&self) -> Box<dyn Iterator<Item = Run> + '_> {
+    /// All runs of a table with these rows.
+    pub(super) fn runs<'a>(&'a self, rows: &'a [u32]) -> Box<dyn Iterator<Item = Run> + 'a> {
         match self {
             Self::Unique(heads) => Box::new(heads.iter().filter(|&&head| head != 0).map(|row| {
                 Run {
@@ -117,11 +93,7 @@ impl Direct {
             Self::Runs(starts) => Box::new(
                 starts
                     .windows(2)
-                    .filter(|pair| pair[0] != pair[1])
-                    .map(|pair| Run {
-                        first: pair[0],
-                        len: pair[1] - pair[0],
-                    }),
+                    .filter_map(|pair| stretch(pair[0], pair[1], rows)),
             ),
         }
     }
@@ -130,6 +102,19 @@ impl Direct {
         match self {
             Self::Unique(entries) | Self::Runs(entries) => entries.capacity() * 4,
         }
+    }
+}
+
+/// The run of the rows from `start` to `end`, if there are any.
+#[inline(always)]
+pub(in super::super) fn stretch(start: u32, end: u32, rows: &[u32]) -> Option<Run> {
+    match end - start {
+        0 => None,
+        1 => Some(Run {
+            first: rows[start as usize],
+            len: 1,
+        }),
+        len => Some(Run { first: start, len }),
     }
 }
 

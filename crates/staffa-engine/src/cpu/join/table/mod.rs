@@ -6,7 +6,7 @@ mod partition;
 
 use datafusion_common::Result;
 
-pub(super) use direct::Direct;
+pub(super) use direct::{Direct, stretch};
 pub(super) use directory::Directory;
 
 use super::equal::Equal;
@@ -139,7 +139,7 @@ impl JoinTable {
         let fits = match &self.index {
             Index::Empty => true,
             Index::All(_) => false,
-            Index::Direct(direct) => direct.distinct() <= limit && direct.runs().all(&mut add),
+            Index::Direct(direct) => direct.distinct() <= limit && direct.runs(&self.rows).all(&mut add),
             Index::Directory(directory) => {
                 directory.distinct() <= limit && directory.runs().all(&mut add)
             }
