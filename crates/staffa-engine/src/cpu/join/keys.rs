@@ -166,6 +166,16 @@ impl Coder {
         codes.resize(rows, 0);
         matchable.clear();
         matchable.resize(rows, true);
+        self.add(keys, codes, matchable)
+    }
+
+    /// As [`Coder::encode`], into slices of zeros and of true.
+    pub(super) fn add(
+        &self,
+        keys: &[ArrayRef],
+        codes: &mut [u64],
+        matchable: &mut [bool],
+    ) -> Result<()> {
         for (digit, key) in self.digits.iter().zip(keys) {
             if *key.data_type() != digit.data_type {
                 return internal_err!(

@@ -15,6 +15,11 @@ pub(super) struct Pairs {
     pub(super) probe: Vec<u32>,
 }
 
+/// Whether ascending row numbers are all those of a morsel of `rows` rows, each once.
+pub(super) fn covers(row_numbers: &[u32], rows: usize) -> bool {
+    row_numbers.len() == rows && row_numbers.iter().zip(0..).all(|(&row, at)| row == at)
+}
+
 /// How far the hits of a morsel have been expanded.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Cursor {

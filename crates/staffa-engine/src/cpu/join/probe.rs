@@ -9,7 +9,7 @@ use datafusion_common::{JoinType, Result};
 
 use super::emit::Layout;
 use super::lookup::{Hits, Scratch, lookup};
-use super::pairs::{Cursor, Pairs, with_unmatched};
+use super::pairs::{Cursor, Pairs, covers, with_unmatched};
 use super::residual::Residual;
 use super::state::JoinState;
 use crate::bound::BoundExpr;
@@ -217,10 +217,7 @@ impl ProbeLane {
             false => (UInt32Array::from(pairs.build), pairs.probe),
         };
         if !probe.is_empty() {
-            // Ascending, from first to last without a gap: every row once.
-            let every = probe.len() == work.rows as usize
-                && probe.iter().zip(0..).all(|(&row, at)| row == at);
-            let probe = (!every).then(|| Arc::new(UInt32Array::from(probe)));
+            let probe = (!covers(&probe, work.rows as usize)).then(|| Arc::new(UInt32Array::from(probe)));
             let morsel =
                 shared
                     .layout

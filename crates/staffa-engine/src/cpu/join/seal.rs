@@ -169,6 +169,28 @@ fn key_arrays(shared: &Shared, columns: &[BuildColumn]) -> Result<Vec<ArrayRef>>
         .collect()
 }
 
+/// The codes of all rows, a stretch of rows a task.
+fn encode(coder: &Coder, keys: &[ArrayRef], rows: usize, cancel: &CancelFlag) -> Result<RowKeys> {
+    let mut codes = vec![0; rows];
+    let mut matchable = vec![true; rows];
+    codes
+        .par_chunks_mut(HASH_ROWS)
+        .zip(matchable.par_chunks_mut(HASH_ROWS))
+        .enumerate()
+        .try_for_each(|(chunk, (codes, matchable))| {
+            cancel.check()?;
+            coder.add(&slices(keys, chunk * HASH_ROWS, codes.len()), codes, matchable)
+        })?;
+    Ok(RowKeys {
+        keys: codes,
+        matchable: matchable.contains(&false).then_some(matchable),
+    })
+}
+
+fn slices(keys: &[ArrayRef], from: usize, rows: usize) -> Vec<ArrayRef> {
+    keys.iter().map(|key| key.slice(from, rows)).collect()
+}
+
 fn build_table(
     keys: &[ArrayRef],
     null_equality: NullEquality,
@@ -187,13 +209,7 @@ fn build_table(
     let bytes = rows * 9 + JoinTable::build_bytes(coder.as_ref().map(|c| c.last), rows);
     reservation.try_grow(bytes)?;
     if let Some(coder) = coder {
-        let mut row_keys = RowKeys {
-            keys: Vec::new(),
-            matchable: None,
-        };
-        let mut matchable = Vec::new();
-        coder.encode(keys, &mut row_keys.keys, &mut matchable)?;
-        row_keys.matchable = matchable.contains(&false).then_some(matchable);
+        let row_keys = encode(&coder, keys, rows, cancel)?;
         let table = JoinTable::exact(&row_keys, coder.last, cancel)?;
         return Ok((table, KeyPlan::Codes(coder)));
     }
@@ -207,10 +223,7 @@ fn build_table(
         .enumerate()
         .try_for_each(|(chunk, hashes)| {
             cancel.check()?;
-            let keys: Vec<ArrayRef> = keys
-                .iter()
-                .map(|key| key.slice(chunk * HASH_ROWS, hashes.len()))
-                .collect();
+            let keys = slices(keys, chunk * HASH_ROWS, hashes.len());
             create_hashes(&keys, &random_state(), hashes)?;
             Ok::<(), datafusion_common::DataFusionError>(())
         })?;

@@ -3,6 +3,7 @@
 use datafusion_common::Result;
 use rayon::prelude::*;
 
+use super::filter::Prefilter;
 use super::partition::{Chunk, counts, cut, partition_bits, split};
 use super::{Index, JoinTable, Run, RowKeys};
 use crate::CancelFlag;
@@ -41,9 +42,11 @@ impl Direct {
             })
             .collect::<Result<Vec<bool>>>()?;
         if unique.into_iter().all(|unique| unique) {
+            let filter = Prefilter::of_codes(codes, |code| heads[code] != 0);
             return Ok(JoinTable {
                 index: Index::Direct(Direct::Unique(heads)),
                 rows: Vec::new(),
+                filter,
             });
         }
         heads.clear();
@@ -67,9 +70,11 @@ impl Direct {
                 fill_runs(&chunks, part, part * width, starts, rows, bases[part]);
                 Ok::<(), datafusion_common::DataFusionError>(())
             })?;
+        let filter = Prefilter::of_codes(codes, |code| heads[code] != heads[code + 1]);
         Ok(JoinTable {
             index: Index::Direct(Direct::Runs(heads)),
             rows,
+            filter,
         })
     }
 

@@ -3,6 +3,7 @@
 use datafusion_common::{DataFusionError, Result, resources_err};
 use rayon::prelude::*;
 
+use super::filter::{Bloom, Prefilter};
 use super::partition::{Chunk, counts, cut, partition_bits, split};
 use super::{Index, JoinTable, Run, RowKeys};
 use crate::CancelFlag;
@@ -10,9 +11,9 @@ use crate::cpu::join::equal::Equal;
 
 /// 16 bytes, so that a lookup touches one cache line. Free when `len` is 0.
 #[derive(Debug, Clone, Copy, Default)]
-pub(in super::super) struct Slot {
+struct Slot {
     /// The code, or the hash.
-    pub(in super::super) key: u64,
+    key: u64,
     first: u32,
     len: u32,
 }
@@ -20,7 +21,7 @@ pub(in super::super) struct Slot {
 impl Slot {
     /// The run of the slot's key.
     #[inline(always)]
-    pub(in super::super) fn run(&self) -> Run {
+    fn run(&self) -> Run {
         Run {
             first: self.first,
             len: self.len,
@@ -35,7 +36,7 @@ struct Part {
     mask: usize,
 }
 
-/// Finds a key's run by open addressing. At least a quarter of every partition's slots is free,
+/// Finds a key's run by open addressing. At least a third of every partition's slots is free,
 /// so that a search ends.
 pub(in super::super) struct Directory {
     slots: Vec<Slot>,
@@ -48,7 +49,7 @@ pub(in super::super) struct Directory {
 /// Spreads a key over 64 bits: integers that follow each other must not fill slots in a row,
 /// and the upper bits select the partition.
 #[inline(always)]
-fn mix(key: u64) -> u64 {
+pub(in super::super) fn mix(key: u64) -> u64 {
     const SEED: u64 = 0x5bf0_3635_dcf0_9a1f;
     const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
     let product = u128::from(key ^ SEED) * u128::from(FACTOR);
@@ -56,7 +57,7 @@ fn mix(key: u64) -> u64 {
 }
 
 fn capacity(rows: usize) -> usize {
-    (rows + rows / 3 + 1).next_power_of_two().max(4)
+    (rows + rows / 2 + 1).next_power_of_two().max(4)
 }
 
 impl Directory {
@@ -109,12 +110,24 @@ impl Directory {
                 row_base - count
             })
             .collect();
+        let mut bloom = Bloom::wanted(base * size_of::<Slot>()).then(|| Bloom::new(total, bits));
+        let bloom_shift = bloom.as_ref().map_or(0, Bloom::shift);
+        let words = bloom.as_mut().map(|bloom| bloom.parts(count));
+        let words: Vec<Option<&mut [u64]>> = match words {
+            Some(words) => words.into_iter().map(Some).collect(),
+            None => (0..count).map(|_| None).collect(),
+        };
         let distinct = cut(&mut slots, parts.iter().map(|part| part.mask + 1))
             .into_par_iter()
             .zip(cut(&mut rows, counts.iter().copied()))
+            .zip(words)
             .enumerate()
-            .map(|(part, (slots, rows))| {
+            .map(|(part, ((slots, rows), words))| {
                 cancel.check()?;
+                if let Some(words) = words {
+                    let keys = chunks.iter().flat_map(|chunk| chunk.part(part));
+                    Bloom::fill(words, bloom_shift, keys.map(|(key, _)| mix(key)));
+                }
                 Ok(fill(&chunks, part, slots, rows, bases[part], equal))
             })
             .collect::<Result<Vec<usize>, DataFusionError>>()?
@@ -131,6 +144,7 @@ impl Directory {
                 distinct,
             }),
             rows,
+            filter: bloom.map(Prefilter::Keys),
         })
     }
 
@@ -139,9 +153,9 @@ impl Directory {
         self.parts[(mixed >> 1 >> self.shift) as usize]
     }
 
-    /// The slot of a key.
+    /// The run of a key.
     #[inline(always)]
-    pub(in super::super) fn find(&self, key: u64) -> Option<&Slot> {
+    pub(in super::super) fn find(&self, key: u64) -> Option<Run> {
         let mixed = mix(key);
         let part = self.part(mixed);
         let mut at = mixed as usize & part.mask;
@@ -151,7 +165,7 @@ impl Directory {
                 return None;
             }
             if slot.key == key {
-                return Some(slot);
+                return Some(slot.run());
             }
             at = (at + 1) & part.mask;
         }

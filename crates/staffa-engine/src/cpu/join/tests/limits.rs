@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, Int32Array, Int64Array, StringArray};
+use arrow::array::{Int32Array, Int64Array, StringArray};
 use datafusion_common::{DataFusionError, JoinType, NullEquality};
 use datafusion_execution::TaskContext;
 use datafusion_execution::runtime_env::RuntimeEnvBuilder;
