@@ -27,3 +27,8 @@ pub fn session() -> Result<SessionContext> {
     let state = register(builder, StaffaConfig::from_env()?).build();
     Ok(SessionContext::new_with_state(state))
 }
+
+/// Compiles the README's Rust, so that it can't go stale.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,6 +1,6 @@
 //! The written pages agree with the code: what is generated is current, and what is named exists.
 //!
-//! `STAFFA_BLESS=1 cargo test --profile ci --test docs` writes the generated pages anew.
+//! `STAFFA_BLESS=1 scripts/test --test docs` writes the generated pages anew.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -16,13 +16,14 @@ fn root() -> &'static Path {
 fn assert_current(path: &str, expected: &str) {
     let file = root().join(path);
     if std::env::var_os("STAFFA_BLESS").is_some() {
+        fs::create_dir_all(file.parent().expect("a page lies in a folder")).expect("a folder");
         fs::write(&file, expected).expect("the page can be written");
         return;
     }
     let found = fs::read_to_string(&file).unwrap_or_default();
     assert!(
         found == expected,
-        "{path} is not what the code says; run: STAFFA_BLESS=1 cargo test --profile ci --test docs"
+        "{path} is not what the code says; run: STAFFA_BLESS=1 scripts/test --test docs"
     );
 }
 
@@ -36,7 +37,7 @@ fn the_settings_page_is_current() {
     let mut page = String::from(
         "# Settings\n\n\
          Generated from `StaffaConfig`: change its doc comments, then run \
-         `STAFFA_BLESS=1 cargo test --profile ci --test docs`.\n\n\
+         `STAFFA_BLESS=1 scripts/test --test docs`.\n\n\
          Set for a session with `SET staffa.name = value`, or for a process with the environment \
          variable. SQL wins over the environment.\n\n\
          | setting | environment | default | what it does |\n|---|---|---|---|\n",
@@ -55,7 +56,7 @@ fn the_reasons_page_is_current() {
     let mut page = String::from(
         "# Reason codes\n\n\
          Generated from `ReasonCode`: change its doc comments, then run \
-         `STAFFA_BLESS=1 cargo test --profile ci --test docs`.\n\n\
+         `STAFFA_BLESS=1 scripts/test --test docs`.\n\n\
          A node that stays with DataFusion carries one of these in `EXPLAIN`, with the particulars \
          behind it. A code keeps its meaning; a code that is no longer needed is not given again.\n\n\
          | code | name | meaning |\n|---|---|---|\n",

@@ -45,7 +45,7 @@ need_c_compiler() {
         say "no working C compiler: installing $packages"
         apt-get update -qq >&2 || say "apt-get update failed; trying with the lists that are there"
         # shellcheck disable=SC2086 # two words on purpose
-        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $packages >&2 ||
+        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $packages >/dev/null ||
             fail "apt-get could not install: $packages"
     fi
     compiles_c || fail "no working C compiler 'cc' with headers (Debian: apt-get install $packages)"

@@ -51,10 +51,7 @@ pub struct StaffaError {
 impl StaffaError {
     /// An error of the given class.
     pub fn new(class: FaultClass, message: impl Into<String>) -> Self {
-        Self {
-            class,
-            message: message.into(),
-        }
+        Self { class, message: message.into() }
     }
 
     /// A broken invariant of ours.

@@ -80,10 +80,7 @@ pub struct Reason {
 impl Reason {
     /// A reason with its particulars.
     pub fn new(code: ReasonCode, detail: impl Into<String>) -> Self {
-        Self {
-            code,
-            detail: detail.into(),
-        }
+        Self { code, detail: detail.into() }
     }
 }
 

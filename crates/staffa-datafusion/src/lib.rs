@@ -2,9 +2,17 @@
 #![forbid(unsafe_code)]
 
 mod config;
+mod display;
+mod fallback;
+mod kept;
+mod lower;
+mod node;
+mod region;
 mod report;
 mod rule;
 
 pub use config::{Device, OnUnsupported, StaffaConfig};
+pub use kept::KeptExec;
+pub use node::StaffaExec;
 pub use report::{NodeReport, Place, PlanReport, report};
 pub use rule::{AccelerateRule, Policy, register, rewrite};

@@ -3,6 +3,10 @@
 use std::sync::Arc;
 
 use datafusion::physical_plan::ExecutionPlan;
+use staffa_common::ReasonCode;
+
+use crate::kept::KeptExec;
+use crate::node::StaffaExec;
 
 /// Where a node runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +28,8 @@ pub struct NodeReport {
     pub place: Place,
     /// The coded reason, when it stays with DataFusion and the rule saw it.
     pub reason: Option<String>,
+    /// The reason's code.
+    pub code: Option<ReasonCode>,
     /// Rows that the node has put out so far, from its metrics.
     pub output_rows: Option<usize>,
 }
@@ -38,10 +44,7 @@ pub struct PlanReport {
 impl PlanReport {
     /// How many nodes run on a Staffa engine.
     pub fn staffa_nodes(&self) -> usize {
-        self.nodes
-            .iter()
-            .filter(|n| n.place != Place::DataFusion)
-            .count()
+        self.nodes.iter().filter(|n| n.place != Place::DataFusion).count()
     }
 
     /// How many nodes run on DataFusion.
@@ -70,10 +73,16 @@ pub fn report(plan: &Arc<dyn ExecutionPlan>) -> PlanReport {
 }
 
 fn visit(plan: &Arc<dyn ExecutionPlan>, report: &mut PlanReport) {
+    let place = match StaffaExec::of(plan.as_ref()) {
+        Some(_) => Place::Cpu,
+        None => Place::DataFusion,
+    };
+    let reason = KeptExec::of(plan.as_ref()).map(KeptExec::reason);
     report.nodes.push(NodeReport {
         name: plan.name().to_string(),
-        place: Place::DataFusion,
-        reason: None,
+        place,
+        reason: reason.map(ToString::to_string),
+        code: reason.map(|reason| reason.code),
         output_rows: plan.metrics().and_then(|m| m.output_rows()),
     });
     for child in plan.children() {

@@ -2,14 +2,25 @@
 
 use std::sync::Arc;
 
-use datafusion::common::Result;
 use datafusion::common::config::ConfigOptions;
+use datafusion::common::stats::Precision;
+use datafusion::common::{Result, plan_err};
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
-use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::execution_plan::replace_children_if_necessary;
+use datafusion::physical_plan::recursive_query::RecursiveQueryExec;
+use datafusion::physical_plan::{
+    ExecutionPlan, ExecutionPlanProperties, StatisticsArgs, StatisticsContext,
+};
+use staffa_common::ReasonCode;
+use staffa_engine::plan::NodeOp;
 
-use crate::StaffaConfig;
+use crate::kept::KeptExec;
+use crate::lower::{Setting, lower};
+use crate::node::StaffaExec;
+use crate::report::{Place, PlanReport, report};
+use crate::{OnUnsupported, StaffaConfig};
 
 /// How a plan is to be rewritten.
 #[derive(Debug, Clone, Default)]
@@ -21,23 +32,108 @@ pub struct Policy {
 impl Policy {
     /// The policy that a session's options ask for.
     pub fn from_options(options: &ConfigOptions) -> Self {
-        Self {
-            config: options
-                .extensions
-                .get::<StaffaConfig>()
-                .cloned()
-                .unwrap_or_default(),
+        Self { config: options.extensions.get::<StaffaConfig>().cloned().unwrap_or_default() }
+    }
+}
+
+/// Replaces every node of `plan` that a Staffa engine runs by its twin, and puts the coded reason
+/// on the rest. The only way in: the local rule, executors of a cluster and plugins all call this.
+/// A plan in which nothing is accelerated comes back as it was; one that holds Staffa nodes
+/// already keeps them.
+///
+/// # Errors
+/// Under `staffa.on_unsupported = error`, a node that no engine takes.
+pub fn rewrite(plan: Arc<dyn ExecutionPlan>, policy: &Policy) -> Result<Arc<dyn ExecutionPlan>> {
+    if !policy.config.enabled || reads_too_little(&plan, policy.config.min_rows) {
+        return Ok(plan);
+    }
+    let order_used = plan.output_ordering().is_some();
+    let rewritten = node(&plan, order_used)?;
+    let seen = report(&rewritten);
+    if policy.config.on_unsupported == OnUnsupported::Error {
+        refuse_unsupported(&seen)?;
+    }
+    Ok(if seen.staffa_nodes() == 0 { plan } else { rewritten })
+}
+
+/// Rewrites a node and everything below it.
+fn node(plan: &Arc<dyn ExecutionPlan>, order_used: bool) -> Result<Arc<dyn ExecutionPlan>> {
+    if StaffaExec::of(plan.as_ref()).is_some() || plan.is::<RecursiveQueryExec>() {
+        return Ok(Arc::clone(plan));
+    }
+    let order_used = order_used && plan.output_ordering().is_some();
+    let lowered = lower(plan, Setting { order_used });
+    let keeps = plan.maintains_input_order();
+    let needs = plan.required_input_ordering();
+    let children = plan.children();
+    let mut rewritten = Vec::with_capacity(children.len());
+    for (at, child) in children.iter().enumerate() {
+        let used = match &lowered {
+            // A node that stays may rely on any order that its input declares.
+            Err(_) => true,
+            // The first rows of an order are other rows than the first rows of none.
+            Ok(NodeOp::Limit(_)) => true,
+            Ok(NodeOp::Merge(..)) => true,
+            Ok(NodeOp::Sort(_) | NodeOp::Aggregate(_) | NodeOp::Join(_)) => order_used && keeps[at],
+            Ok(_) => (order_used && keeps[at]) || needs[at].is_some(),
+        };
+        rewritten.push(node(child, used)?);
+    }
+    match lowered {
+        Ok(op) => Ok(Arc::new(StaffaExec::new(Arc::clone(plan), rewritten, op, order_used))),
+        Err(_) if KeptExec::of(plan.as_ref()).is_some() => {
+            replace_children_if_necessary(Arc::clone(plan), rewritten)
+        }
+        Err(reason) => {
+            let inner = replace_children_if_necessary(Arc::clone(plan), rewritten)?;
+            Ok(Arc::new(KeptExec::new(inner, reason)))
         }
     }
 }
 
-/// Replaces every node of `plan` that a Staffa engine runs by its twin. The only way in:
-/// the local rule, executors of a cluster and plugins all call this.
-///
-/// # Errors
-/// Under `staffa.on_unsupported = error`, a node that no engine takes.
-pub fn rewrite(plan: Arc<dyn ExecutionPlan>, _policy: &Policy) -> Result<Arc<dyn ExecutionPlan>> {
-    Ok(plan)
+/// Whether the plan's sources are known to hold fewer than `min_rows` rows in all.
+fn reads_too_little(plan: &Arc<dyn ExecutionPlan>, min_rows: usize) -> bool {
+    if min_rows == 0 {
+        return false;
+    }
+    let mut rows = 0_usize;
+    let known = sum_sources(plan, &StatisticsContext::new(), &mut rows);
+    known && rows < min_rows
+}
+
+fn sum_sources(
+    plan: &Arc<dyn ExecutionPlan>,
+    statistics: &StatisticsContext,
+    rows: &mut usize,
+) -> bool {
+    let children = plan.children();
+    if !children.is_empty() {
+        return children.iter().all(|child| sum_sources(child, statistics, rows));
+    }
+    let found = statistics.compute(plan.as_ref(), &StatisticsArgs::new());
+    match found.map(|found| found.num_rows) {
+        Ok(Precision::Exact(n) | Precision::Inexact(n)) => {
+            *rows = rows.saturating_add(n);
+            true
+        }
+        _ => false,
+    }
+}
+
+fn refuse_unsupported(seen: &PlanReport) -> Result<()> {
+    let refused = seen.nodes.iter().find(|node| {
+        node.place == Place::DataFusion
+            && node.code.is_some()
+            && !matches!(node.code, Some(ReasonCode::Source | ReasonCode::ScalarSubqueryWrapper))
+    });
+    match refused {
+        Some(node) => plan_err!(
+            "staffa.on_unsupported is error, and {} stays with DataFusion: {}",
+            node.name,
+            node.reason.as_deref().unwrap_or("no reason")
+        ),
+        None => Ok(()),
+    }
 }
 
 /// Runs [`rewrite`] on every physical plan, immediately before `SanityCheckPlan`.
@@ -51,9 +147,6 @@ impl PhysicalOptimizerRule for AccelerateRule {
         options: &ConfigOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let policy = Policy::from_options(options);
-        if !policy.config.enabled {
-            return Ok(plan);
-        }
         rewrite(plan, &policy)
     }
 
@@ -69,32 +162,20 @@ impl PhysicalOptimizerRule for AccelerateRule {
 /// Adds Staffa to a session: its settings, and its rule immediately before `SanityCheckPlan`.
 /// Additive: rules, functions and settings of the builder stay. Doing it twice changes nothing.
 pub fn register(mut builder: SessionStateBuilder, config: StaffaConfig) -> SessionStateBuilder {
-    builder
-        .config()
-        .get_or_insert_default()
-        .options_mut()
-        .extensions
-        .insert(config);
-    let rules = builder
-        .physical_optimizer_rules()
-        .take()
-        .unwrap_or_else(|| PhysicalOptimizer::new().rules);
+    builder.config().get_or_insert_default().options_mut().extensions.insert(config);
+    let rules =
+        builder.physical_optimizer_rules().take().unwrap_or_else(|| PhysicalOptimizer::new().rules);
     builder.with_physical_optimizer_rules(with_rule(rules))
 }
 
 fn with_rule(
     mut rules: Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>>,
 ) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
-    if rules
-        .iter()
-        .any(|rule| rule.name() == AccelerateRule.name())
-    {
+    if rules.iter().any(|rule| rule.name() == AccelerateRule.name()) {
         return rules;
     }
-    let place = rules
-        .iter()
-        .position(|rule| rule.name() == "SanityCheckPlan")
-        .unwrap_or(rules.len());
+    let place =
+        rules.iter().position(|rule| rule.name() == "SanityCheckPlan").unwrap_or(rules.len());
     rules.insert(place, Arc::new(AccelerateRule));
     rules
 }

@@ -50,12 +50,7 @@ impl BoundExpr {
                 }
             })
             .data()?;
-        Ok(Self {
-            expr,
-            columns,
-            schema: narrowed,
-            plain,
-        })
+        Ok(Self { expr, columns, schema: narrowed, plain })
     }
 
     /// Binds each of `exprs`.
@@ -66,10 +61,7 @@ impl BoundExpr {
         exprs: impl IntoIterator<Item = &'a Arc<dyn PhysicalExpr>>,
         schema: &Schema,
     ) -> Result<Vec<Self>> {
-        exprs
-            .into_iter()
-            .map(|expr| Self::new(expr, schema))
-            .collect()
+        exprs.into_iter().map(|expr| Self::new(expr, schema)).collect()
     }
 
     /// The column's index, when the expression is a column and nothing else.
@@ -90,11 +82,8 @@ impl BoundExpr {
         if let Some(index) = self.plain {
             return Ok(ColumnarValue::Array(morsel.column(index)?));
         }
-        let arrays = self
-            .columns
-            .iter()
-            .map(|&i| morsel.column(i))
-            .collect::<Result<Vec<ArrayRef>>>()?;
+        let arrays =
+            self.columns.iter().map(|&i| morsel.column(i)).collect::<Result<Vec<ArrayRef>>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(morsel.rows()));
         let batch = RecordBatch::try_new_with_options(Arc::clone(&self.schema), arrays, &options)?;
         self.expr.evaluate(&batch)

@@ -18,11 +18,7 @@ struct Column {
 
 impl Column {
     fn whole(base: ArrayRef) -> Self {
-        Self {
-            base,
-            map: None,
-            gathered: OnceLock::new(),
-        }
+        Self { base, map: None, gathered: OnceLock::new() }
     }
 
     fn array(&self) -> Result<ArrayRef> {
@@ -58,10 +54,7 @@ impl Morsel {
 
     /// A morsel of `rows` rows with these columns, each `rows` long.
     pub fn from_arrays(columns: Vec<ArrayRef>, rows: usize) -> Self {
-        Self {
-            rows,
-            columns: columns.into_iter().map(Column::whole).collect(),
-        }
+        Self { rows, columns: columns.into_iter().map(Column::whole).collect() }
     }
 
     /// Number of rows.
@@ -164,10 +157,7 @@ impl Morsel {
             };
             columns.push(column);
         }
-        Ok(Self {
-            rows: indices.len(),
-            columns,
-        })
+        Ok(Self { rows: indices.len(), columns })
     }
 
     /// A run of rows.
@@ -201,10 +191,7 @@ impl Morsel {
                 }
             })
             .collect();
-        Ok(Self {
-            rows: length,
-            columns,
-        })
+        Ok(Self { rows: length, columns })
     }
 
     /// All columns gathered into a record batch of `schema`.
@@ -220,16 +207,8 @@ impl Morsel {
     /// # Errors
     /// Arrow's, e.g. when a type or a null contradicts `schema`.
     pub fn to_batch(&self, schema: &SchemaRef) -> Result<RecordBatch> {
-        let columns = self
-            .columns
-            .iter()
-            .map(Column::array)
-            .collect::<Result<Vec<_>>>()?;
+        let columns = self.columns.iter().map(Column::array).collect::<Result<Vec<_>>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(self.rows));
-        Ok(RecordBatch::try_new_with_options(
-            Arc::clone(schema),
-            columns,
-            &options,
-        )?)
+        Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?)
     }
 }

@@ -101,17 +101,11 @@ pub(crate) fn release_views(batch: RecordBatch) -> Result<RecordBatch> {
         })
         .collect();
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
-    Ok(RecordBatch::try_new_with_options(
-        schema, columns, &options,
-    )?)
+    Ok(RecordBatch::try_new_with_options(schema, columns, &options)?)
 }
 
 fn release<T: ByteViewType>(views: &GenericByteViewArray<T>, column: &ArrayRef) -> ArrayRef {
-    let held: usize = views
-        .data_buffers()
-        .iter()
-        .map(|buffer| buffer.capacity())
-        .sum();
+    let held: usize = views.data_buffers().iter().map(|buffer| buffer.capacity()).sum();
     if held > 2 * views.total_buffer_bytes_used() + 1024 {
         Arc::new(views.gc())
     } else {

@@ -24,10 +24,7 @@ impl Filter {
     pub(super) fn new(spec: &FilterSpec, op: &Op, context: &RunContext) -> Result<Self> {
         Ok(Self {
             predicate: Arc::new(BoundExpr::new(&spec.predicate, &op.input)?),
-            projection: spec
-                .projection
-                .as_ref()
-                .map(|columns| columns.as_slice().into()),
+            projection: spec.projection.as_ref().map(|columns| columns.as_slice().into()),
             schema: Arc::clone(&op.schema),
             rows: context.morsel_rows,
         })

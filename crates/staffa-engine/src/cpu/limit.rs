@@ -38,10 +38,7 @@ pub(super) struct Limit {
 
 impl Limit {
     pub(super) fn new(spec: &LimitSpec) -> Self {
-        let left = Left {
-            skip: spec.skip,
-            fetch: spec.fetch,
-        };
+        let left = Left { skip: spec.skip, fetch: spec.fetch };
         let shared = spec.global.then(|| Arc::new(Mutex::new(left.clone())));
         Self { left, shared }
     }
@@ -65,9 +62,7 @@ struct LimitLane {
 impl LaneOp for LimitLane {
     fn push(&mut self, morsel: Morsel) -> Result<()> {
         let (offset, length) = self.left.lock().take(morsel.rows());
-        self.ready = (length > 0)
-            .then(|| morsel.slice(offset, length))
-            .transpose()?;
+        self.ready = (length > 0).then(|| morsel.slice(offset, length)).transpose()?;
         Ok(())
     }
 

@@ -33,17 +33,13 @@ impl Engine for CpuEngine {
     }
 
     fn compile(&self, pipeline: &Pipeline, context: &Arc<RunContext>) -> Result<Compiled> {
-        let ops = pipeline
-            .ops
-            .iter()
-            .map(|op| factory(op, context))
-            .collect::<Result<_>>()?;
+        let ops = pipeline.ops.iter().map(|op| factory(op, context)).collect::<Result<_>>()?;
         let sink: Option<Arc<dyn Sink>> = match &pipeline.sink {
             SinkKind::Stream | SinkKind::Exchange(..) => None,
             SinkKind::Build(spec) => Some(Arc::new(join::BuildSink::new(spec, pipeline, context)?)),
-            SinkKind::Aggregate(spec) => Some(Arc::new(aggregate::AggregateSink::new(
-                spec, pipeline, context,
-            )?)),
+            SinkKind::Aggregate(spec) => {
+                Some(Arc::new(aggregate::AggregateSink::new(spec, pipeline, context)?))
+            }
             SinkKind::Sort(spec) => Some(Arc::new(sort::SortSink::new(spec, pipeline, context)?)),
         };
         Ok(Compiled { ops, sink })

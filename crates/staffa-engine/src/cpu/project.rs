@@ -16,18 +16,13 @@ pub(super) struct Project {
 
 impl Project {
     pub(super) fn new(spec: &ProjectSpec, op: &Op) -> Result<Self> {
-        Ok(Self {
-            exprs: BoundExpr::all(&spec.exprs, &op.input)?.into(),
-        })
+        Ok(Self { exprs: BoundExpr::all(&spec.exprs, &op.input)?.into() })
     }
 }
 
 impl OpFactory for Project {
     fn lane(&self, _: Lane, _: Option<&Arc<dyn Sealed>>) -> Result<Box<dyn LaneOp>> {
-        Ok(Box::new(ProjectLane {
-            exprs: Arc::clone(&self.exprs),
-            ready: None,
-        }))
+        Ok(Box::new(ProjectLane { exprs: Arc::clone(&self.exprs), ready: None }))
     }
 }
 

@@ -26,10 +26,7 @@ struct Need {
 }
 
 impl Need {
-    const ROWS: Need = Need {
-        partitions: false,
-        order: false,
-    };
+    const ROWS: Need = Need { partitions: false, order: false };
 }
 
 /// A pipeline in the making.
@@ -47,15 +44,8 @@ struct Draft {
 /// # Errors
 /// An internal error for a tree that no rule makes.
 pub fn compile(root: &Node, inputs: &[usize], threads: usize) -> Result<Program> {
-    let mut compiler = Compiler {
-        pipelines: Vec::new(),
-        inputs,
-        threads: threads.max(1),
-    };
-    let need = Need {
-        partitions: true,
-        order: root.ordered,
-    };
+    let mut compiler = Compiler { pipelines: Vec::new(), inputs, threads: threads.max(1) };
+    let need = Need { partitions: true, order: root.ordered };
     let draft = compiler.node(root, need)?;
     if draft.lanes != root.partitions {
         return internal_err!(
@@ -65,9 +55,7 @@ pub fn compile(root: &Node, inputs: &[usize], threads: usize) -> Result<Program>
         );
     }
     compiler.stream(draft);
-    Ok(Program {
-        pipelines: compiler.pipelines,
-    })
+    Ok(Program { pipelines: compiler.pipelines })
 }
 
 struct Compiler<'a> {
@@ -100,12 +88,7 @@ impl Compiler<'_> {
     }
 
     fn stream(&mut self, draft: Draft) -> PipelineId {
-        self.finish(
-            draft,
-            SinkKind::Stream,
-            Scope::PerLane,
-            ExecutionPlanMetricsSet::new(),
-        )
+        self.finish(draft, SinkKind::Stream, Scope::PerLane, ExecutionPlanMetricsSet::new())
     }
 
     fn draft(source: Source, lanes: usize, schema: &SchemaRef) -> Draft {
@@ -121,11 +104,9 @@ impl Compiler<'_> {
     fn node(&mut self, node: &Node, need: Need) -> Result<Draft> {
         // A single partition has no identity to lose, but it must come out as one lane.
         match &node.op {
-            NodeOp::Input(input) => Ok(Self::draft(
-                Source::Input(*input),
-                self.inputs[*input],
-                &node.schema,
-            )),
+            NodeOp::Input(input) => {
+                Ok(Self::draft(Source::Input(*input), self.inputs[*input], &node.schema))
+            }
             NodeOp::Filter(spec) => {
                 let draft = self.node(&node.children[0], need)?;
                 let draft = Self::op(draft, node, OpKind::Filter(Arc::clone(spec)));
@@ -163,15 +144,7 @@ impl Compiler<'_> {
     }
 
     fn limit(draft: Draft, node: &Node, skip: usize, fetch: Option<usize>, global: bool) -> Draft {
-        Self::op(
-            draft,
-            node,
-            OpKind::Limit(Arc::new(LimitSpec {
-                skip,
-                fetch,
-                global,
-            })),
-        )
+        Self::op(draft, node, OpKind::Limit(Arc::new(LimitSpec { skip, fetch, global })))
     }
 
     /// Lanes that read what a shared breaker left.
@@ -180,25 +153,14 @@ impl Compiler<'_> {
     }
 
     fn sealed_lanes(&self, node: &Node, need: Need) -> usize {
-        if need.partitions {
-            node.partitions
-        } else {
-            self.threads
-        }
+        if need.partitions { node.partitions } else { self.threads }
     }
 
     fn join(&mut self, node: &Node, spec: &Arc<JoinSpec>, need: Need) -> Result<Draft> {
         // Each partition on its own where the partitions' identity counts and is not trivial.
         let per_lane = spec.partitioned && need.partitions && node.partitions > 1;
-        let scope = if per_lane {
-            Scope::PerLane
-        } else {
-            Scope::Shared
-        };
-        let build_need = Need {
-            partitions: per_lane,
-            order: false,
-        };
+        let scope = if per_lane { Scope::PerLane } else { Scope::Shared };
+        let build_need = Need { partitions: per_lane, order: false };
         let build = self.node(&node.children[0], build_need)?;
         let sink = SinkKind::Build(Arc::clone(spec));
         let build = self.finish(build, sink, scope, node.metrics.clone());
@@ -230,10 +192,8 @@ impl Compiler<'_> {
             }
         };
         if per_lane {
-            let child_need = Need {
-                partitions: need.partitions && node.partitions > 1,
-                order: false,
-            };
+            let child_need =
+                Need { partitions: need.partitions && node.partitions > 1, order: false };
             let mut child = self.node(&node.children[0], child_need)?;
             if need.partitions && child.lanes != node.partitions {
                 child = self.share(child, node.partitions);
@@ -241,11 +201,7 @@ impl Compiler<'_> {
             let lanes = child.lanes;
             let sink = SinkKind::Aggregate(Arc::clone(spec));
             let id = self.finish(child, sink, Scope::PerLane, node.metrics.clone());
-            return Ok(Self::draft(
-                Source::Sealed(id, Scope::PerLane),
-                lanes,
-                &node.schema,
-            ));
+            return Ok(Self::draft(Source::Sealed(id, Scope::PerLane), lanes, &node.schema));
         }
         let (spec, child) = match spec.stage {
             AggregateStage::Final => match fused_partial(&node.children[0]) {
@@ -263,29 +219,16 @@ impl Compiler<'_> {
     fn sort(&mut self, node: &Node, spec: &Arc<SortSpec>, need: Need) -> Result<Draft> {
         if spec.fetch.is_none() && !need.order {
             // Nobody sees the order.
-            return self.node(
-                &node.children[0],
-                Need {
-                    order: false,
-                    ..need
-                },
-            );
+            return self.node(&node.children[0], Need { order: false, ..need });
         }
         let per_lane = spec.preserve_partitioning && node.partitions > 1;
-        let child_need = Need {
-            partitions: per_lane && need.partitions,
-            order: false,
-        };
+        let child_need = Need { partitions: per_lane && need.partitions, order: false };
         let child = self.node(&node.children[0], child_need)?;
         let sink = SinkKind::Sort(Arc::clone(spec));
         if per_lane {
             let lanes = child.lanes;
             let id = self.finish(child, sink, Scope::PerLane, node.metrics.clone());
-            return Ok(Self::draft(
-                Source::Sealed(id, Scope::PerLane),
-                lanes,
-                &node.schema,
-            ));
+            return Ok(Self::draft(Source::Sealed(id, Scope::PerLane), lanes, &node.schema));
         }
         let id = self.finish(child, sink, Scope::Shared, node.metrics.clone());
         Ok(self.sealed(id, 1, &node.schema))
@@ -296,10 +239,7 @@ impl Compiler<'_> {
         // The first rows of a declared order, or any rows. An ordered global limit reads one lane.
         let order = child.ordered;
         let one = spec.global && (order || need.partitions);
-        let child_need = Need {
-            partitions: need.partitions || (spec.global && order),
-            order,
-        };
+        let child_need = Need { partitions: need.partitions || (spec.global && order), order };
         let mut draft = self.node(child, child_need)?;
         if one && draft.lanes != 1 {
             draft = self.share(draft, 1);
@@ -311,10 +251,7 @@ impl Compiler<'_> {
         let mut ids = Vec::with_capacity(node.children.len());
         let mut lanes = 0;
         for child in &node.children {
-            let need = Need {
-                partitions: need.partitions,
-                order: need.order && child.ordered,
-            };
+            let need = Need { partitions: need.partitions, order: need.order && child.ordered };
             let draft = self.node(child, need)?;
             lanes += draft.lanes;
             ids.push(self.stream(draft));
@@ -324,23 +261,11 @@ impl Compiler<'_> {
 
     fn interleave(&mut self, node: &Node, need: Need) -> Result<Draft> {
         if !need.partitions {
-            return self.union(
-                node,
-                Need {
-                    order: false,
-                    ..need
-                },
-            );
+            return self.union(node, Need { order: false, ..need });
         }
         let mut ids = Vec::with_capacity(node.children.len());
         for child in &node.children {
-            let draft = self.node(
-                child,
-                Need {
-                    partitions: true,
-                    order: false,
-                },
-            )?;
+            let draft = self.node(child, Need { partitions: true, order: false })?;
             if draft.lanes != node.partitions {
                 return internal_err!("an interleaved input has {} lanes", draft.lanes);
             }
@@ -354,10 +279,7 @@ impl Compiler<'_> {
             return internal_err!("not a repartition");
         };
         // Declared only over a single input partition: one lane keeps its order through any split.
-        let child_need = Need {
-            partitions: need.order,
-            order: need.order,
-        };
+        let child_need = Need { partitions: need.order, order: need.order };
         let draft = self.node(&node.children[0], child_need)?;
         if need.partitions {
             return match &spec.hash {
@@ -431,20 +353,10 @@ impl Compiler<'_> {
             let id = self.finish(input, sink, Scope::Shared, child.metrics.clone());
             return Ok(self.sealed(id, 1, &node.schema));
         }
-        let draft = self.node(
-            child,
-            Need {
-                partitions: false,
-                order: true,
-            },
-        )?;
+        let draft = self.node(child, Need { partitions: false, order: true })?;
         let schema = Arc::clone(&draft.schema);
         let id = self.stream(draft);
-        Ok(Self::draft(
-            Source::Merge(id, ordering.clone(), fetch),
-            1,
-            &schema,
-        ))
+        Ok(Self::draft(Source::Merge(id, ordering.clone(), fetch), 1, &schema))
     }
 }
 

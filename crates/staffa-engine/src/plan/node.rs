@@ -193,6 +193,4 @@ pub struct RepartitionSpec {
     pub hash: Option<Vec<Arc<dyn PhysicalExpr>>>,
     /// Number of output partitions.
     pub partitions: usize,
-    /// Set when the order within partitions is kept by merging on it.
-    pub ordering: Option<LexOrdering>,
 }

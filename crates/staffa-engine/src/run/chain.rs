@@ -25,11 +25,7 @@ pub(super) struct Chain {
 
 impl Chain {
     pub(super) fn new(source: LaneStream, stages: Vec<Stage>) -> Self {
-        Self {
-            source: Some(source),
-            stages,
-            ended: 0,
-        }
+        Self { source: Some(source), stages, ended: 0 }
     }
 
     /// Output that needs no new input: from the last stage that has any.

@@ -27,11 +27,7 @@ pub(super) fn merge(
         .into_iter()
         .map(|lane| {
             let stream = batches(lane, schema);
-            if several {
-                spawn_buffered(stream, 1)
-            } else {
-                stream
-            }
+            if several { spawn_buffered(stream, 1) } else { stream }
         })
         .collect();
     let merged = StreamingMergeBuilder::new()

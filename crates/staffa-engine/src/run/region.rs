@@ -49,15 +49,7 @@ struct Inner {
 
 impl Drop for Region {
     fn drop(&mut self) {
-        self.inner.context.cancel.cancel();
-        self.inner.tasks.lock().abort_all();
-        // Cells may hold what holds `inner`: break the circle.
-        for cell in &self.inner.shares {
-            cell.lock().take();
-        }
-        for cell in &self.inner.exchanges {
-            cell.lock().take();
-        }
+        self.stop();
     }
 }
 
@@ -88,9 +80,23 @@ impl Region {
             exchanges: (0..cells).map(|_| Mutex::default()).collect(),
             tasks: Mutex::default(),
         };
-        Ok(Arc::new(Self {
-            inner: Arc::new(inner),
-        }))
+        Ok(Arc::new(Self { inner: Arc::new(inner) }))
+    }
+
+    /// Ends all work and lets the region's states go. Output lanes that go on being read err.
+    pub fn stop(&self) {
+        self.inner.context.cancel.cancel();
+        self.inner.tasks.lock().abort_all();
+        // Cells may hold what holds `inner`: this breaks the circle.
+        for cell in &self.inner.shares {
+            cell.lock().take();
+        }
+        for cell in &self.inner.exchanges {
+            cell.lock().take();
+        }
+        for cell in &self.inner.states {
+            cell.lock().take();
+        }
     }
 
     /// An output partition, as record batches. Keeps the region alive.
@@ -147,13 +153,7 @@ impl Inner {
                     _ => pipeline.lanes,
                 };
                 stages.push(Stage {
-                    op: factory.lane(
-                        Lane {
-                            index: lane,
-                            sharers,
-                        },
-                        build.as_ref(),
-                    )?,
+                    op: factory.lane(Lane { index: lane, sharers }, build.as_ref())?,
                     metrics: BaselineMetrics::new(&op.metrics, lane),
                 });
             }
@@ -182,10 +182,8 @@ impl Inner {
                 internal_err!("no lane {lane} in {}", pipeline.source)
             }
             Source::Zip(ids) => {
-                let lanes: Vec<_> = ids
-                    .iter()
-                    .map(|&id| Arc::clone(&self).lane(id, lane))
-                    .collect();
+                let lanes: Vec<_> =
+                    ids.iter().map(|&id| Arc::clone(&self).lane(id, lane)).collect();
                 Ok(Box::pin(futures::stream::iter(lanes).flatten()))
             }
             Source::Sealed(id, Scope::PerLane) => Ok(self.state(*id, Some(lane)).await?.open(0, 1)),
@@ -228,9 +226,7 @@ impl Inner {
     }
 
     fn lanes(self: &Arc<Self>, id: PipelineId) -> Vec<LaneStream> {
-        (0..self.program.pipelines[id].lanes)
-            .map(|lane| Arc::clone(self).lane(id, lane))
-            .collect()
+        (0..self.program.pipelines[id].lanes).map(|lane| Arc::clone(self).lane(id, lane)).collect()
     }
 
     async fn state_for(
@@ -282,9 +278,8 @@ impl Inner {
             return internal_err!("pipeline {id} has no sink");
         };
         if let Some(lane) = lane {
-            let local = self
-                .drain(id, sink.local(lane)?, |turn| (turn == 0).then_some(lane))
-                .await?;
+            let local =
+                self.drain(id, sink.local(lane)?, |turn| (turn == 0).then_some(lane)).await?;
             return sink.seal(vec![local]).await;
         }
         let lanes = self.program.pipelines[id].lanes;
@@ -320,11 +315,7 @@ impl Inner {
     fn workers(&self, id: PipelineId) -> usize {
         let lanes = self.program.pipelines[id].lanes;
         let threads = self.context.runtime.threads();
-        if lanes > threads && self.independent(id) {
-            threads
-        } else {
-            lanes
-        }
+        if lanes > threads && self.independent(id) { threads } else { lanes }
     }
 
     fn independent(&self, id: PipelineId) -> bool {

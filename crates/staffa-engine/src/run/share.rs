@@ -63,19 +63,13 @@ impl Drop for Producer {
 impl Share {
     /// Starts reading `lanes` into a queue that holds about `room` morsels.
     pub(super) fn start(lanes: Vec<LaneStream>, room: usize) -> Self {
-        let state = Arc::new(Mutex::new(State {
-            producers: lanes.len(),
-            ..State::default()
-        }));
+        let state = Arc::new(Mutex::new(State { producers: lanes.len(), ..State::default() }));
         let mut tasks = JoinSet::new();
         for lane in lanes {
             let producer = Producer(Arc::clone(&state));
             tasks.spawn(async move { produce(lane, &producer.0, room).await });
         }
-        Self {
-            state,
-            _tasks: tasks,
-        }
+        Self { state, _tasks: tasks }
     }
 
     /// A consuming lane. It keeps the queue and its producers alive.

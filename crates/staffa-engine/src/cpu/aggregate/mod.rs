@@ -1,26 +1,84 @@
-//! AggregateSink
-use crate::RunContext;
-use crate::engine::*;
-use crate::plan::*;
-use async_trait::async_trait;
-use datafusion_common::{Result, not_impl_err};
+//! Aggregation: a table per lane, radix partitions where it overflows, a parallel merge.
+//!
+//! Every lane fills a table of its own ([`grouped`]). One that outgrows the cache is emptied into
+//! a *run*: its groups' states in the order of a radix partition of the keys' hash. Sealing merges
+//! the lanes partition by partition, in parallel ([`merge`]). Groups stay in the order of first
+//! sight as long as there was a single lane and its table never overflowed; the rows of a group
+//! are always taken in lane order. States are those of DataFusion's functions throughout, so that
+//! partial aggregates of either kind can feed final ones of the other.
+
+mod functions;
+mod grouped;
+mod keys;
+mod merge;
+mod partition;
+mod plan;
+mod spill;
+mod table;
+#[cfg(test)]
+mod tests;
+mod ungrouped;
+
 use std::sync::Arc;
-/// x
-pub struct AggregateSink;
+
+use async_trait::async_trait;
+use datafusion_common::Result;
+
+use self::grouped::{GroupedLocal, Layout};
+use self::plan::Plan;
+use self::ungrouped::UngroupedLocal;
+use crate::RunContext;
+use crate::engine::{Sealed, Sink, SinkLocal};
+use crate::plan::{AggregateSpec, Pipeline};
+use crate::run::own;
+
+/// The sink of an aggregation.
+pub struct AggregateSink {
+    plan: Arc<Plan>,
+    layout: Layout,
+    context: Arc<RunContext>,
+}
+
 impl AggregateSink {
-    /// x
+    /// An aggregation as `spec` asks for, over the morsels that reach `pipeline`'s end.
+    ///
     /// # Errors
-    /// x
-    pub fn new(_: &Arc<AggregateSpec>, _: &Pipeline, _: &Arc<RunContext>) -> Result<Self> {
-        Ok(Self)
+    /// Expressions that do not bind.
+    pub fn new(
+        spec: &Arc<AggregateSpec>,
+        pipeline: &Pipeline,
+        context: &Arc<RunContext>,
+    ) -> Result<Self> {
+        Ok(Self {
+            plan: Arc::new(Plan::new(spec)?),
+            layout: Layout::new(context.runtime.threads(), pipeline),
+            context: Arc::clone(context),
+        })
+    }
+
+    fn ungrouped(&self) -> bool {
+        self.plan.spec.group_by.is_true_no_grouping()
     }
 }
+
 #[async_trait]
 impl Sink for AggregateSink {
     fn local(&self, _: usize) -> Result<Box<dyn SinkLocal>> {
-        not_impl_err!("sink")
+        if self.ungrouped() {
+            return Ok(Box::new(UngroupedLocal::new(&self.plan, &self.context)?));
+        }
+        Ok(Box::new(GroupedLocal::new(
+            &self.plan,
+            &self.layout,
+            &self.context,
+        )?))
     }
-    async fn seal(&self, _: Vec<Box<dyn SinkLocal>>) -> Result<Arc<dyn Sealed>> {
-        not_impl_err!("sink")
+
+    async fn seal(&self, locals: Vec<Box<dyn SinkLocal>>) -> Result<Arc<dyn Sealed>> {
+        if self.ungrouped() {
+            return ungrouped::seal(&self.plan, own::<UngroupedLocal>(locals)?);
+        }
+        let locals = own::<GroupedLocal>(locals)?;
+        merge::seal(&self.plan, &self.layout, &self.context, locals).await
     }
 }

@@ -1,0 +1,193 @@
+//! `staffa bench`: a workload on several engines side by side.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use clap::Subcommand;
+use datafusion::common::{DataFusionError, Result};
+use indicatif::{ProgressBar, ProgressStyle};
+use staffa_harness::bench::{self, Format, Options, Runs};
+use staffa_harness::compare::Tolerance;
+use staffa_harness::{Engine, SessionOptions, tpch};
+
+use crate::{output, size};
+
+/// Options of `staffa bench`.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Each query: a warm-up run whose answer is compared with DataFusion's cell by cell, \
+                  then runs interleaved between the engines, planning included. The exit code is 1 \
+                  if an answer differs, a query fails, or an accelerated engine ran no node of a plan."
+)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    workload: Workload,
+}
+
+#[derive(Debug, Subcommand)]
+enum Workload {
+    /// The 22 TPC-H queries over Parquet, made on first use and kept
+    Tpch(Tpch),
+}
+
+#[derive(Debug, clap::Args)]
+struct Tpch {
+    /// 1 is 8.7 M rows, 0.3 GB of Parquet
+    #[arg(long, default_value = "1", value_parser = scale, allow_negative_numbers = true)]
+    scale: f64,
+
+    /// Which queries, e.g. 1,6,8-10 [default: all]
+    #[arg(long)]
+    queries: Option<Numbers>,
+
+    /// Any of datafusion, cpu, gpu
+    #[arg(long, value_delimiter = ',', default_value = "datafusion,cpu")]
+    engines: Vec<Engine>,
+
+    /// How results are written: table, json or html
+    #[arg(long, default_value_t = Format::Table)]
+    format: Format,
+
+    /// Target partitions of every session [default: one per core]
+    #[arg(long, value_parser = positive)]
+    partitions: Option<usize>,
+
+    /// Counted runs of each query on each engine [default: 15 below 200 ms, else 5]
+    #[arg(long, value_parser = positive)]
+    runs: Option<usize>,
+
+    /// Write the results to this file instead of standard output
+    #[arg(long)]
+    output: Option<PathBuf>,
+
+    /// Where generated data is kept [default: $STAFFA_DATA_DIR, else target/staffa-data]
+    #[arg(long)]
+    data_dir: Option<PathBuf>,
+
+    /// Limit of every session's memory pool, e.g. 10g [default: none]
+    #[arg(short = 'm', long, value_parser = size::parse)]
+    memory_limit: Option<usize>,
+}
+
+/// Query numbers, from a list with ranges.
+#[derive(Debug, Clone)]
+struct Numbers(Vec<usize>);
+
+impl std::str::FromStr for Numbers {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number = |word: &str| {
+            let digits = word.trim().trim_start_matches(['q', 'Q']);
+            let number = digits.parse().map_err(|_| format!("'{word}' is not a query number"))?;
+            let known = (1..=tpch::QUERIES.len()).contains(&number);
+            known.then_some(number).ok_or_else(|| format!("there is no query {number}"))
+        };
+        let mut numbers = vec![];
+        for item in text.split(',') {
+            match item.split_once('-') {
+                Some((first, last)) => numbers.extend(number(first)?..=number(last)?),
+                None => numbers.push(number(item)?),
+            }
+        }
+        if numbers.is_empty() { Err(format!("'{text}' names no query")) } else { Ok(Self(numbers)) }
+    }
+}
+
+/// Measures and writes the report; false if something is wrong with an answer.
+pub(crate) async fn run(args: Args) -> Result<bool> {
+    let Workload::Tpch(args) = args.workload;
+    let session = SessionOptions {
+        target_partitions: args.partitions,
+        batch_size: None,
+        memory_limit_bytes: args.memory_limit,
+    };
+    let options = Options {
+        engines: args.engines,
+        session,
+        runs: args.runs.map_or(Runs::Auto, Runs::Fixed),
+        tolerance: Tolerance::default(),
+    };
+    // An engine that this build lacks is refused before data are made.
+    for engine in &options.engines {
+        engine.session(&options.session)?;
+    }
+    let numbers = args.queries.map_or_else(|| (1..=tpch::QUERIES.len()).collect(), |list| list.0);
+    let folder = data(args.data_dir, args.scale).await?;
+    let workload = tpch::workload(&folder, args.scale, &numbers)?;
+    let bar =
+        bar(workload.queries.len() as u64, "running   {bar:30} {pos}/{len} queries {elapsed}");
+    let report = bench::bench(&workload, &options, &|done| bar.set_position(done as u64)).await?;
+    bar.finish_and_clear();
+    let text = report.render(args.format)?;
+    match args.output {
+        Some(path) => write(&path, &text)?,
+        None => output::print(&text)?,
+    }
+    let problems = report.problems();
+    for problem in &problems {
+        eprintln!("{problem}");
+    }
+    Ok(problems.is_empty())
+}
+
+/// The folder of the TPC-H tables, made with a progress bar if need be.
+pub(crate) async fn data(data_dir: Option<PathBuf>, scale: f64) -> Result<PathBuf> {
+    let data_dir = data_dir.unwrap_or_else(tpch::data_dir);
+    let make = move || {
+        let bar = bar(0, "making    {bar:30} {human_pos}/{human_len} rows {elapsed}");
+        let most = AtomicU64::new(0);
+        let folder = tpch::prepare(&data_dir, scale, &|progress| {
+            if most.fetch_max(progress.rows_done, Ordering::Relaxed) == 0 {
+                eprintln!("making TPC-H data of scale {scale} in {}", data_dir.display());
+                bar.set_length(progress.rows_total);
+            }
+            bar.set_position(most.load(Ordering::Relaxed));
+        });
+        bar.finish_and_clear();
+        folder
+    };
+    tokio::task::spawn_blocking(make).await.map_err(|e| DataFusionError::External(Box::new(e)))?
+}
+
+/// On standard error; invisible when that is not a terminal.
+fn bar(length: u64, template: &str) -> ProgressBar {
+    let style = ProgressStyle::with_template(template);
+    ProgressBar::new(length).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    std::fs::write(path, text).map_err(|error| {
+        DataFusionError::Configuration(format!("cannot write '{}': {error}", path.display()))
+    })
+}
+
+/// A scale factor.
+pub(crate) fn scale(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(scale) if scale.is_finite() && scale > 0.0 => Ok(scale),
+        _ => Err(format!("'{text}' is not a number above 0")),
+    }
+}
+
+/// A count that cannot be zero.
+pub(crate) fn positive(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) | Err(_) => Err(format!("'{text}' is not a number above 0")),
+        Ok(number) => Ok(number),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Numbers;
+
+    #[test]
+    fn query_lists() {
+        let numbers = |text: &str| text.parse::<Numbers>().map(|list| list.0);
+        assert_eq!(numbers("1,q6,8-10"), Ok(vec![1, 6, 8, 9, 10]));
+        for bad in ["", "0", "23", "x", "5-3", "1,,2"] {
+            assert!(numbers(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! `staffa bench` makes data once, measures, and judges.
+
+use crate::common::{DATA, Outcome, staffa};
+
+fn bench(data: &str, more: &[&str]) -> Outcome {
+    let first = ["bench", "tpch", "--scale", "0.001", "--data-dir", data];
+    staffa(&[&first, more].concat())
+}
+
+#[test]
+fn the_json_is_on_standard_output_and_progress_is_not() {
+    let data = tempfile::tempdir().unwrap();
+    let folder = data.path().to_str().unwrap();
+    let arguments =
+        ["--queries", "1,6", "--engines", "datafusion", "--runs", "2", "--format", "json"];
+    let outcome = bench(folder, &arguments);
+    assert_eq!(outcome.code, 0, "{}", outcome.stderr);
+    assert!(outcome.stderr.starts_with("making TPC-H data of scale 0.001"), "{}", outcome.stderr);
+    let json: serde_json::Value = serde_json::from_str(&outcome.stdout).unwrap();
+    let queries = json["queries"].as_array().unwrap();
+    let names: Vec<_> = queries.iter().map(|q| q["query"].as_str().unwrap()).collect();
+    assert_eq!(names, ["q1", "q6"]);
+    assert_eq!(queries[0]["workload"], "tpch-sf0.001");
+    assert_eq!(queries[0]["rows"], 4);
+    assert_eq!(queries[1]["runs_ms"].as_array().unwrap().len(), 2);
+    let again = bench(folder, &arguments);
+    assert_eq!(again.stderr, "", "the data is made once");
+}
+
+#[test]
+fn an_accelerated_engine_is_judged_from_its_plan() {
+    let arguments = ["--queries", "3", "--runs", "1", "--format", "json", "--partitions", "2"];
+    let outcome = bench(DATA, &arguments);
+    let json: serde_json::Value = serde_json::from_str(&outcome.stdout).unwrap();
+    let cpu = &json["queries"][1];
+    assert_eq!((&cpu["engine"], &cpu["equal"]), (&"cpu".into(), &true.into()));
+    let vacuous = cpu["staffa_nodes"] == 0;
+    assert_eq!(outcome.code, i32::from(vacuous), "{}", outcome.stderr);
+    assert_eq!(outcome.stderr.contains("q3 on cpu: vacuous"), vacuous, "{}", outcome.stderr);
+}
+
+#[test]
+fn reports_can_be_written_to_files() {
+    let data = tempfile::tempdir().unwrap();
+    let page = data.path().join("report.html");
+    let path = page.to_str().unwrap();
+    let arguments = ["--queries", "6", "--engines", "datafusion", "--runs", "1"];
+    let outcome = bench(DATA, &[&arguments[..], &["--format", "html", "--output", path]].concat());
+    assert_eq!((outcome.code, outcome.stdout.as_str()), (0, ""));
+    assert!(std::fs::read_to_string(page).unwrap().contains("<td>q6</td>"));
+    let table = bench(DATA, &arguments).stdout;
+    let lines: Vec<&str> = table.lines().collect();
+    assert!(lines[0].starts_with("tpch-sf0.001 on "), "{table}");
+    assert_eq!(
+        lines[2].split_whitespace().collect::<Vec<_>>(),
+        ["query", "rows", "datafusion", "ms"]
+    );
+    assert!(lines[3].starts_with("q6") && lines[4].starts_with("total"), "{table}");
+}
+
+#[test]
+fn an_engine_that_this_build_lacks_is_named_before_data_are_made() {
+    let data = tempfile::tempdir().unwrap();
+    let folder = data.path().to_str().unwrap();
+    let outcome = bench(folder, &["--engines", "datafusion,gpu"]);
+    assert_eq!((outcome.code, outcome.stdout.as_str()), (1, ""));
+    assert!(outcome.stderr.contains("no CUDA engine yet"), "{}", outcome.stderr);
+    assert_eq!(std::fs::read_dir(data.path()).unwrap().count(), 0);
+}

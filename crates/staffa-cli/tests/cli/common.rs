@@ -1,0 +1,44 @@
+//! Runs the built binary, away from the user's own settings.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// Code, standard output and standard error of one run.
+pub(crate) struct Outcome {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+/// A folder for generated data that cargo keeps between runs: the generator's first second goes
+/// into its text, at any scale.
+pub(crate) const DATA: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/staffa-data");
+
+/// Runs `staffa` with an empty home and no settings from the environment.
+pub(crate) fn staffa(arguments: &[&str]) -> Outcome {
+    staffa_in(Path::new("."), arguments, &[])
+}
+
+/// The same, in `folder`, with these variables.
+pub(crate) fn staffa_in(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Outcome {
+    let home = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_staffa"));
+    command.args(arguments).current_dir(folder).stdin(std::process::Stdio::null());
+    for (name, _) in std::env::vars() {
+        let ours = name.starts_with("STAFFA_") && name != "STAFFA_DATA_DIR";
+        if ours || name.starts_with("DATAFUSION_") {
+            command.env_remove(name);
+        }
+    }
+    command.env("HOME", home.path());
+    command.envs(variables.iter().copied());
+    outcome(command.output().unwrap())
+}
+
+fn outcome(output: Output) -> Outcome {
+    Outcome {
+        code: output.status.code().expect("killed by a signal"),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}

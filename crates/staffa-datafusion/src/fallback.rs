@@ -1,0 +1,138 @@
+//! The last rung of the ladder: a region that runs out of memory before it has put out a row
+//! is run as DataFusion planned it, which may spill where we do not yet.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use datafusion::common::{DataFusionError, Result};
+use datafusion::execution::TaskContext;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::execution_plan::reset_plan_states;
+use futures::stream::BoxStream;
+use futures::{Stream, StreamExt};
+use parking_lot::Mutex;
+use staffa_engine::run::Region;
+
+/// What the partitions of a run have agreed on.
+enum Choice {
+    /// No partition has put out anything.
+    Open,
+    /// Some partition has: all go on with Staffa.
+    Staffa,
+    /// All go on with DataFusion's plan.
+    Original(Arc<dyn ExecutionPlan>),
+}
+
+/// The one choice of a run, made by whichever partition comes first.
+pub(crate) struct Decision {
+    original: Arc<dyn ExecutionPlan>,
+    choice: Mutex<Choice>,
+}
+
+impl Decision {
+    pub(crate) fn new(original: Arc<dyn ExecutionPlan>) -> Self {
+        Self { original, choice: Mutex::new(Choice::Open) }
+    }
+
+    /// A partition wants to put out a batch, or to end. `None` lets it.
+    fn before_output(&self) -> Option<Arc<dyn ExecutionPlan>> {
+        let mut choice = self.choice.lock();
+        match &*choice {
+            Choice::Original(plan) => Some(Arc::clone(plan)),
+            Choice::Staffa => None,
+            Choice::Open => {
+                *choice = Choice::Staffa;
+                None
+            }
+        }
+    }
+
+    /// A partition has run out of memory.
+    fn fall_back(&self) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+        let mut choice = self.choice.lock();
+        match &*choice {
+            Choice::Original(plan) => Ok(Some(Arc::clone(plan))),
+            Choice::Staffa => Ok(None),
+            Choice::Open => {
+                let plan = reset_plan_states(Arc::clone(&self.original))?;
+                *choice = Choice::Original(Arc::clone(&plan));
+                Ok(Some(plan))
+            }
+        }
+    }
+}
+
+fn out_of_memory(error: &DataFusionError) -> bool {
+    matches!(error.find_root(), DataFusionError::ResourcesExhausted(_))
+}
+
+struct Output {
+    decision: Arc<Decision>,
+    region: Option<Arc<Region>>,
+    stream: BoxStream<'static, Result<RecordBatch>>,
+    partition: usize,
+    context: Arc<TaskContext>,
+    settled: bool,
+    ended: bool,
+}
+
+impl Output {
+    /// Gives the region up and reads the partition from DataFusion's plan.
+    fn switch(&mut self, plan: &Arc<dyn ExecutionPlan>) -> Result<()> {
+        self.settled = true;
+        if let Some(region) = self.region.take() {
+            region.stop();
+        }
+        self.stream = futures::stream::empty().boxed();
+        self.stream = plan.execute(self.partition, Arc::clone(&self.context))?;
+        Ok(())
+    }
+
+    async fn next(&mut self) -> Result<Option<RecordBatch>> {
+        loop {
+            let item = self.stream.next().await.transpose();
+            if self.settled {
+                return item;
+            }
+            let original = match &item {
+                Err(error) if out_of_memory(error) => self.decision.fall_back()?,
+                Err(_) => None,
+                Ok(_) => self.decision.before_output(),
+            };
+            match original {
+                Some(plan) => self.switch(&plan)?,
+                None => {
+                    self.settled = true;
+                    return item;
+                }
+            }
+        }
+    }
+}
+
+/// Partition `partition` of `region`, or of the original plan if the run falls back to it.
+pub(crate) fn with_fallback(
+    region: Arc<Region>,
+    decision: Arc<Decision>,
+    partition: usize,
+    context: Arc<TaskContext>,
+) -> impl Stream<Item = Result<RecordBatch>> + Send {
+    let stream = region.output(partition).boxed();
+    let output = Output {
+        decision,
+        region: Some(region),
+        stream,
+        partition,
+        context,
+        settled: false,
+        ended: false,
+    };
+    futures::stream::unfold(output, |mut output| async move {
+        if output.ended {
+            return None;
+        }
+        let item = output.next().await.transpose();
+        output.ended = !matches!(item, Some(Ok(_)));
+        item.map(|item| (item, output))
+    })
+}

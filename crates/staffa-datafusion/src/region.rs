@@ -1,0 +1,109 @@
+//! Starts regions: which run a call of `execute` belongs to.
+
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock};
+
+use datafusion::common::{Result, internal_err};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_plan::coop::make_cooperative;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
+use parking_lot::Mutex;
+use staffa_engine::cpu::CpuEngine;
+use staffa_engine::run::Region;
+use staffa_engine::{CancelFlag, RunContext, StaffaRuntime, plan};
+
+use crate::StaffaConfig;
+use crate::fallback::{Decision, with_fallback};
+use crate::node::StaffaExec;
+
+/// The runs of a node as a region's root.
+#[derive(Debug, Default)]
+pub(crate) struct Runs {
+    current: Mutex<Option<Run>>,
+}
+
+/// A run, until each of its partitions was taken by somebody.
+#[derive(Clone)]
+struct Run {
+    region: Arc<Region>,
+    decision: Arc<Decision>,
+    taken: Vec<bool>,
+}
+
+impl std::fmt::Debug for Run {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Run").field("taken", &self.taken).finish_non_exhaustive()
+    }
+}
+
+impl Runs {
+    /// Partition `partition` of the current run; of a new one when that partition of the current
+    /// run is taken, i.e. when somebody executes the plan again.
+    pub(crate) fn execute(
+        &self,
+        node: &StaffaExec,
+        partition: usize,
+        context: &Arc<TaskContext>,
+    ) -> Result<SendableRecordBatchStream> {
+        let partitions = node.properties().partitioning.partition_count();
+        if partition >= partitions {
+            return internal_err!("{} has no partition {partition}", node.name());
+        }
+        let mut current = self.current.lock();
+        let mut run = match current.take() {
+            Some(run) if !run.taken[partition] => run,
+            _ => Run {
+                region: start(node, context)?,
+                decision: Arc::new(Decision::new(Arc::clone(node.original()))),
+                taken: vec![false; partitions],
+            },
+        };
+        run.taken[partition] = true;
+        let stream = with_fallback(
+            Arc::clone(&run.region),
+            Arc::clone(&run.decision),
+            partition,
+            Arc::clone(context),
+        );
+        if run.taken.contains(&false) {
+            *current = Some(run);
+        }
+        drop(current);
+        let stream = Box::pin(RecordBatchStreamAdapter::new(node.schema(), stream));
+        Ok(make_cooperative(stream))
+    }
+}
+
+fn start(node: &StaffaExec, context: &Arc<TaskContext>) -> Result<Arc<Region>> {
+    let mut inputs = Vec::new();
+    let tree = node.tree(&mut inputs);
+    let options = context.session_config().options();
+    let config = options.extensions.get::<StaffaConfig>().cloned().unwrap_or_default();
+    let runtime = runtime(config.threads)?;
+    let counts: Vec<usize> =
+        inputs.iter().map(|input| input.output_partitioning().partition_count()).collect();
+    // A session that asks for fewer partitions asks for less parallelism.
+    let lanes = runtime.threads().min(context.session_config().target_partitions());
+    let program = plan::compile(&tree, &counts, lanes)?;
+    let context = Arc::new(RunContext {
+        task: Arc::clone(context),
+        runtime,
+        cancel: CancelFlag::default(),
+        morsel_rows: config.morsel_rows.max(1),
+    });
+    Region::new(program, inputs, &CpuEngine, context)
+}
+
+/// The process's pool of so many threads, made when first asked for.
+fn runtime(threads: usize) -> Result<Arc<StaffaRuntime>> {
+    static RUNTIMES: LazyLock<Mutex<HashMap<usize, Arc<StaffaRuntime>>>> =
+        LazyLock::new(Mutex::default);
+    let mut runtimes = RUNTIMES.lock();
+    if let Some(runtime) = runtimes.get(&threads) {
+        return Ok(Arc::clone(runtime));
+    }
+    let runtime = Arc::new(StaffaRuntime::new(threads)?);
+    runtimes.insert(threads, Arc::clone(&runtime));
+    Ok(runtime)
+}

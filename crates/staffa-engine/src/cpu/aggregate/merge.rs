@@ -1,0 +1,223 @@
+//! Sealing: what the lanes hold becomes batches.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use arrow::array::{Array, RecordBatch};
+use datafusion_common::Result;
+use datafusion_execution::memory_pool::MemoryReservation;
+use rayon::prelude::*;
+
+use super::grouped::{GroupedLocal, Layout, exhausted};
+use super::partition::Run;
+use super::plan::Plan;
+use super::spill::SpilledGroups;
+use super::table::Table;
+use crate::cpu::batches::Batches;
+use crate::engine::Sealed;
+use crate::{LaneStream, RunContext};
+
+/// So many groups over all lanes are merged in one table: splitting them would cost more.
+const FEW: usize = 8 * 1024;
+
+/// Brings the lanes' groups together.
+pub(super) async fn seal(
+    plan: &Arc<Plan>,
+    layout: &Layout,
+    context: &Arc<RunContext>,
+    locals: Vec<GroupedLocal>,
+) -> Result<Arc<dyn Sealed>> {
+    let (owned, partitions) = (Arc::clone(plan), layout.partitions);
+    let shared = Arc::clone(context);
+    context
+        .runtime
+        .compute(move || Merger {
+            plan: owned,
+            partitions,
+            context: shared,
+        }.seal(locals))
+        .await
+}
+
+struct Merger {
+    plan: Arc<Plan>,
+    partitions: usize,
+    context: Arc<RunContext>,
+}
+
+impl Merger {
+    fn seal(&self, mut locals: Vec<GroupedLocal>) -> Result<Arc<dyn Sealed>> {
+        if locals.iter().any(|local| local.spilled.used()) {
+            return self.spill(locals);
+        }
+        let overflowed = locals.iter().any(|local| !local.runs.is_empty());
+        let groups: usize = locals.iter().map(|local| local.table.len()).sum();
+        if self.plan.spec.stage.writes_states() {
+            return self.emit(locals);
+        }
+        if !overflowed && groups == 0 {
+            return self.empty(locals);
+        }
+        if !overflowed && locals.iter().filter(|l| l.table.len() > 0).count() == 1 {
+            locals.retain(|local| local.table.len() > 0);
+            return self.emit(locals);
+        }
+        if !overflowed && groups <= FEW {
+            return self.merge_few(locals);
+        }
+        let parts = locals
+            .par_iter_mut()
+            .try_for_each(GroupedLocal::flush)
+            .and_then(|()| {
+                let runs: Vec<&Run> = locals.iter().flat_map(|local| &local.runs).collect();
+                self.merge_partitions(&runs)
+            });
+        match parts {
+            Ok((batches, reservation)) => Ok(self.sealed(batches, reservation)),
+            Err(error) if exhausted(&error) && self.spills() => self.spill(locals),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn spills(&self) -> bool {
+        self.context
+            .task
+            .runtime_env()
+            .disk_manager
+            .tmp_files_enabled()
+    }
+
+    /// What the input without rows gives.
+    fn empty(&self, locals: Vec<GroupedLocal>) -> Result<Arc<dyn Sealed>> {
+        drop(locals);
+        let reservation = self.context.reservation("StaffaAggregate");
+        let Some(input) = self.plan.empty_input()? else {
+            return Ok(self.sealed(Vec::new(), reservation));
+        };
+        let mut table = Table::new(&self.plan)?;
+        table.add(&input)?;
+        Ok(self.sealed(vec![self.batch(&mut table)?], reservation))
+    }
+
+    /// Everything as it is.
+    fn emit(&self, locals: Vec<GroupedLocal>) -> Result<Arc<dyn Sealed>> {
+        let mut batches = Vec::new();
+        let total = self.context.reservation("StaffaAggregate");
+        for mut local in locals {
+            for run in std::mem::take(&mut local.runs) {
+                let rows = run.rows();
+                batches.push(self.plan.output(run.into_columns(), rows)?);
+            }
+            if local.table.len() > 0 {
+                batches.push(self.batch(&mut local.table)?);
+            }
+            // It takes the place of what the lane held.
+            drop(local);
+        }
+        if batches.is_empty() {
+            return self.empty(Vec::new());
+        }
+        Ok(self.sealed(batches, total))
+    }
+
+    fn merge_few(&self, locals: Vec<GroupedLocal>) -> Result<Arc<dyn Sealed>> {
+        let mut merged = Table::new(&self.plan)?;
+        let reservation = self.context.reservation("StaffaAggregate");
+        for mut local in locals {
+            if local.table.len() > 0 {
+                merged.merge(&local.table.states()?)?;
+                reservation.try_resize(merged.size())?;
+            }
+        }
+        Ok(self.sealed(vec![self.batch(&mut merged)?], reservation))
+    }
+
+    fn merge_partitions(
+        &self,
+        runs: &[&Run],
+    ) -> Result<(Vec<RecordBatch>, MemoryReservation)> {
+        let total = self.context.reservation("StaffaAggregate");
+        let batches = (0..self.partitions)
+            .into_par_iter()
+            .map(|partition| {
+                let reservation = total.new_empty();
+                let batch = self.merge_partition(partition, runs, &reservation)?;
+                // What the table took is freed; what it leaves is kept until it is read.
+                reservation.try_resize(batch.as_ref().map_or(0, bytes))?;
+                Ok(batch.map(|batch| (batch, reservation)))
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let mut kept = Vec::with_capacity(batches.len());
+        for (batch, mut reservation) in batches.into_iter().flatten() {
+            kept.push(batch);
+            total.grow(reservation.take().free());
+        }
+        Ok((kept, total))
+    }
+
+    fn merge_partition(
+        &self,
+        partition: usize,
+        runs: &[&Run],
+        reservation: &MemoryReservation,
+    ) -> Result<Option<RecordBatch>> {
+        let mut merged = Table::new(&self.plan)?;
+        for run in runs {
+            self.context.cancel.check()?;
+            if let Some((columns, _)) = run.slice(partition..partition + 1) {
+                merged.merge(&columns)?;
+                reservation.try_resize(merged.size())?;
+            }
+        }
+        if merged.len() == 0 {
+            return Ok(None);
+        }
+        self.batch(&mut merged).map(Some)
+    }
+
+    fn spill(&self, mut locals: Vec<GroupedLocal>) -> Result<Arc<dyn Sealed>> {
+        for local in &mut locals {
+            local.spill()?;
+        }
+        let writers = locals.into_iter().map(|local| local.spilled).collect();
+        SpilledGroups::sealed(&self.plan, &self.context, writers)
+    }
+
+    fn batch(&self, table: &mut Table) -> Result<RecordBatch> {
+        let rows = table.len();
+        self.plan.output(table.output()?, rows)
+    }
+
+    fn sealed(&self, batches: Vec<RecordBatch>, reservation: MemoryReservation) -> Arc<dyn Sealed> {
+        // The groups are there whatever the pool says, and the tables that held them are gone.
+        reservation.resize(batches.iter().map(bytes).sum());
+        Arc::new(Groups {
+            batches: Arc::new(Batches::new(batches, self.context.morsel_rows)),
+            _reservation: reservation,
+        })
+    }
+}
+
+fn bytes(batch: &RecordBatch) -> usize {
+    batch.columns().iter().map(|c| c.get_array_memory_size()).sum()
+}
+
+/// Finished groups and the memory they take.
+struct Groups {
+    batches: Arc<Batches>,
+    _reservation: MemoryReservation,
+}
+
+impl Sealed for Groups {
+    fn open(self: Arc<Self>, lane: usize, lanes: usize) -> LaneStream {
+        use futures::StreamExt;
+        let morsels = Arc::clone(&self.batches).open(lane, lanes);
+        Box::pin(morsels.inspect(move |_| {
+            let _held = &self;
+        }))
+    }
+
+    fn as_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
+        self
+    }
+}

@@ -1,0 +1,97 @@
+//! Groups and their states.
+
+use std::sync::Arc;
+
+use arrow::array::ArrayRef;
+use datafusion_common::Result;
+use datafusion_expr::{EmitTo, GroupsAccumulator};
+
+use super::functions;
+use super::keys::{Keys, keys};
+use super::plan::{Evaluated, Plan};
+
+/// A hash table from keys to the states of every function.
+pub(super) struct Table {
+    plan: Arc<Plan>,
+    keys: Box<dyn Keys>,
+    functions: Vec<Box<dyn GroupsAccumulator>>,
+    ids: Vec<usize>,
+}
+
+impl Table {
+    pub(super) fn new(plan: &Arc<Plan>) -> Result<Self> {
+        Ok(Self {
+            plan: Arc::clone(plan),
+            keys: keys(&plan.key_schema)?,
+            functions: plan
+                .spec
+                .aggregates
+                .iter()
+                .map(functions::groups)
+                .collect::<Result<_>>()?,
+            ids: Vec::new(),
+        })
+    }
+
+    /// Number of groups.
+    pub(super) fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Bytes held.
+    pub(super) fn size(&self) -> usize {
+        let states: usize = self.functions.iter().map(|states| states.size()).sum();
+        self.keys.size() + states + self.ids.capacity() * size_of::<usize>()
+    }
+
+    /// Adds what the input held: rows, or states where the stage reads states.
+    pub(super) fn add(&mut self, input: &Evaluated) -> Result<()> {
+        let reads_states = self.plan.spec.stage.reads_states();
+        for keys in &input.keys {
+            self.keys.intern(keys, &mut self.ids)?;
+            let groups = self.keys.len();
+            let inputs = input.arguments.iter().zip(&input.masks);
+            for (states, (arguments, mask)) in self.functions.iter_mut().zip(inputs) {
+                if reads_states {
+                    states.merge_batch(arguments, &self.ids, groups)?;
+                } else {
+                    states.update_batch(arguments, &self.ids, mask.as_ref(), groups)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds states of other tables, in the columns of the state schema.
+    pub(super) fn merge(&mut self, columns: &[ArrayRef]) -> Result<()> {
+        let (keys, states) = self.plan.split(columns);
+        self.keys.intern(keys, &mut self.ids)?;
+        let groups = self.keys.len();
+        for (own, other) in self.functions.iter_mut().zip(states) {
+            own.merge_batch(other, &self.ids, groups)?;
+        }
+        Ok(())
+    }
+
+    /// All groups as columns of the state schema. Leaves the table empty.
+    pub(super) fn states(&mut self) -> Result<Vec<ArrayRef>> {
+        let mut columns = self.keys.take()?;
+        for states in &mut self.functions {
+            columns.extend(states.state(EmitTo::All)?);
+        }
+        Ok(columns)
+    }
+
+    /// All groups as columns of the output: states or values, as the stage writes them.
+    /// Leaves the table empty.
+    pub(super) fn output(&mut self) -> Result<Vec<ArrayRef>> {
+        if self.plan.spec.stage.writes_states() {
+            return self.states();
+        }
+        let mut columns = self.keys.take()?;
+        for states in &mut self.functions {
+            columns.push(states.evaluate(EmitTo::All)?);
+        }
+        Ok(columns)
+    }
+}

@@ -1,0 +1,295 @@
+//! The first K rows of what a lane has seen.
+//!
+//! A morsel's keys are evaluated first. Rows at or behind the bound are dropped before any other
+//! column is gathered; of the rest at most K are kept, with an entry each. Once there are more
+//! than K entries the K smallest are selected (in linear time, no heap), and the K-th is the new
+//! bound. Rows that fell out stay in their batches until they are more than those that count.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, UInt32Array};
+use arrow::compute::take;
+use arrow::datatypes::SchemaRef;
+use arrow::row::Rows;
+use datafusion_common::{Result, ScalarValue};
+
+use super::bound::{Bound, SharedBound};
+use super::entry::{Entry, Narrow, Wide, place, position};
+use super::gather::Gather;
+use super::keys::{Encoded, SortKeys};
+use crate::Morsel;
+use crate::cpu::compact::release_views;
+
+/// Up to this K the bound is tightened whenever a row gets in; beyond, when half of K did.
+const EAGER: usize = 1024;
+/// Rows that fell out may stay in their batches up to this number, whatever K.
+const IDLE_ROWS: usize = 8192;
+
+/// What the lanes of a top-K share.
+#[derive(Debug)]
+pub(super) struct TopContext {
+    pub(super) keys: Arc<SortKeys>,
+    pub(super) schema: SchemaRef,
+    pub(super) bound: Arc<SharedBound>,
+    pub(super) k: usize,
+}
+
+/// The first rows, with entries of either kind.
+pub(super) enum Top {
+    /// One key of at most 8 bytes.
+    Narrow(Best<Narrow>),
+    /// Anything else.
+    Wide(Best<Wide>),
+}
+
+impl Top {
+    pub(super) fn new(keys: &SortKeys) -> Self {
+        if keys.is_narrow() {
+            Self::Narrow(Best::default())
+        } else {
+            Self::Wide(Best::default())
+        }
+    }
+
+    /// Takes a morsel; true when rows of it were kept.
+    ///
+    /// # Errors
+    /// What the sort expressions raise.
+    pub(super) fn push(&mut self, morsel: &Morsel, context: &TopContext) -> Result<bool> {
+        let bound = context.bound.current();
+        let bound = bound.as_deref();
+        let arrays = context.keys.arrays(morsel)?;
+        match self {
+            Self::Narrow(best) => {
+                let limit = bound.map(|bound| bound.key);
+                let mut entries = context.keys.first_keys(&arrays, limit)?;
+                if let Some(bound) = bound {
+                    entries.retain(|entry| entry.key() < bound.key);
+                }
+                best.insert(morsel, entries, None, context)
+            }
+            Self::Wide(best) => {
+                let (arrays, map) = promising(arrays, bound, &context.keys)?;
+                let Encoded::Wide(mut entries, rows) = context.keys.encode(&arrays)? else {
+                    return Ok(false);
+                };
+                if let Some(bound) = bound {
+                    let key = |entry: &Wide| {
+                        let (_, row) = place(entry.position());
+                        rows.as_ref().map(|rows| rows.row(row).data())
+                    };
+                    entries.retain(|entry| bound.admits(entry.key(), || key(entry)));
+                }
+                match map {
+                    None => best.insert(morsel, entries, rows.as_ref(), context),
+                    Some(map) => {
+                        let morsel = morsel.select(&map)?;
+                        best.insert(&morsel, entries, rows.as_ref(), context)
+                    }
+                }
+            }
+        }
+    }
+
+    /// Forgets what fell out and copies what is left together.
+    ///
+    /// # Errors
+    /// Arrow's.
+    pub(super) fn compact(&mut self, context: &TopContext) -> Result<()> {
+        match self {
+            Self::Narrow(best) => best.compact(context),
+            Self::Wide(best) => best.compact(context),
+        }
+    }
+
+    /// The batches that hold the first rows (and some more, if not compacted); starts anew.
+    pub(super) fn take(&mut self) -> Vec<RecordBatch> {
+        match self {
+            Self::Narrow(best) => std::mem::take(best).held,
+            Self::Wide(best) => std::mem::take(best).held,
+        }
+    }
+
+    /// The batches that are held.
+    pub(super) fn held(&self) -> &[RecordBatch] {
+        match self {
+            Self::Narrow(best) => &best.held,
+            Self::Wide(best) => &best.held,
+        }
+    }
+
+    /// Bytes of the entries and their keys.
+    pub(super) fn entry_bytes(&self) -> usize {
+        match self {
+            Self::Narrow(best) => best.entry_bytes(),
+            Self::Wide(best) => best.entry_bytes(),
+        }
+    }
+}
+
+/// The rows whose first key alone does not rule them out, where that is cheap to say.
+fn promising(
+    arrays: Vec<ArrayRef>,
+    bound: Option<&Bound>,
+    keys: &SortKeys,
+) -> Result<(Vec<ArrayRef>, Option<Arc<UInt32Array>>)> {
+    let Some(first) = bound.and_then(|bound| bound.first) else {
+        return Ok((arrays, None));
+    };
+    let entries = keys.first_keys(&arrays, Some(first))?;
+    if entries.len() == arrays[0].len() {
+        return Ok((arrays, None));
+    }
+    let map: UInt32Array = entries
+        .iter()
+        .map(|entry| place(entry.position()).1 as u32)
+        .collect::<Vec<_>>()
+        .into();
+    let arrays = arrays
+        .iter()
+        .map(|array| Ok(take(array.as_ref(), &map, None)?))
+        .collect::<Result<_>>()?;
+    Ok((arrays, Some(Arc::new(map))))
+}
+
+/// Entries of the first rows, and the batches that hold these.
+pub(super) struct Best<E> {
+    entries: Vec<E>,
+    held: Vec<RecordBatch>,
+    /// The whole keys of each batch; empty when entries hold them.
+    rows: Vec<Rows>,
+    held_rows: usize,
+}
+
+impl<E> Default for Best<E> {
+    fn default() -> Self {
+        Self {
+            entries: Vec::new(),
+            held: Vec::new(),
+            rows: Vec::new(),
+            held_rows: 0,
+        }
+    }
+}
+
+impl<E: Entry> Best<E> {
+    /// Takes the rows of `morsel` that `entries` name.
+    fn insert(
+        &mut self,
+        morsel: &Morsel,
+        mut entries: Vec<E>,
+        rows: Option<&Rows>,
+        context: &TopContext,
+    ) -> Result<bool> {
+        if entries.is_empty() {
+            return Ok(false);
+        }
+        if entries.len() > context.k {
+            let whole = rows.map(std::slice::from_ref).unwrap_or_default();
+            entries.select_nth_unstable_by(context.k, |a, b| a.compare(b, whole));
+            entries.truncate(context.k);
+        }
+        entries.sort_unstable_by_key(Entry::position);
+        let picked: Vec<u32> = entries
+            .iter()
+            .map(|entry| place(entry.position()).1 as u32)
+            .collect();
+        if let (Some(rows), Some(mut kept)) = (rows, context.keys.no_rows()) {
+            for row in &picked {
+                kept.push(rows.row(*row as usize));
+            }
+            self.rows.push(kept);
+        }
+        let selected = morsel.select(&Arc::new(UInt32Array::from(picked)))?;
+        let at = self.held.len();
+        self.held_rows += entries.len();
+        self.held
+            .push(release_views(selected.into_batch(&context.schema)?)?);
+        let moved = entries.iter().enumerate();
+        self.entries
+            .extend(moved.map(|(row, entry)| entry.moved(position(at, row))));
+        self.tighten(context)?;
+        if self.held_rows > 2 * self.entries.len() + IDLE_ROWS {
+            self.compact(context)?;
+        }
+        Ok(true)
+    }
+
+    /// Keeps the K smallest entries and tells the others how far they go.
+    fn tighten(&mut self, context: &TopContext) -> Result<()> {
+        let k = context.k;
+        let slack = if k <= EAGER { 0 } else { k / 2 };
+        if self.entries.len() < k.saturating_add(slack) {
+            return Ok(());
+        }
+        self.select(context)
+    }
+
+    fn select(&mut self, context: &TopContext) -> Result<()> {
+        let k = context.k;
+        if self.entries.len() < k || k == 0 {
+            return Ok(());
+        }
+        let rows = &self.rows;
+        self.entries
+            .select_nth_unstable_by(k - 1, |a, b| a.compare(b, rows));
+        self.entries.truncate(k);
+        let last = self.entries[k - 1];
+        let (batch, row) = place(last.position());
+        let one = Morsel::from_batch(self.held[batch].slice(row, 1));
+        let arrays = context.keys.arrays(&one)?;
+        let first = if context.keys.first_is_narrow() {
+            let first = context.keys.first_keys(&arrays, None)?;
+            first.first().map(Entry::key)
+        } else {
+            None
+        };
+        let bound = Bound {
+            key: last.key(),
+            row: rows.get(batch).map(|rows| rows.row(row).data().into()),
+            first,
+        };
+        context.bound.tighten(bound, || {
+            arrays
+                .iter()
+                .map(|array| ScalarValue::try_from_array(array, 0))
+                .collect()
+        })
+    }
+
+    fn compact(&mut self, context: &TopContext) -> Result<()> {
+        self.select(context)?;
+        if self.held_rows == self.entries.len() {
+            return Ok(());
+        }
+        // In the order of arrival, which the positions are to keep.
+        self.entries.sort_unstable_by_key(Entry::position);
+        let places: Vec<(usize, usize)> =
+            self.entries.iter().map(|e| place(e.position())).collect();
+        let mut batches = Vec::new();
+        Gather::new(&context.schema, self.held.iter()).take(&places, &mut batches)?;
+        let mut rows = Vec::new();
+        let mut from = 0;
+        for (at, batch) in batches.iter().enumerate() {
+            let to = from + batch.num_rows();
+            if let Some(mut kept) = context.keys.no_rows() {
+                for (batch, row) in &places[from..to] {
+                    kept.push(self.rows[*batch].row(*row));
+                }
+                rows.push(kept);
+            }
+            for (row, entry) in self.entries[from..to].iter_mut().enumerate() {
+                *entry = entry.moved(position(at, row));
+            }
+            from = to;
+        }
+        self.held_rows = from;
+        self.held = batches;
+        self.rows = rows;
+        Ok(())
+    }
+
+    fn entry_bytes(&self) -> usize {
+        self.entries.capacity() * size_of::<E>() + self.rows.iter().map(Rows::size).sum::<usize>()
+    }
+}

@@ -1,0 +1,199 @@
+//! Times a workload on several engines, interleaved in one process, and compares the answers.
+//!
+//! Per query: one warm-up run on every engine, whose answers are compared with DataFusion's; then
+//! counted runs in rounds, each round one run per engine, the order rotating from round to round.
+//! A run is the whole of SQL text to last row, planning included. The median counts.
+
+mod html;
+mod measure;
+mod summary;
+mod table;
+
+use std::fmt;
+use std::str::FromStr;
+
+use datafusion::common::{DataFusionError, Result};
+use serde::Serialize;
+
+use crate::compare::Tolerance;
+use crate::engine::{Engine, SessionOptions};
+use crate::machine::Machine;
+
+pub use measure::bench;
+pub use summary::median;
+
+/// How many counted runs a query gets on each engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Runs {
+    /// 15 when some engine's median is below 200 ms, else 5.
+    #[default]
+    Auto,
+    /// This many, at least 1.
+    Fixed(usize),
+}
+
+/// What to measure, and how.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// In the order in which results are shown.
+    pub engines: Vec<Engine>,
+    /// Of every engine's session.
+    pub session: SessionOptions,
+    /// Counted runs.
+    pub runs: Runs,
+    /// For the comparison of answers.
+    pub tolerance: Tolerance,
+}
+
+/// Everything measured: one JSON object.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// Where.
+    pub machine: Machine,
+    /// One entry per query and engine.
+    pub queries: Vec<QueryResult>,
+    /// One entry per engine.
+    pub summary: Vec<EngineSummary>,
+}
+
+/// One query on one engine.
+#[derive(Debug, Clone, Serialize)]
+pub struct QueryResult {
+    /// Name and size of the workload.
+    pub workload: String,
+    /// Name of the query.
+    pub query: String,
+    /// Name of the engine.
+    pub engine: &'static str,
+    /// Median of `runs_ms`; none when the query failed.
+    pub median_ms: Option<f64>,
+    /// Every counted run, in order.
+    pub runs_ms: Vec<f64>,
+    /// This engine's median over DataFusion's: below 1 is faster. None without either.
+    pub ratio_to_datafusion: Option<f64>,
+    /// Whether the answer is DataFusion's; true for DataFusion itself, false when it failed.
+    pub equal: bool,
+    /// Rows of the answer.
+    pub rows: usize,
+    /// Nodes of the plan on a Staffa engine.
+    pub staffa_nodes: usize,
+    /// Nodes of the plan on DataFusion.
+    pub datafusion_nodes: usize,
+    /// Why nodes of an accelerated plan stayed with DataFusion, as `node: reason`.
+    pub reasons: Vec<String>,
+    /// What differs from DataFusion's answer, or the error; absent when all is well.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+}
+
+impl QueryResult {
+    /// Whether an accelerated engine ran no node: such a comparison proves nothing.
+    pub fn is_vacuous(&self) -> bool {
+        let accelerated = self.engine != Engine::DataFusion.name();
+        accelerated && self.median_ms.is_some() && self.staffa_nodes == 0
+    }
+
+    /// One word on the outcome.
+    pub fn verdict(&self) -> &'static str {
+        match (self.median_ms, self.equal) {
+            (None, _) => "failed",
+            (_, false) => "DIFFERENT",
+            _ if self.is_vacuous() => "vacuous",
+            _ if self.engine == Engine::DataFusion.name() => "reference",
+            _ => "equal",
+        }
+    }
+}
+
+/// One engine over all queries that every engine finished.
+#[derive(Debug, Clone, Serialize)]
+pub struct EngineSummary {
+    /// Name of the engine.
+    pub engine: &'static str,
+    /// Sum of the medians.
+    pub total_ms: f64,
+    /// `total_ms` over DataFusion's; none when DataFusion was not timed.
+    pub ratio_total: Option<f64>,
+    /// Geometric mean of the queries' ratios; none when DataFusion was not timed.
+    pub geomean_ratio: Option<f64>,
+}
+
+/// How a report is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Format {
+    /// Text, for terminals.
+    #[default]
+    Table,
+    /// One object.
+    Json,
+    /// One self-contained page.
+    Html,
+}
+
+impl Report {
+    /// Sums up the measured queries.
+    pub fn new(machine: Machine, queries: Vec<QueryResult>) -> Self {
+        let summary = summary::summarise(&queries);
+        Self { machine, queries, summary }
+    }
+
+    /// The report as text that ends with a newline.
+    ///
+    /// # Errors
+    /// JSON that cannot be written, which no report causes.
+    pub fn render(&self, format: Format) -> Result<String> {
+        match format {
+            Format::Table => Ok(table::render(self)),
+            Format::Html => Ok(html::render(self)),
+            Format::Json => {
+                let json = serde_json::to_string_pretty(self);
+                json.map(|text| text + "\n").map_err(|e| DataFusionError::External(Box::new(e)))
+            }
+        }
+    }
+
+    /// One line for each query that failed, differs or proves nothing.
+    pub fn problems(&self) -> Vec<String> {
+        let bad = |q: &&QueryResult| matches!(q.verdict(), "failed" | "DIFFERENT" | "vacuous");
+        let line = |q: &QueryResult| {
+            let why = q.problem.clone().unwrap_or_else(|| vacuous(q));
+            format!("{} on {}: {}: {why}", q.query, q.engine, q.verdict())
+        };
+        self.queries.iter().filter(bad).map(line).collect()
+    }
+}
+
+/// That nothing was accelerated, with each coded reason once.
+fn vacuous(query: &QueryResult) -> String {
+    let mut reasons: Vec<&str> =
+        query.reasons.iter().filter(|r| r.contains(": ")).map(String::as_str).collect();
+    reasons.sort_unstable();
+    reasons.dedup();
+    let nodes = query.datafusion_nodes;
+    format!("none of {nodes} nodes ran on Staffa, so nothing is proved. {}", reasons.join("; "))
+        .trim_end()
+        .to_string()
+}
+
+impl FromStr for Format {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        match word {
+            "table" => Ok(Self::Table),
+            "json" => Ok(Self::Json),
+            "html" => Ok(Self::Html),
+            other => Err(format!("'{other}' is not one of: table, json, html")),
+        }
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Table => "table",
+            Self::Json => "json",
+            Self::Html => "html",
+        })
+    }
+}
