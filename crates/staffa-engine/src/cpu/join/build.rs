@@ -71,9 +71,7 @@ impl BuildSink {
             .collect();
         let mut key_places = Vec::with_capacity(keys.len());
         for (key, (expr, _)) in keys.iter().zip(&spec.on) {
-            let place = key
-                .as_column()
-                .and_then(|index| kept.binary_search(&index).ok());
+            let place = key.as_column().and_then(|index| kept.binary_search(&index).ok());
             key_places.push(place.unwrap_or(fields.len()));
             if place.is_none() {
                 let data_type = expr.data_type(&spec.build_schema)?;
@@ -155,11 +153,8 @@ struct Local {
 impl SinkLocal for Local {
     async fn push(&mut self, morsel: Morsel) -> Result<()> {
         let shared = &self.shared;
-        let mut columns: Vec<ArrayRef> = shared
-            .kept
-            .iter()
-            .map(|&index| morsel.column(index))
-            .collect::<Result<_>>()?;
+        let mut columns: Vec<ArrayRef> =
+            shared.kept.iter().map(|&index| morsel.column(index)).collect::<Result<_>>()?;
         for (key, &place) in shared.keys.iter().zip(&shared.key_places) {
             if place >= shared.kept.len() {
                 let array = key.array(&morsel)?;

@@ -118,10 +118,7 @@ fn has_small_offsets(data_type: &DataType) -> bool {
 }
 
 fn value_bytes(array: &ArrayRef) -> usize {
-    array
-        .to_data()
-        .get_slice_memory_size()
-        .unwrap_or_else(|_| array.get_array_memory_size())
+    array.to_data().get_slice_memory_size().unwrap_or_else(|_| array.get_array_memory_size())
 }
 
 /// All columns that the build side keeps.

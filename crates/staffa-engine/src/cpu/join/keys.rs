@@ -178,11 +178,7 @@ impl Coder {
     ) -> Result<()> {
         for (digit, key) in self.digits.iter().zip(keys) {
             if *key.data_type() != digit.data_type {
-                return internal_err!(
-                    "a join key is {}, not {}",
-                    key.data_type(),
-                    digit.data_type
-                );
+                return internal_err!("a join key is {}, not {}", key.data_type(), digit.data_type);
             }
             with_native!(key, values => digit.add(values, key.as_ref(), codes, matchable),
                 return internal_err!("a join key of type {} has no code", key.data_type()));

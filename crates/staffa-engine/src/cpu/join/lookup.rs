@@ -51,10 +51,7 @@ impl Hits {
     /// A hit's run.
     #[inline]
     pub(super) fn run(&self, at: usize) -> Run {
-        Run {
-            first: self.first[at],
-            len: self.len.get(at).copied().unwrap_or(1),
-        }
+        Run { first: self.first[at], len: self.len.get(at).copied().unwrap_or(1) }
     }
 
     fn clear(&mut self) {

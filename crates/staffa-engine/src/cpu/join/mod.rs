@@ -32,6 +32,5 @@ mod visited;
 #[cfg(test)]
 mod tests;
 
-
 pub use build::BuildSink;
 pub use probe::Probe;

@@ -69,12 +69,8 @@ impl Cursor {
             let room = limit - pairs.probe.len();
             let take = (run.len - self.within).min(u32::try_from(room).unwrap_or(u32::MAX));
             let from = (run.first + self.within) as usize;
-            pairs
-                .build
-                .extend_from_slice(&table.rows[from..from + take as usize]);
-            pairs
-                .probe
-                .extend(std::iter::repeat_n(probe, take as usize));
+            pairs.build.extend_from_slice(&table.rows[from..from + take as usize]);
+            pairs.probe.extend(std::iter::repeat_n(probe, take as usize));
             self.within += take;
             if self.within == run.len {
                 self.hit += 1;

@@ -30,7 +30,12 @@ impl Residual {
     }
 
     /// Keeps the pairs for which the condition holds.
-    pub(super) fn retain(&self, state: &JoinState, probe: &Morsel, pairs: &mut Pairs) -> Result<()> {
+    pub(super) fn retain(
+        &self,
+        state: &JoinState,
+        probe: &Morsel,
+        pairs: &mut Pairs,
+    ) -> Result<()> {
         if pairs.build.is_empty() {
             return Ok(());
         }

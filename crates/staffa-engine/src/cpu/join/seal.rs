@@ -65,9 +65,7 @@ pub(super) fn seal(
             (table, keys, arrays)
         }
     };
-    shared
-        .reports
-        .report(&shared.context, partition, rows, &key_arrays, &table);
+    shared.reports.report(&shared.context, partition, rows, &key_arrays, &table);
     let key_nulls = match spec.null_aware {
         true => key_arrays.first().and_then(|key| key.nulls().cloned()),
         false => None,
@@ -117,12 +115,8 @@ fn join_columns(
     batches: Vec<RecordBatch>,
     cancel: &CancelFlag,
 ) -> Result<Vec<BuildColumn>> {
-    let mut columns: Vec<Vec<ArrayRef>> = shared
-        .schema
-        .fields()
-        .iter()
-        .map(|_| Vec::with_capacity(batches.len()))
-        .collect();
+    let mut columns: Vec<Vec<ArrayRef>> =
+        shared.schema.fields().iter().map(|_| Vec::with_capacity(batches.len())).collect();
     for batch in batches {
         let (_, arrays, _) = batch.into_parts();
         for (column, array) in columns.iter_mut().zip(arrays) {
@@ -181,10 +175,7 @@ fn encode(coder: &Coder, keys: &[ArrayRef], rows: usize, cancel: &CancelFlag) ->
             cancel.check()?;
             coder.add(&slices(keys, chunk * HASH_ROWS, codes.len()), codes, matchable)
         })?;
-    Ok(RowKeys {
-        keys: codes,
-        matchable: matchable.contains(&false).then_some(matchable),
-    })
+    Ok(RowKeys { keys: codes, matchable: matchable.contains(&false).then_some(matchable) })
 }
 
 fn slices(keys: &[ArrayRef], from: usize, rows: usize) -> Vec<ArrayRef> {
@@ -217,24 +208,16 @@ fn build_table(
         keys: vec![0; rows],
         matchable: valid_rows(keys, null_equality).map(|valid| valid.iter().collect()),
     };
-    row_keys
-        .keys
-        .par_chunks_mut(HASH_ROWS)
-        .enumerate()
-        .try_for_each(|(chunk, hashes)| {
-            cancel.check()?;
-            let keys = slices(keys, chunk * HASH_ROWS, hashes.len());
-            create_hashes(&keys, &random_state(), hashes)?;
-            Ok::<(), datafusion_common::DataFusionError>(())
-        })?;
+    row_keys.keys.par_chunks_mut(HASH_ROWS).enumerate().try_for_each(|(chunk, hashes)| {
+        cancel.check()?;
+        let keys = slices(keys, chunk * HASH_ROWS, hashes.len());
+        create_hashes(&keys, &random_state(), hashes)?;
+        Ok::<(), datafusion_common::DataFusionError>(())
+    })?;
     let side = Side::new(keys);
     let equal = Equal::new(&side, &side, null_equality)?;
     let table = JoinTable::hashed(&row_keys, &equal, cancel)?;
     let types = keys.iter().map(|key| key.data_type().clone()).collect();
-    let plan = KeyPlan::Hashes {
-        types,
-        side,
-        null_equality,
-    };
+    let plan = KeyPlan::Hashes { types, side, null_equality };
     Ok((table, plan))
 }

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use super::filter::Prefilter;
 use super::partition::{Chunk, counts, cut, partition_bits, split};
-use super::{Index, JoinTable, Run, RowKeys};
+use super::{Index, JoinTable, RowKeys, Run};
 use crate::CancelFlag;
 
 /// Finds a code's run by address.
@@ -71,11 +71,7 @@ impl Direct {
                 Ok::<(), datafusion_common::DataFusionError>(())
             })?;
         let filter = Prefilter::of_codes(codes, |code| heads[code] != heads[code + 1]);
-        Ok(JoinTable {
-            index: Index::Direct(Direct::Runs(heads)),
-            rows,
-            filter,
-        })
+        Ok(JoinTable { index: Index::Direct(Direct::Runs(heads)), rows, filter })
     }
 
     /// The number of runs.
@@ -89,17 +85,12 @@ impl Direct {
     /// All runs of a table with these rows.
     pub(super) fn runs<'a>(&'a self, rows: &'a [u32]) -> Box<dyn Iterator<Item = Run> + 'a> {
         match self {
-            Self::Unique(heads) => Box::new(heads.iter().filter(|&&head| head != 0).map(|row| {
-                Run {
-                    first: row - 1,
-                    len: 1,
-                }
-            })),
-            Self::Runs(starts) => Box::new(
-                starts
-                    .windows(2)
-                    .filter_map(|pair| stretch(pair[0], pair[1], rows)),
+            Self::Unique(heads) => Box::new(
+                heads.iter().filter(|&&head| head != 0).map(|row| Run { first: row - 1, len: 1 }),
             ),
+            Self::Runs(starts) => {
+                Box::new(starts.windows(2).filter_map(|pair| stretch(pair[0], pair[1], rows)))
+            }
         }
     }
 
@@ -115,10 +106,7 @@ impl Direct {
 pub(in super::super) fn stretch(start: u32, end: u32, rows: &[u32]) -> Option<Run> {
     match end - start {
         0 => None,
-        1 => Some(Run {
-            first: rows[start as usize],
-            len: 1,
-        }),
+        1 => Some(Run { first: rows[start as usize], len: 1 }),
         len => Some(Run { first: start, len }),
     }
 }

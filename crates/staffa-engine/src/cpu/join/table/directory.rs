@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use super::filter::{Bloom, Prefilter};
 use super::partition::{Chunk, counts, cut, partition_bits, split};
-use super::{Index, JoinTable, Run, RowKeys};
+use super::{Index, JoinTable, RowKeys, Run};
 use crate::CancelFlag;
 use crate::cpu::join::equal::Equal;
 
@@ -22,10 +22,7 @@ impl Slot {
     /// The run of the slot's key.
     #[inline(always)]
     fn run(&self) -> Run {
-        Run {
-            first: self.first,
-            len: self.len,
-        }
+        Run { first: self.first, len: self.len }
     }
 }
 
@@ -74,19 +71,16 @@ impl Directory {
         let bits = partition_bits(keys.keys.len());
         let count = 1usize << bits;
         let shift = 63 - bits;
-        let chunks = split(
-            keys,
-            count,
-            |key| (mix(key) >> 1 >> shift) as usize,
-            cancel,
-        )?;
+        let chunks = split(keys, count, |key| (mix(key) >> 1 >> shift) as usize, cancel)?;
         let counts = counts(&chunks, count);
         let total: usize = counts.iter().sum();
         if total == 0 {
             return Ok(JoinTable::empty());
         }
         if counts.iter().any(|&rows| rows > 1 << 31) {
-            return resources_err!("a join's build side has more than 2^31 rows of one hash prefix");
+            return resources_err!(
+                "a join's build side has more than 2^31 rows of one hash prefix"
+            );
         }
         let mut base = 0;
         let parts: Vec<Part> = counts
@@ -94,10 +88,7 @@ impl Directory {
             .map(|&rows| {
                 let slots = capacity(rows);
                 base += slots;
-                Part {
-                    base: base - slots,
-                    mask: slots - 1,
-                }
+                Part { base: base - slots, mask: slots - 1 }
             })
             .collect();
         let mut slots = vec![Slot::default(); base];
@@ -137,12 +128,7 @@ impl Directory {
             rows = Vec::new();
         }
         Ok(JoinTable {
-            index: Index::Directory(Self {
-                slots,
-                parts,
-                shift,
-                distinct,
-            }),
+            index: Index::Directory(Self { slots, parts, shift, distinct }),
             rows,
             filter: bloom.map(Prefilter::Keys),
         })
@@ -199,10 +185,7 @@ impl Directory {
 
     /// All runs.
     pub(super) fn runs(&self) -> impl Iterator<Item = Run> + '_ {
-        self.slots
-            .iter()
-            .filter(|slot| slot.len != 0)
-            .map(Slot::run)
+        self.slots.iter().filter(|slot| slot.len != 0).map(Slot::run)
     }
 
     pub(super) fn held_bytes(&self) -> usize {
@@ -228,11 +211,7 @@ fn fill(
         loop {
             let slot = &mut slots[at];
             if slot.len == 0 {
-                *slot = Slot {
-                    key,
-                    first: row,
-                    len: 1,
-                };
+                *slot = Slot { key, first: row, len: 1 };
                 distinct += 1;
                 break;
             }

@@ -52,10 +52,7 @@ impl Bloom {
     /// For so many rows in `1 << part_bits` partitions.
     pub(super) fn new(rows: usize, part_bits: u32) -> Self {
         let bits = (rows / 4).next_power_of_two().ilog2().max(part_bits).max(1);
-        Self {
-            words: vec![0; 1 << bits],
-            shift: 64 - bits,
-        }
+        Self { words: vec![0; 1 << bits], shift: 64 - bits }
     }
 
     /// The words of each partition: the upper bits of a mixed key select both.

@@ -64,27 +64,18 @@ const DIRECT_CODES_MIN: u64 = 1 << 16;
 impl JoinTable {
     /// A table in which nothing matches.
     pub(super) fn empty() -> Self {
-        Self {
-            index: Index::Empty,
-            rows: Vec::new(),
-            filter: None,
-        }
+        Self { index: Index::Empty, rows: Vec::new(), filter: None }
     }
 
     /// One run of all `rows` rows.
     pub(super) fn all(rows: u32) -> Self {
         match rows {
             0 => Self::empty(),
-            1 => Self {
-                index: Index::All(Run { first: 0, len: 1 }),
-                rows: Vec::new(),
-                filter: None,
-            },
+            1 => {
+                Self { index: Index::All(Run { first: 0, len: 1 }), rows: Vec::new(), filter: None }
+            }
             _ => Self {
-                index: Index::All(Run {
-                    first: 0,
-                    len: rows,
-                }),
+                index: Index::All(Run { first: 0, len: rows }),
                 rows: (0..rows).collect(),
                 filter: None,
             },
@@ -148,7 +139,9 @@ impl JoinTable {
         let fits = match &self.index {
             Index::Empty => true,
             Index::All(_) => false,
-            Index::Direct(direct) => direct.distinct() <= limit && direct.runs(&self.rows).all(&mut add),
+            Index::Direct(direct) => {
+                direct.distinct() <= limit && direct.runs(&self.rows).all(&mut add)
+            }
             Index::Directory(directory) => {
                 directory.distinct() <= limit && directory.runs().all(&mut add)
             }

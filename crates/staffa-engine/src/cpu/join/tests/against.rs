@@ -78,9 +78,7 @@ fn domain(data_type: &DataType) -> ArrayRef {
 }
 
 fn draw(domain: &ArrayRef, rows: usize, random: &mut Random) -> ArrayRef {
-    let at: Int32Array = (0..rows)
-        .map(|_| random.below(domain.len()) as i32)
-        .collect();
+    let at: Int32Array = (0..rows).map(|_| random.below(domain.len()) as i32).collect();
     take(domain.as_ref(), &at, None).unwrap()
 }
 
@@ -90,9 +88,8 @@ fn side(names: [&str; 2], types: &[DataType], rows: usize, random: &mut Random) 
         .enumerate()
         .map(|(i, t)| (format!("{}{i}", names[0]), draw(&domain(t), rows, random)))
         .collect();
-    let value: Int32Array = (0..rows)
-        .map(|_| (random.below(10) > 0).then(|| random.below(6) as i32))
-        .collect();
+    let value: Int32Array =
+        (0..rows).map(|_| (random.below(10) > 0).then(|| random.below(6) as i32)).collect();
     let id: Int32Array = (0..rows as i32).collect();
     let text: StringArray = (0..rows).map(|i| Some(format!("{}{i}", names[1]))).collect();
     columns.push((format!("{}v", names[1]), Arc::new(value)));
@@ -111,14 +108,8 @@ fn less(build: &Schema, probe: &Schema) -> JoinFilter {
             Arc::new(Column::new("b", 1)),
         )),
         vec![
-            ColumnIndex {
-                index: probe.index_of("pv").unwrap(),
-                side: JoinSide::Right,
-            },
-            ColumnIndex {
-                index: build.index_of("bv").unwrap(),
-                side: JoinSide::Left,
-            },
+            ColumnIndex { index: probe.index_of("pv").unwrap(), side: JoinSide::Right },
+            ColumnIndex { index: build.index_of("bv").unwrap(), side: JoinSide::Left },
         ],
         Arc::new(Schema::new(vec![field("p"), field("b")])),
     )
@@ -133,22 +124,16 @@ struct Case {
 async fn check(case: &Case, morsel_rows: usize, random: &mut Random) {
     let build = side(["bk", "b"], &case.types, case.build_rows, random);
     let probe = side(["pk", "p"], &case.types, case.probe_rows, random);
-    let names: Vec<(String, String)> = (0..case.types.len())
-        .map(|i| (format!("bk{i}"), format!("pk{i}")))
-        .collect();
+    let names: Vec<(String, String)> =
+        (0..case.types.len()).map(|i| (format!("bk{i}"), format!("pk{i}"))).collect();
     let keys: Vec<(&str, &str)> = names.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
     let build_lanes = [slices(&build, 7), vec![], slices(&build.slice(0, 0), 1)];
     let cut = case.probe_rows / 2;
-    let probe_lanes = [
-        slices(&probe.slice(0, cut), 13),
-        slices(&probe.slice(cut, case.probe_rows - cut), 100),
-    ];
+    let probe_lanes =
+        [slices(&probe.slice(0, cut), 13), slices(&probe.slice(cut, case.probe_rows - cut), 100)];
     let context = context(morsel_rows);
     for join_type in JOIN_TYPES {
-        for null_equality in [
-            NullEquality::NullEqualsNothing,
-            NullEquality::NullEqualsNull,
-        ] {
+        for null_equality in [NullEquality::NullEqualsNothing, NullEquality::NullEqualsNull] {
             for with_filter in [false, true] {
                 let filter = with_filter.then(|| less(&build.schema(), &probe.schema()));
                 let spec = Arc::new(spec(
@@ -227,11 +212,7 @@ async fn all_keys_and_join_types() {
     let mut random = Random(0x1234_5678_9abc_def1);
     for types in key_types() {
         for (build_rows, probe_rows) in [(40, 60), (3, 50)] {
-            let case = Case {
-                types: types.clone(),
-                build_rows,
-                probe_rows,
-            };
+            let case = Case { types: types.clone(), build_rows, probe_rows };
             check(&case, 16, &mut random).await;
         }
     }
@@ -247,11 +228,7 @@ async fn empty_and_single_rows() {
         vec![DataType::Int64, DataType::Utf8View],
     ] {
         for (build_rows, probe_rows) in [(0, 0), (0, 20), (20, 0), (1, 20), (20, 1), (1, 1)] {
-            let case = Case {
-                types: types.clone(),
-                build_rows,
-                probe_rows,
-            };
+            let case = Case { types: types.clone(), build_rows, probe_rows };
             check(&case, 8192, &mut random).await;
         }
     }
@@ -261,11 +238,7 @@ async fn empty_and_single_rows() {
 async fn loops() {
     let mut random = Random(99);
     for (build_rows, probe_rows, chunk) in [(30, 40, 7), (5, 100, 8192), (100, 5, 64)] {
-        let case = Case {
-            types: vec![],
-            build_rows,
-            probe_rows,
-        };
+        let case = Case { types: vec![], build_rows, probe_rows };
         check(&case, chunk, &mut random).await;
     }
 }
@@ -273,10 +246,7 @@ async fn loops() {
 #[tokio::test]
 async fn null_keys_only() {
     for data_type in [DataType::Int32, DataType::Utf8] {
-        for null_equality in [
-            NullEquality::NullEqualsNothing,
-            NullEquality::NullEqualsNull,
-        ] {
+        for null_equality in [NullEquality::NullEqualsNothing, NullEquality::NullEqualsNull] {
             let build = batch(vec![
                 ("b", new_null_array(&data_type, 5)),
                 ("x", Arc::new(Int32Array::from_iter_values(0..5))),
@@ -340,7 +310,10 @@ async fn not_in() {
                 vec![slices(&probe, 1), vec![]],
                 vec![
                     slices(&probe.slice(0, probe.num_rows().min(1)), 1),
-                    slices(&probe.slice(probe.num_rows().min(1), probe.num_rows().saturating_sub(1)), 1),
+                    slices(
+                        &probe.slice(probe.num_rows().min(1), probe.num_rows().saturating_sub(1)),
+                        1,
+                    ),
                 ],
             ] {
                 let ours = ours(&spec, &b, &lanes, &context(100)).await.unwrap();
@@ -392,7 +365,10 @@ async fn many_rows() {
                 &build.schema(),
                 &probe.schema(),
             ));
-            let b = [slices(&build.slice(0, 100_000), 8192), slices(&build.slice(100_000, 50_000), 999)];
+            let b = [
+                slices(&build.slice(0, 100_000), 8192),
+                slices(&build.slice(100_000, 50_000), 999),
+            ];
             let p = [slices(&probe, 8192)];
             let ours = ours(&spec, &b, &p, &context(16_384)).await.unwrap();
             let theirs = theirs(&spec, &b, &p).await.unwrap();

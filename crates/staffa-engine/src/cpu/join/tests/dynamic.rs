@@ -71,11 +71,8 @@ async fn nothing_matches_an_empty_build_side() {
 #[tokio::test]
 async fn partitions_speak_together() {
     let build = ints(vec![Some(1), Some(2)]);
-    let (spec, filter) = with_filter(
-        &build.schema(),
-        &probe_schema(),
-        NullEquality::NullEqualsNothing,
-    );
+    let (spec, filter) =
+        with_filter(&build.schema(), &probe_schema(), NullEquality::NullEqualsNothing);
     let context = context(100);
     let sink = BuildSink::new(&spec, &pipeline(&spec, Scope::PerLane, 3), &context).unwrap();
     seal(&sink, 2, build).await;
@@ -90,11 +87,8 @@ async fn partitions_speak_together() {
 #[tokio::test]
 async fn an_unfinished_build_leaves_the_filter_but_completes_it() {
     let build = ints(vec![Some(1)]);
-    let (spec, filter) = with_filter(
-        &build.schema(),
-        &probe_schema(),
-        NullEquality::NullEqualsNothing,
-    );
+    let (spec, filter) =
+        with_filter(&build.schema(), &probe_schema(), NullEquality::NullEqualsNothing);
     let context = context(100);
     let sink = BuildSink::new(&spec, &pipeline(&spec, Scope::PerLane, 2), &context).unwrap();
     seal(&sink, 0, build).await;

@@ -57,7 +57,8 @@ async fn a_memory_limit_is_an_error_and_all_memory_goes_back() {
     let run = |bytes: usize| {
         let (spec, build, probe) = (Arc::clone(&spec), slices(&build, 1000), probe.clone());
         async move {
-            let runtime = RuntimeEnvBuilder::new().with_memory_limit(bytes, 1.0).build_arc().unwrap();
+            let runtime =
+                RuntimeEnvBuilder::new().with_memory_limit(bytes, 1.0).build_arc().unwrap();
             let pool = Arc::clone(&runtime.memory_pool);
             let task = Arc::new(TaskContext::default().with_runtime(runtime));
             let out = ours(&spec, &[build], &[vec![probe]], &context_of(task, 8192)).await;
@@ -66,10 +67,7 @@ async fn a_memory_limit_is_an_error_and_all_memory_goes_back() {
         }
     };
     let error = run(100_000).await.unwrap_err();
-    assert!(
-        matches!(error.find_root(), DataFusionError::ResourcesExhausted(_)),
-        "{error}"
-    );
+    assert!(matches!(error.find_root(), DataFusionError::ResourcesExhausted(_)), "{error}");
     assert_eq!(rows(&run(10_000_000).await.unwrap()).len(), 100);
 }
 

@@ -80,11 +80,7 @@ pub(super) fn spec(
 ) -> JoinSpec {
     let (schema, output) = build_join_schema(build, probe, &join_type);
     JoinSpec {
-        kind: if keys.is_empty() {
-            JoinKind::Loop
-        } else {
-            JoinKind::Hash
-        },
+        kind: if keys.is_empty() { JoinKind::Loop } else { JoinKind::Hash },
         on: on(keys, build, probe),
         filter,
         join_type,
@@ -152,10 +148,7 @@ pub(super) async fn ours(
     let mut out = Vec::new();
     let mut lanes = Vec::new();
     for index in 0..probe.len() {
-        let lane = Lane {
-            index,
-            sharers: probe.len(),
-        };
+        let lane = Lane { index, sharers: probe.len() };
         lanes.push(factory.lane(lane, Some(&state))?);
     }
     for (lane, batches) in lanes.iter_mut().zip(probe) {
@@ -249,10 +242,7 @@ impl Random {
 }
 
 pub(super) fn batch(columns: Vec<(&str, arrow::array::ArrayRef)>) -> RecordBatch {
-    let columns: Vec<_> = columns
-        .into_iter()
-        .map(|(name, array)| (name, array, true))
-        .collect();
+    let columns: Vec<_> = columns.into_iter().map(|(name, array)| (name, array, true)).collect();
     RecordBatch::try_from_iter_with_nullable(columns).unwrap()
 }
 
