@@ -53,9 +53,15 @@ pub(in super::super) fn mix(key: u64) -> u64 {
     (product as u64) ^ (product >> 64) as u64
 }
 
+/// Slots for so many rows: at most two thirds full. Small directories, whose lookups cost no cache
+/// misses but collisions, are at most half full.
 fn capacity(rows: usize) -> usize {
-    (rows + rows / 2 + 1).next_power_of_two().max(4)
+    let slots = if rows < ROOMY_ROWS { rows * 2 } else { rows + rows / 2 + 1 };
+    slots.next_power_of_two().max(4)
 }
+
+/// See [`capacity`].
+const ROOMY_ROWS: usize = 1 << 14;
 
 impl Directory {
     /// Bytes of the slots for so many rows.
