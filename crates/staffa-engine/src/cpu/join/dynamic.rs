@@ -255,8 +255,8 @@ fn down_zero(value: ScalarValue) -> ScalarValue {
 
 fn up_zero(value: ScalarValue) -> ScalarValue {
     match value {
-        ScalarValue::Float32(Some(v)) if v == 0.0 => ScalarValue::Float32(Some(0.0)),
-        ScalarValue::Float64(Some(v)) if v == 0.0 => ScalarValue::Float64(Some(0.0)),
+        ScalarValue::Float32(Some(0.0)) => ScalarValue::Float32(Some(0.0)),
+        ScalarValue::Float64(Some(0.0)) => ScalarValue::Float64(Some(0.0)),
         other => other,
     }
 }

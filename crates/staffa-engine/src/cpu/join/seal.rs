@@ -13,7 +13,7 @@ use datafusion_execution::memory_pool::MemoryReservation;
 use rayon::prelude::*;
 
 use super::build::Shared;
-use super::columns::{BuildColumn, BuildColumns, OFFSET_LIMIT};
+use super::columns::{BuildColumn, BuildColumns};
 use super::equal::{Equal, Side};
 use super::keys::Coder;
 use super::lookup::{KeyPlan, random_state, valid_rows};
@@ -128,7 +128,7 @@ fn join_columns(
         .zip(shared.schema.fields().par_iter())
         .map(|(arrays, field)| {
             cancel.check()?;
-            BuildColumn::concat(arrays, field.data_type(), OFFSET_LIMIT)
+            BuildColumn::concat(arrays, field.data_type(), shared.offset_limit)
         })
         .collect()
 }

@@ -88,3 +88,33 @@ async fn a_cancelled_region_stops() {
     let out = ours(&spec, &[vec![build]], &[vec![probe]], &context).await;
     assert!(out.is_err());
 }
+
+#[tokio::test]
+async fn strings_beyond_the_offsets_join() {
+    let texts = |from: i32, to: i32| -> StringArray {
+        (from..to).map(|i| (i % 5 != 4).then(|| format!("text {}", i % 40))).collect()
+    };
+    let build = batch(vec![
+        ("b", Arc::new(texts(0, 60)) as _),
+        ("t", Arc::new(texts(60, 120)) as _),
+        ("i", Arc::new(Int32Array::from_iter_values(0..60)) as _),
+    ]);
+    let probe = batch(vec![("p", Arc::new(texts(20, 80)) as _)]);
+    let context = context(16);
+    for join_type in JOIN_TYPES {
+        let spec = Arc::new(spec(
+            &[("b", "p")],
+            None,
+            join_type,
+            NullEquality::NullEqualsNull,
+            &build.schema(),
+            &probe.schema(),
+        ));
+        let (b, p) = ([slices(&build, 7)], [slices(&probe, 9)]);
+        let pipeline = pipeline(&spec, Scope::Shared, 1);
+        let sink = BuildSink::new(&spec, &pipeline, &context).unwrap().with_offset_limit(50);
+        let ours = join_with(sink, &spec, &b, &p, &context).await.unwrap();
+        let theirs = theirs(&spec, &b, &p).await.unwrap();
+        assert_eq!(rows(&ours), rows(&theirs), "{join_type}");
+    }
+}

@@ -135,6 +135,17 @@ pub(super) async fn ours(
     context: &Arc<RunContext>,
 ) -> Result<Vec<RecordBatch>> {
     let sink = BuildSink::new(spec, &pipeline(spec, Scope::Shared, build.len()), context)?;
+    join_with(sink, spec, build, probe, context).await
+}
+
+/// As [`ours`], with a sink of the caller's.
+pub(super) async fn join_with(
+    sink: BuildSink,
+    spec: &Arc<JoinSpec>,
+    build: &[Vec<RecordBatch>],
+    probe: &[Vec<RecordBatch>],
+    context: &Arc<RunContext>,
+) -> Result<Vec<RecordBatch>> {
     let mut locals = Vec::new();
     for (lane, batches) in build.iter().enumerate() {
         let mut local = sink.local(lane)?;

@@ -8,7 +8,9 @@ use datafusion_common::NullEquality;
 
 use super::super::columns::{BuildColumn, BuildColumns};
 use super::super::keys::Coder;
+use super::super::table::{Index, JoinTable, Prefilter, RowKeys, mix};
 use super::super::visited::Visited;
+use crate::CancelFlag;
 
 fn encode(coder: &Coder, keys: &[ArrayRef]) -> Vec<Option<u64>> {
     let (mut codes, mut ok) = (Vec::new(), Vec::new());
@@ -112,4 +114,26 @@ fn a_bitmap_collects_in_chunks() {
     out.clear();
     assert_eq!(visited.collect(0, false, 1000, &mut out), 200);
     assert_eq!(out.len(), 195);
+}
+
+#[test]
+fn large_tables_have_a_filter_that_never_denies_a_key() {
+    let cancel = CancelFlag::default();
+    for factor in [7u64, 0x1_0000_0001] {
+        let keys: Vec<u64> = (0..100_000).map(|i| i * factor).collect();
+        let last = 99_999 * factor;
+        let rows = RowKeys { keys: keys.clone(), matchable: None };
+        let table = JoinTable::exact(&rows, last, &cancel).unwrap();
+        assert_eq!(matches!(table.index, Index::Direct(_)), factor == 7);
+        match table.filter.unwrap() {
+            Prefilter::Codes(words) => {
+                assert!(keys.iter().all(|key| words[*key as usize / 64] >> (key % 64) & 1 == 1));
+            }
+            Prefilter::Keys(bloom) => {
+                assert!(keys.iter().all(|key| bloom.may_have(mix(*key))));
+                let wrong = (0..100_000u64).filter(|i| bloom.may_have(mix(i * factor + 1)));
+                assert!(wrong.count() < 5_000);
+            }
+        }
+    }
 }
