@@ -12,6 +12,7 @@ use datafusion_common::utils::memory::RecordBatchMemoryCounter;
 use datafusion_execution::memory_pool::MemoryReservation;
 use datafusion_physical_plan::metrics::{Count, MetricBuilder, Time};
 
+use super::columns::OFFSET_LIMIT;
 use super::dynamic::Reports;
 use super::emit::kept_columns;
 use super::seal::seal;
@@ -46,6 +47,8 @@ pub(super) struct Shared {
     pub(super) schema: SchemaRef,
     /// The dynamic filter's inputs.
     pub(super) reports: Reports,
+    /// Bytes that 32-bit offsets may reach.
+    pub(super) offset_limit: usize,
     /// The region's context.
     pub(super) context: Arc<RunContext>,
 }
@@ -71,9 +74,7 @@ impl BuildSink {
             .collect();
         let mut key_places = Vec::with_capacity(keys.len());
         for (key, (expr, _)) in keys.iter().zip(&spec.on) {
-            let place = key
-                .as_column()
-                .and_then(|index| kept.binary_search(&index).ok());
+            let place = key.as_column().and_then(|index| kept.binary_search(&index).ok());
             key_places.push(place.unwrap_or(fields.len()));
             if place.is_none() {
                 let data_type = expr.data_type(&spec.build_schema)?;
@@ -92,6 +93,7 @@ impl BuildSink {
                 key_places,
                 schema: Arc::new(Schema::new(fields)),
                 reports: Reports::new(spec, states),
+                offset_limit: OFFSET_LIMIT,
                 context: Arc::clone(context),
             }),
             reservation: context.reservation("StaffaJoinBuild"),
@@ -99,6 +101,17 @@ impl BuildSink {
             input_rows: MetricBuilder::new(&pipeline.metrics).counter("build_input_rows", 0),
             memory_used: MetricBuilder::new(&pipeline.metrics).counter("build_mem_used", 0),
         })
+    }
+}
+
+#[cfg(test)]
+impl BuildSink {
+    /// Pretends that 32-bit offsets reach no further.
+    pub(super) fn with_offset_limit(mut self, bytes: usize) -> Self {
+        if let Some(shared) = Arc::get_mut(&mut self.shared) {
+            shared.offset_limit = bytes;
+        }
+        self
     }
 }
 
@@ -155,11 +168,8 @@ struct Local {
 impl SinkLocal for Local {
     async fn push(&mut self, morsel: Morsel) -> Result<()> {
         let shared = &self.shared;
-        let mut columns: Vec<ArrayRef> = shared
-            .kept
-            .iter()
-            .map(|&index| morsel.column(index))
-            .collect::<Result<_>>()?;
+        let mut columns: Vec<ArrayRef> =
+            shared.kept.iter().map(|&index| morsel.column(index)).collect::<Result<_>>()?;
         for (key, &place) in shared.keys.iter().zip(&shared.key_places) {
             if place >= shared.kept.len() {
                 let array = key.array(&morsel)?;

@@ -32,7 +32,12 @@ impl BuildColumn {
     /// Joins `arrays`, all of `data_type`.
     ///
     /// `limit` is the number of bytes that 32-bit offsets may reach.
-    pub(super) fn concat(arrays: Vec<ArrayRef>, data_type: &DataType, limit: usize) -> Result<Self> {
+    pub(super) fn concat(
+        mut arrays: Vec<ArrayRef>,
+        data_type: &DataType,
+        limit: usize,
+    ) -> Result<Self> {
+        arrays.retain(|array| !array.is_empty());
         if arrays.is_empty() {
             return Ok(Self::One(new_null_array(data_type, 1)));
         }
@@ -113,10 +118,7 @@ fn has_small_offsets(data_type: &DataType) -> bool {
 }
 
 fn value_bytes(array: &ArrayRef) -> usize {
-    array
-        .to_data()
-        .get_slice_memory_size()
-        .unwrap_or_else(|_| array.get_array_memory_size())
+    array.to_data().get_slice_memory_size().unwrap_or_else(|_| array.get_array_memory_size())
 }
 
 /// All columns that the build side keeps.

@@ -139,15 +139,10 @@ impl Reports {
         table: &JoinTable,
     ) -> Report {
         let options = context.task.session_config().options();
-        let most = options
-            .optimizer
-            .hash_join_inlist_pushdown_max_distinct_values;
+        let most = options.optimizer.hash_join_inlist_pushdown_max_distinct_values;
         let bytes: usize = keys.iter().map(|key| key.get_array_memory_size()).sum();
         let small = rows > 0 && bytes <= options.optimizer.hash_join_inlist_pushdown_max_size;
-        let sample = small
-            .then(|| table.representatives(most))
-            .flatten()
-            .map(UInt32Array::from);
+        let sample = small.then(|| table.representatives(most)).flatten().map(UInt32Array::from);
         let columns = keys
             .iter()
             .zip(&self.probe_keys)
@@ -156,10 +151,7 @@ impl Reports {
                     .data_type(&self.probe_schema)
                     .is_ok_and(|data_type| data_type == *key.data_type());
                 if !same || key.data_type().is_nested() || is_encoded(key.data_type()) {
-                    return KeyReport {
-                        bounds: None,
-                        values: None,
-                    };
+                    return KeyReport { bounds: None, values: None };
                 }
                 let values = match &sample {
                     Some(sample) if !key.data_type().is_floating() => {
@@ -167,17 +159,10 @@ impl Reports {
                     }
                     _ => None,
                 };
-                KeyReport {
-                    bounds: bounds(key).ok().flatten(),
-                    values,
-                }
+                KeyReport { bounds: bounds(key).ok().flatten(), values }
             })
             .collect();
-        Report {
-            rows,
-            has_null: keys.iter().any(|key| key.logical_null_count() > 0),
-            columns,
-        }
+        Report { rows, has_null: keys.iter().any(|key| key.logical_null_count() > 0), columns }
     }
 
     /// The condition that every probe row with a match meets; `None` if there is no good one.
@@ -188,16 +173,11 @@ impl Reports {
         }
         let mut all: Option<Expr> = None;
         for (column, probe) in self.probe_keys.iter().enumerate() {
-            let parts: Vec<&KeyReport> = filled
-                .iter()
-                .filter_map(|report| report.columns.get(column))
-                .collect();
-            for condition in [
-                union_bounds(&parts, probe),
-                self.union_values(&parts, probe)?,
-            ]
-            .into_iter()
-            .flatten()
+            let parts: Vec<&KeyReport> =
+                filled.iter().filter_map(|report| report.columns.get(column)).collect();
+            for condition in [union_bounds(&parts, probe), self.union_values(&parts, probe)?]
+                .into_iter()
+                .flatten()
             {
                 all = Some(match all {
                     Some(all) => binary(all, Operator::And, condition),
@@ -210,10 +190,8 @@ impl Reports {
     }
 
     fn union_values(&self, parts: &[&KeyReport], probe: &Expr) -> Result<Option<Expr>> {
-        let values: Option<Vec<&dyn Array>> = parts
-            .iter()
-            .map(|part| part.values.as_ref().map(AsRef::as_ref))
-            .collect();
+        let values: Option<Vec<&dyn Array>> =
+            parts.iter().map(|part| part.values.as_ref().map(AsRef::as_ref)).collect();
         let Some(values) = values else {
             return Ok(None);
         };
@@ -224,12 +202,8 @@ impl Reports {
         if values.is_empty() {
             return Ok(Some(lit(false)));
         }
-        let list = InListExpr::try_new_from_array(
-            Arc::clone(probe),
-            values,
-            false,
-            &self.probe_schema,
-        )?;
+        let list =
+            InListExpr::try_new_from_array(Arc::clone(probe), values, false, &self.probe_schema)?;
         Ok(Some(Arc::new(list)))
     }
 
@@ -253,10 +227,7 @@ impl Reports {
 }
 
 fn is_encoded(data_type: &DataType) -> bool {
-    matches!(
-        data_type,
-        DataType::Dictionary(..) | DataType::RunEndEncoded(..) | DataType::Null
-    )
+    matches!(data_type, DataType::Dictionary(..) | DataType::RunEndEncoded(..) | DataType::Null)
 }
 
 fn binary(left: Expr, op: Operator, right: Expr) -> Expr {
@@ -284,8 +255,8 @@ fn down_zero(value: ScalarValue) -> ScalarValue {
 
 fn up_zero(value: ScalarValue) -> ScalarValue {
     match value {
-        ScalarValue::Float32(Some(v)) if v == 0.0 => ScalarValue::Float32(Some(0.0)),
-        ScalarValue::Float64(Some(v)) if v == 0.0 => ScalarValue::Float64(Some(0.0)),
+        ScalarValue::Float32(Some(0.0)) => ScalarValue::Float32(Some(0.0)),
+        ScalarValue::Float64(Some(0.0)) => ScalarValue::Float64(Some(0.0)),
         other => other,
     }
 }
@@ -296,10 +267,9 @@ fn union_bounds(parts: &[&KeyReport], probe: &Expr) -> Option<Expr> {
         let (min, max) = part.bounds.clone()?;
         bounds = Some(match bounds {
             None => (min, max),
-            Some((low, high)) => (
-                if min < low { min } else { low },
-                if max > high { max } else { high },
-            ),
+            Some((low, high)) => {
+                (if min < low { min } else { low }, if max > high { max } else { high })
+            }
         });
     }
     let (min, max) = bounds?;

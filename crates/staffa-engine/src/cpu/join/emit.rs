@@ -12,10 +12,7 @@ use crate::plan::JoinSpec;
 
 /// The build columns that a join must keep: those of its output and of its residual filter.
 pub(super) fn kept_columns(spec: &JoinSpec) -> Vec<usize> {
-    let filter = spec
-        .filter
-        .iter()
-        .flat_map(|filter| filter.column_indices());
+    let filter = spec.filter.iter().flat_map(|filter| filter.column_indices());
     let mut kept: Vec<usize> = spec
         .output
         .iter()
@@ -66,12 +63,7 @@ impl Layout {
                 *next - 1
             })
             .collect();
-        Self {
-            left,
-            right,
-            right_nulls,
-            order,
-        }
+        Self { left, right, right_nulls, order }
     }
 
     /// Pairs of a build row (null for none) and a probe row; all probe rows in order without
@@ -110,9 +102,7 @@ impl Layout {
         mark: Option<BooleanArray>,
     ) -> Result<Morsel> {
         let count = rows.len();
-        let out = state
-            .columns
-            .select(&self.left, &Arc::new(UInt32Array::from(rows)))?;
+        let out = state.columns.select(&self.left, &Arc::new(UInt32Array::from(rows)))?;
         let none = Arc::new(UInt32Array::from(vec![0; count]));
         let out = out.zip(Morsel::from_arrays(self.right_nulls.clone(), 1).select(&none)?);
         let out = match mark {

@@ -120,8 +120,8 @@ impl Equal {
             .iter()
             .zip(&right.columns)
             .map(|(left, right)| {
-                let nulls = null_equality == NullEquality::NullEqualsNull
-                    && (left.nulls || right.nulls);
+                let nulls =
+                    null_equality == NullEquality::NullEqualsNull && (left.nulls || right.nulls);
                 ColumnEqual::new(left, right, nulls)
             })
             .collect::<Result<_, ArrowError>>()?;
@@ -172,12 +172,7 @@ impl ColumnEqual {
                     return Ok(Self::Bytes(lo.clone(), lv.clone(), ro.clone(), rv.clone()));
                 }
                 (Values::LargeBytes(lo, lv), Values::LargeBytes(ro, rv)) => {
-                    return Ok(Self::LargeBytes(
-                        lo.clone(),
-                        lv.clone(),
-                        ro.clone(),
-                        rv.clone(),
-                    ));
+                    return Ok(Self::LargeBytes(lo.clone(), lv.clone(), ro.clone(), rv.clone()));
                 }
                 (Values::Views(l), Values::Views(r)) => {
                     return Ok(Self::Views(l.clone(), r.clone()));
@@ -193,11 +188,7 @@ impl ColumnEqual {
             return Ok(Self::Other(Box::new(|_, _| Ordering::Equal)));
         }
         let options = SortOptions::default();
-        Ok(Self::Other(make_comparator(
-            left.array.as_ref(),
-            right.array.as_ref(),
-            options,
-        )?))
+        Ok(Self::Other(make_comparator(left.array.as_ref(), right.array.as_ref(), options)?))
     }
 
     #[inline]
@@ -224,18 +215,18 @@ impl ColumnEqual {
             }
         }
         match self {
-            Self::Bytes(lo, lv, ro, rv) => each(left, right, equal, |l, r| {
-                bytes_at(lo, lv, l) == bytes_at(ro, rv, r)
-            }),
-            Self::LargeBytes(lo, lv, ro, rv) => each(left, right, equal, |l, r| {
-                bytes_at(lo, lv, l) == bytes_at(ro, rv, r)
-            }),
+            Self::Bytes(lo, lv, ro, rv) => {
+                each(left, right, equal, |l, r| bytes_at(lo, lv, l) == bytes_at(ro, rv, r))
+            }
+            Self::LargeBytes(lo, lv, ro, rv) => {
+                each(left, right, equal, |l, r| bytes_at(lo, lv, l) == bytes_at(ro, rv, r))
+            }
             Self::Views(lv, rv) => each(left, right, equal, |l, r| views_equal(lv, l, rv, r)),
             Self::Wide(lv, rv) => each(left, right, equal, |l, r| lv[l] == rv[r]),
             Self::Codes(lv, rv) => each(left, right, equal, |l, r| lv[l] == rv[r]),
-            Self::Other(compare) => each(left, right, equal, |l, r| {
-                compare(l, r) == Ordering::Equal
-            }),
+            Self::Other(compare) => {
+                each(left, right, equal, |l, r| compare(l, r) == Ordering::Equal)
+            }
         }
     }
 }

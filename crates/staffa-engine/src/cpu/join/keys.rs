@@ -166,13 +166,19 @@ impl Coder {
         codes.resize(rows, 0);
         matchable.clear();
         matchable.resize(rows, true);
+        self.add(keys, codes, matchable)
+    }
+
+    /// As [`Coder::encode`], into slices of zeros and of true.
+    pub(super) fn add(
+        &self,
+        keys: &[ArrayRef],
+        codes: &mut [u64],
+        matchable: &mut [bool],
+    ) -> Result<()> {
         for (digit, key) in self.digits.iter().zip(keys) {
             if *key.data_type() != digit.data_type {
-                return internal_err!(
-                    "a join key is {}, not {}",
-                    key.data_type(),
-                    digit.data_type
-                );
+                return internal_err!("a join key is {}, not {}", key.data_type(), digit.data_type);
             }
             with_native!(key, values => digit.add(values, key.as_ref(), codes, matchable),
                 return internal_err!("a join key of type {} has no code", key.data_type()));

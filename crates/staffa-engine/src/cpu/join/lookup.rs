@@ -11,7 +11,7 @@ use datafusion_common::{NullEquality, Result};
 
 use super::equal::{Equal, Side};
 use super::keys::Coder;
-use super::table::{Direct, Directory, Index, JoinTable, Run};
+use super::table::{Direct, Directory, Index, JoinTable, Prefilter, Run, mix, stretch};
 
 /// Hashes of join tables: another seed than RepartitionExec's, whose partitions would else use
 /// only a part of the table.
@@ -51,24 +51,13 @@ impl Hits {
     /// A hit's run.
     #[inline]
     pub(super) fn run(&self, at: usize) -> Run {
-        Run {
-            first: self.first[at],
-            len: self.len.get(at).copied().unwrap_or(1),
-        }
+        Run { first: self.first[at], len: self.len.get(at).copied().unwrap_or(1) }
     }
 
     fn clear(&mut self) {
         self.probe.clear();
         self.first.clear();
         self.len.clear();
-    }
-
-    #[inline(always)]
-    fn push(&mut self, row: usize, run: Run) {
-        // A morsel has fewer rows than u32::MAX.
-        self.probe.push(row as u32);
-        self.first.push(run.first);
-        self.len.push(run.len);
     }
 }
 
@@ -77,6 +66,61 @@ impl Hits {
 pub(super) struct Scratch {
     keys: Vec<u64>,
     matchable: Vec<bool>,
+    /// Rows worth a look into the index, unless all are.
+    candidates: Vec<u32>,
+    all: bool,
+    /// Rows looked up and found of late, to know whether the filter pays.
+    looked: usize,
+    found: usize,
+}
+
+impl Scratch {
+    /// Finds the rows that may match: those that can at all and pass the table's filter, which
+    /// is asked while less than half of the rows have a match.
+    fn choose(&mut self, table: &JoinTable) {
+        let selective = self.found * 2 < self.looked;
+        let filter = table.filter.as_ref().filter(|_| selective);
+        self.all = filter.is_none() && !self.matchable.contains(&false);
+        if self.all {
+            return;
+        }
+        self.candidates.clear();
+        self.candidates.resize(self.keys.len(), 0);
+        let rows = self.keys.iter().zip(&self.matchable);
+        let count = match filter {
+            Some(Prefilter::Codes(words)) => keep(&mut self.candidates, rows, |code| {
+                let word = words.get((code >> 6) as usize).copied().unwrap_or(0);
+                word >> (code & 63) & 1 == 1
+            }),
+            Some(Prefilter::Keys(bloom)) => {
+                keep(&mut self.candidates, rows, |key| bloom.may_have(mix(key)))
+            }
+            None => keep(&mut self.candidates, rows, |_| true),
+        };
+        self.candidates.truncate(count);
+    }
+
+    /// Notes how many of a morsel's rows had a match.
+    fn learn(&mut self, rows: usize, found: usize) {
+        self.looked = self.looked / 2 + rows;
+        self.found = self.found / 2 + found;
+    }
+}
+
+/// Writes the numbers of the matchable rows whose key passes; gives how many. Every row is
+/// written and only some are kept: there is no branch to mispredict.
+#[inline(always)]
+fn keep<'a>(
+    out: &mut [u32],
+    rows: impl Iterator<Item = (&'a u64, &'a bool)>,
+    passes: impl Fn(u64) -> bool,
+) -> usize {
+    let mut count = 0;
+    for (row, (&key, &matchable)) in rows.enumerate() {
+        out[count] = row as u32;
+        count += usize::from(matchable & passes(key));
+    }
+    count
 }
 
 /// The rows that can match at all: where NULL matches nothing, those without NULLs.
@@ -109,28 +153,42 @@ pub(super) fn lookup(
         }
         (KeyPlan::None, _) => {}
         (KeyPlan::Codes(coder), index) => {
-            coder.encode(&as_types(keys, coder.types())?, &mut scratch.keys, &mut scratch.matchable)?;
+            let keys = as_types(keys, coder.types())?;
+            coder.encode(&keys, &mut scratch.keys, &mut scratch.matchable)?;
+            scratch.choose(table);
             match index {
-                Index::Direct(direct) => find_direct(direct, scratch, hits),
-                Index::Directory(directory) => find_exact(directory, table, scratch, hits),
+                Index::Direct(Direct::Unique(heads)) => {
+                    find_single(scratch, hits, |code| heads[code as usize].checked_sub(1));
+                }
+                Index::Direct(Direct::Runs(starts)) => find_runs(scratch, hits, |code| {
+                    let code = code as usize;
+                    stretch(starts[code], starts[code + 1], &table.rows)
+                }),
+                Index::Directory(directory) if table.rows.is_empty() => {
+                    find_single(scratch, hits, |key| directory.find(key).map(|run| run.first));
+                }
+                Index::Directory(directory) => {
+                    find_runs(scratch, hits, |key| directory.find(key));
+                }
                 Index::Empty | Index::All(_) => {}
             }
+            scratch.learn(rows, hits.probe.len());
         }
-        (
-            KeyPlan::Hashes {
-                types,
-                side,
-                null_equality,
-            },
-            Index::Directory(directory),
-        ) => {
+        (KeyPlan::Hashes { types, side, null_equality }, Index::Directory(directory)) => {
             let keys = as_types(keys, types.iter())?;
-            let valid = valid_rows(&keys, *null_equality);
             scratch.keys.clear();
             scratch.keys.resize(rows, 0);
             create_hashes(&keys, &random_state(), &mut scratch.keys)?;
+            scratch.matchable.clear();
+            match valid_rows(&keys, *null_equality) {
+                Some(valid) => scratch.matchable.extend(valid.iter()),
+                None => scratch.matchable.resize(rows, true),
+            }
+            scratch.choose(table);
+            find_runs(scratch, hits, |hash| directory.find(hash));
             let equal = Equal::new(side, &Side::new(&keys), *null_equality)?;
-            find_hashed(directory, table, &scratch.keys, valid.as_ref(), &equal, hits);
+            verify(directory, table, &scratch.keys, &equal, hits);
+            scratch.learn(rows, hits.probe.len());
         }
         (KeyPlan::Hashes { .. }, Index::Direct(_)) => {}
     }
@@ -151,76 +209,77 @@ fn as_types<'a>(
         .collect()
 }
 
-fn find_direct(direct: &Direct, scratch: &Scratch, hits: &mut Hits) {
-    let keys = scratch.keys.iter().zip(&scratch.matchable);
-    match direct {
-        Direct::Unique(heads) => {
-            // Written at every row, kept where there is a match: no branch to mispredict.
-            let rows = scratch.keys.len();
-            hits.probe.resize(rows, 0);
-            hits.first.resize(rows, 0);
-            let mut count = 0;
-            for (row, (&key, &matchable)) in keys.enumerate() {
-                let key = if matchable { key as usize } else { usize::MAX };
-                let head = heads.get(key).copied().unwrap_or(0);
-                hits.probe[count] = row as u32;
-                hits.first[count] = head.wrapping_sub(1);
-                count += usize::from(head != 0);
-            }
-            hits.probe.truncate(count);
-            hits.first.truncate(count);
+/// Looks up the candidates in an index whose keys have a row each.
+#[inline(always)]
+fn find_single(scratch: &Scratch, hits: &mut Hits, find: impl Fn(u64) -> Option<u32>) {
+    #[inline(always)]
+    fn each(
+        rows: impl ExactSizeIterator<Item = usize>,
+        keys: &[u64],
+        hits: &mut Hits,
+        find: impl Fn(u64) -> Option<u32>,
+    ) {
+        hits.probe.resize(rows.len(), 0);
+        hits.first.resize(rows.len(), 0);
+        let mut count = 0;
+        for row in rows {
+            let found = find(keys[row]);
+            hits.probe[count] = row as u32;
+            hits.first[count] = found.unwrap_or(0);
+            count += usize::from(found.is_some());
         }
-        Direct::Runs(_) => {
-            for (row, (&key, &matchable)) in keys.enumerate() {
-                if matchable && let Some(run) = direct.find(key) {
-                    hits.push(row, run);
-                }
-            }
+        hits.probe.truncate(count);
+        hits.first.truncate(count);
+    }
+    match scratch.all {
+        true => each(0..scratch.keys.len(), &scratch.keys, hits, find),
+        false => {
+            let rows = scratch.candidates.iter().map(|&row| row as usize);
+            each(rows, &scratch.keys, hits, find);
         }
     }
 }
 
-fn find_exact(directory: &Directory, table: &JoinTable, scratch: &Scratch, hits: &mut Hits) {
-    let keys = scratch.keys.iter().zip(&scratch.matchable).enumerate();
-    if !table.rows.is_empty() {
-        for (row, (&key, &matchable)) in keys {
-            if matchable && let Some(slot) = directory.find(key) {
-                hits.push(row, slot.run());
+/// Looks up the candidates in an index whose keys may have several rows.
+#[inline(always)]
+fn find_runs(scratch: &Scratch, hits: &mut Hits, find: impl Fn(u64) -> Option<Run>) {
+    #[inline(always)]
+    fn each(
+        rows: impl ExactSizeIterator<Item = usize>,
+        keys: &[u64],
+        hits: &mut Hits,
+        find: impl Fn(u64) -> Option<Run>,
+    ) {
+        hits.probe.reserve(rows.len());
+        hits.first.reserve(rows.len());
+        hits.len.reserve(rows.len());
+        for row in rows {
+            if let Some(run) = find(keys[row]) {
+                // A morsel has fewer rows than u32::MAX.
+                hits.probe.push(row as u32);
+                hits.first.push(run.first);
+                hits.len.push(run.len);
             }
         }
-        return;
     }
-    let rows = scratch.keys.len();
-    hits.probe.resize(rows, 0);
-    hits.first.resize(rows, 0);
-    let mut count = 0;
-    for (row, (&key, &matchable)) in keys {
-        let slot = if matchable { directory.find(key) } else { None };
-        hits.probe[count] = row as u32;
-        hits.first[count] = slot.map_or(0, |slot| slot.run().first);
-        count += usize::from(slot.is_some());
+    match scratch.all {
+        true => each(0..scratch.keys.len(), &scratch.keys, hits, find),
+        false => {
+            let rows = scratch.candidates.iter().map(|&row| row as usize);
+            each(rows, &scratch.keys, hits, find);
+        }
     }
-    hits.probe.truncate(count);
-    hits.first.truncate(count);
 }
 
-/// Finds candidates by hash, compares them column by column, and searches on for the rare row
-/// whose first candidate only had the same hash.
-fn find_hashed(
+/// Compares the hits' keys, column by column, and searches on for the rare row whose first
+/// candidate only had the same hash.
+fn verify(
     directory: &Directory,
     table: &JoinTable,
     hashes: &[u64],
-    valid: Option<&NullBuffer>,
     equal: &Equal,
     hits: &mut Hits,
 ) {
-    for (row, &hash) in hashes.iter().enumerate() {
-        if valid.is_none_or(|valid| valid.is_valid(row))
-            && let Some(slot) = directory.find(hash)
-        {
-            hits.push(row, slot.run());
-        }
-    }
     let candidates = hits.probe.len();
     let sample: Vec<u32> = (0..candidates).map(|at| table.first(hits.run(at))).collect();
     let mut same = vec![true; candidates];

@@ -29,6 +29,8 @@ mod state;
 mod table;
 mod visited;
 
+#[cfg(test)]
+mod tests;
 
 pub use build::BuildSink;
 pub use probe::Probe;

@@ -15,6 +15,11 @@ pub(super) struct Pairs {
     pub(super) probe: Vec<u32>,
 }
 
+/// Whether ascending row numbers are all those of a morsel of `rows` rows, each once.
+pub(super) fn covers(row_numbers: &[u32], rows: usize) -> bool {
+    row_numbers.len() == rows && row_numbers.iter().zip(0..).all(|(&row, at)| row == at)
+}
+
 /// How far the hits of a morsel have been expanded.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Cursor {
@@ -64,12 +69,8 @@ impl Cursor {
             let room = limit - pairs.probe.len();
             let take = (run.len - self.within).min(u32::try_from(room).unwrap_or(u32::MAX));
             let from = (run.first + self.within) as usize;
-            pairs
-                .build
-                .extend_from_slice(&table.rows[from..from + take as usize]);
-            pairs
-                .probe
-                .extend(std::iter::repeat_n(probe, take as usize));
+            pairs.build.extend_from_slice(&table.rows[from..from + take as usize]);
+            pairs.probe.extend(std::iter::repeat_n(probe, take as usize));
             self.within += take;
             if self.within == run.len {
                 self.hit += 1;

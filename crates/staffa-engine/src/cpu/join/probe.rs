@@ -9,7 +9,7 @@ use datafusion_common::{JoinType, Result};
 
 use super::emit::Layout;
 use super::lookup::{Hits, Scratch, lookup};
-use super::pairs::{Cursor, Pairs, with_unmatched};
+use super::pairs::{Cursor, Pairs, covers, with_unmatched};
 use super::residual::Residual;
 use super::state::JoinState;
 use crate::bound::BoundExpr;
@@ -109,14 +109,7 @@ impl LaneOp for ProbeLane {
             return Ok(());
         }
         let state = Arc::clone(&self.state);
-        lookup(
-            &state.keys,
-            &state.table,
-            &keys,
-            morsel.rows(),
-            &mut self.scratch,
-            &mut self.hits,
-        )?;
+        lookup(&state.keys, &state.table, &keys, morsel.rows(), &mut self.scratch, &mut self.hits)?;
         match self.shared.spec.join_type {
             JoinType::Inner | JoinType::Left | JoinType::Right | JoinType::Full => {
                 self.work = Some(Work {
@@ -194,13 +187,7 @@ impl ProbeLane {
             pairs.build = std::mem::take(&mut self.hits.first);
             pairs.probe = std::mem::take(&mut self.hits.probe);
         } else {
-            work.cursor.expand(
-                &self.hits,
-                &state.table,
-                shared.chunk,
-                |_| false,
-                &mut pairs,
-            );
+            work.cursor.expand(&self.hits, &state.table, shared.chunk, |_| false, &mut pairs);
         }
         let complete = work.cursor.open_row(&self.hits, work.rows);
         let ended = work.cursor.is_end(&self.hits);
@@ -217,14 +204,10 @@ impl ProbeLane {
             false => (UInt32Array::from(pairs.build), pairs.probe),
         };
         if !probe.is_empty() {
-            // Ascending, from first to last without a gap: every row once.
-            let every = probe.len() == work.rows as usize
-                && probe.iter().zip(0..).all(|(&row, at)| row == at);
-            let probe = (!every).then(|| Arc::new(UInt32Array::from(probe)));
+            let probe =
+                (!covers(&probe, work.rows as usize)).then(|| Arc::new(UInt32Array::from(probe)));
             let morsel =
-                shared
-                    .layout
-                    .pairs(&state, &Arc::new(build), &work.morsel, probe.as_ref())?;
+                shared.layout.pairs(&state, &Arc::new(build), &work.morsel, probe.as_ref())?;
             self.out.push(morsel)?;
         }
         if !ended {
@@ -257,13 +240,7 @@ impl ProbeLane {
         while !cursor.is_end(&self.hits) {
             self.shared.context.cancel.check()?;
             let mut pairs = Pairs::default();
-            cursor.expand(
-                &self.hits,
-                &self.state.table,
-                self.shared.chunk,
-                |_| false,
-                &mut pairs,
-            );
+            cursor.expand(&self.hits, &self.state.table, self.shared.chunk, |_| false, &mut pairs);
             drop_visited(&mut pairs, |row| visited.get(row));
             residual.retain(&self.state, morsel, &mut pairs)?;
             pairs.build.iter().for_each(|&row| visited.set(row));

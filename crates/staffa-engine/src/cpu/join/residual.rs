@@ -8,7 +8,7 @@ use datafusion_common::Result;
 use datafusion_physical_plan::joins::utils::JoinFilter;
 
 use super::emit::Layout;
-use super::pairs::Pairs;
+use super::pairs::{Pairs, covers};
 use super::state::JoinState;
 use crate::Morsel;
 use crate::bound::BoundExpr;
@@ -30,14 +30,21 @@ impl Residual {
     }
 
     /// Keeps the pairs for which the condition holds.
-    pub(super) fn retain(&self, state: &JoinState, probe: &Morsel, pairs: &mut Pairs) -> Result<()> {
+    pub(super) fn retain(
+        &self,
+        state: &JoinState,
+        probe: &Morsel,
+        pairs: &mut Pairs,
+    ) -> Result<()> {
         if pairs.build.is_empty() {
             return Ok(());
         }
         let build = Arc::new(UInt32Array::from(std::mem::take(&mut pairs.build)));
         let probe_rows = Arc::new(UInt32Array::from(std::mem::take(&mut pairs.probe)));
         let mask = {
-            let morsel = self.layout.pairs(state, &build, probe, Some(&probe_rows))?;
+            // Each row once, as when the other side is a single value: nothing to gather.
+            let some = (!covers(probe_rows.values(), probe.rows())).then_some(&probe_rows);
+            let morsel = self.layout.pairs(state, &build, probe, some)?;
             self.predicate.mask(&morsel)?
         };
         let mask = match mask.nulls() {

@@ -13,7 +13,7 @@ use datafusion_execution::memory_pool::MemoryReservation;
 use rayon::prelude::*;
 
 use super::build::Shared;
-use super::columns::{BuildColumn, BuildColumns, OFFSET_LIMIT};
+use super::columns::{BuildColumn, BuildColumns};
 use super::equal::{Equal, Side};
 use super::keys::Coder;
 use super::lookup::{KeyPlan, random_state, valid_rows};
@@ -65,9 +65,7 @@ pub(super) fn seal(
             (table, keys, arrays)
         }
     };
-    shared
-        .reports
-        .report(&shared.context, partition, rows, &key_arrays, &table);
+    shared.reports.report(&shared.context, partition, rows, &key_arrays, &table);
     let key_nulls = match spec.null_aware {
         true => key_arrays.first().and_then(|key| key.nulls().cloned()),
         false => None,
@@ -117,12 +115,8 @@ fn join_columns(
     batches: Vec<RecordBatch>,
     cancel: &CancelFlag,
 ) -> Result<Vec<BuildColumn>> {
-    let mut columns: Vec<Vec<ArrayRef>> = shared
-        .schema
-        .fields()
-        .iter()
-        .map(|_| Vec::with_capacity(batches.len()))
-        .collect();
+    let mut columns: Vec<Vec<ArrayRef>> =
+        shared.schema.fields().iter().map(|_| Vec::with_capacity(batches.len())).collect();
     for batch in batches {
         let (_, arrays, _) = batch.into_parts();
         for (column, array) in columns.iter_mut().zip(arrays) {
@@ -134,7 +128,7 @@ fn join_columns(
         .zip(shared.schema.fields().par_iter())
         .map(|(arrays, field)| {
             cancel.check()?;
-            BuildColumn::concat(arrays, field.data_type(), OFFSET_LIMIT)
+            BuildColumn::concat(arrays, field.data_type(), shared.offset_limit)
         })
         .collect()
 }
@@ -169,6 +163,25 @@ fn key_arrays(shared: &Shared, columns: &[BuildColumn]) -> Result<Vec<ArrayRef>>
         .collect()
 }
 
+/// The codes of all rows, a stretch of rows a task.
+fn encode(coder: &Coder, keys: &[ArrayRef], rows: usize, cancel: &CancelFlag) -> Result<RowKeys> {
+    let mut codes = vec![0; rows];
+    let mut matchable = vec![true; rows];
+    codes
+        .par_chunks_mut(HASH_ROWS)
+        .zip(matchable.par_chunks_mut(HASH_ROWS))
+        .enumerate()
+        .try_for_each(|(chunk, (codes, matchable))| {
+            cancel.check()?;
+            coder.add(&slices(keys, chunk * HASH_ROWS, codes.len()), codes, matchable)
+        })?;
+    Ok(RowKeys { keys: codes, matchable: matchable.contains(&false).then_some(matchable) })
+}
+
+fn slices(keys: &[ArrayRef], from: usize, rows: usize) -> Vec<ArrayRef> {
+    keys.iter().map(|key| key.slice(from, rows)).collect()
+}
+
 fn build_table(
     keys: &[ArrayRef],
     null_equality: NullEquality,
@@ -187,13 +200,7 @@ fn build_table(
     let bytes = rows * 9 + JoinTable::build_bytes(coder.as_ref().map(|c| c.last), rows);
     reservation.try_grow(bytes)?;
     if let Some(coder) = coder {
-        let mut row_keys = RowKeys {
-            keys: Vec::new(),
-            matchable: None,
-        };
-        let mut matchable = Vec::new();
-        coder.encode(keys, &mut row_keys.keys, &mut matchable)?;
-        row_keys.matchable = matchable.contains(&false).then_some(matchable);
+        let row_keys = encode(&coder, keys, rows, cancel)?;
         let table = JoinTable::exact(&row_keys, coder.last, cancel)?;
         return Ok((table, KeyPlan::Codes(coder)));
     }
@@ -201,27 +208,16 @@ fn build_table(
         keys: vec![0; rows],
         matchable: valid_rows(keys, null_equality).map(|valid| valid.iter().collect()),
     };
-    row_keys
-        .keys
-        .par_chunks_mut(HASH_ROWS)
-        .enumerate()
-        .try_for_each(|(chunk, hashes)| {
-            cancel.check()?;
-            let keys: Vec<ArrayRef> = keys
-                .iter()
-                .map(|key| key.slice(chunk * HASH_ROWS, hashes.len()))
-                .collect();
-            create_hashes(&keys, &random_state(), hashes)?;
-            Ok::<(), datafusion_common::DataFusionError>(())
-        })?;
+    row_keys.keys.par_chunks_mut(HASH_ROWS).enumerate().try_for_each(|(chunk, hashes)| {
+        cancel.check()?;
+        let keys = slices(keys, chunk * HASH_ROWS, hashes.len());
+        create_hashes(&keys, &random_state(), hashes)?;
+        Ok::<(), datafusion_common::DataFusionError>(())
+    })?;
     let side = Side::new(keys);
     let equal = Equal::new(&side, &side, null_equality)?;
     let table = JoinTable::hashed(&row_keys, &equal, cancel)?;
     let types = keys.iter().map(|key| key.data_type().clone()).collect();
-    let plan = KeyPlan::Hashes {
-        types,
-        side,
-        null_equality,
-    };
+    let plan = KeyPlan::Hashes { types, side, null_equality };
     Ok((table, plan))
 }

@@ -59,9 +59,7 @@ impl JoinState {
     /// A lane has ended: true for the last one.
     pub(super) fn leave(&self) -> bool {
         // AcqRel: the last lane sees all that the others have marked.
-        self.lanes
-            .get()
-            .is_some_and(|lanes| lanes.fetch_sub(1, Ordering::AcqRel) == 1)
+        self.lanes.get().is_some_and(|lanes| lanes.fetch_sub(1, Ordering::AcqRel) == 1)
     }
 
     /// Whether the output is empty whatever the probe side holds.

@@ -16,10 +16,7 @@ impl Visited {
 
     /// A bitmap of `rows` rows, none set.
     pub(super) fn new(rows: usize) -> Self {
-        Self {
-            words: (0..rows.div_ceil(64)).map(|_| AtomicU64::new(0)).collect(),
-            rows,
-        }
+        Self { words: (0..rows.div_ceil(64)).map(|_| AtomicU64::new(0)).collect(), rows }
     }
 
     /// Number of rows.
@@ -45,7 +42,13 @@ impl Visited {
 
     /// Appends up to `limit` of the rows from `from` on whose bit is `wanted`; gives the row
     /// to go on from.
-    pub(super) fn collect(&self, from: usize, wanted: bool, limit: usize, out: &mut Vec<u32>) -> usize {
+    pub(super) fn collect(
+        &self,
+        from: usize,
+        wanted: bool,
+        limit: usize,
+        out: &mut Vec<u32>,
+    ) -> usize {
         let mut at = from;
         while at < self.rows && out.len() < limit {
             let word = self.words[at / 64].load(Ordering::Relaxed);

@@ -3,8 +3,9 @@
 use datafusion_common::Result;
 use rayon::prelude::*;
 
+use super::filter::Prefilter;
 use super::partition::{Chunk, counts, cut, partition_bits, split};
-use super::{Index, JoinTable, Run, RowKeys};
+use super::{Index, JoinTable, RowKeys, Run};
 use crate::CancelFlag;
 
 /// Finds a code's run by address.
@@ -41,9 +42,11 @@ impl Direct {
             })
             .collect::<Result<Vec<bool>>>()?;
         if unique.into_iter().all(|unique| unique) {
+            let filter = Prefilter::of_codes(codes, |code| heads[code] != 0);
             return Ok(JoinTable {
                 index: Index::Direct(Direct::Unique(heads)),
                 rows: Vec::new(),
+                filter,
             });
         }
         heads.clear();
@@ -67,37 +70,11 @@ impl Direct {
                 fill_runs(&chunks, part, part * width, starts, rows, bases[part]);
                 Ok::<(), datafusion_common::DataFusionError>(())
             })?;
-        Ok(JoinTable {
-            index: Index::Direct(Direct::Runs(heads)),
-            rows,
-        })
+        let filter = Prefilter::of_codes(codes, |code| heads[code] != heads[code + 1]);
+        Ok(JoinTable { index: Index::Direct(Direct::Runs(heads)), rows, filter })
     }
 
-    /// The run of a code; any code may be asked for.
-    #[inline(always)]
-    pub(in super::super) fn find(&self, code: u64) -> Option<Run> {
-        let code = usize::try_from(code).unwrap_or(usize::MAX);
-        match self {
-            Self::Unique(heads) => match heads.get(code) {
-                None | Some(0) => None,
-                Some(row) => Some(Run {
-                    first: row - 1,
-                    len: 1,
-                }),
-            },
-            // The last start is the end of the last run, not a code.
-            Self::Runs(starts) => {
-                let end = *starts.get(code.checked_add(1)?)?;
-                let first = starts[code];
-                (end > first).then_some(Run {
-                    first,
-                    len: end - first,
-                })
-            }
-        }
-    }
-
-    /// An upper bound of the number of runs, cheap to know.
+    /// The number of runs.
     pub(super) fn distinct(&self) -> usize {
         match self {
             Self::Unique(heads) => heads.iter().filter(|&&head| head != 0).count(),
@@ -105,24 +82,15 @@ impl Direct {
         }
     }
 
-    /// All runs, as stretches of the table's rows or as single rows.
-    pub(super) fn runs(&self) -> Box<dyn Iterator<Item = Run> + '_> {
+    /// All runs of a table with these rows.
+    pub(super) fn runs<'a>(&'a self, rows: &'a [u32]) -> Box<dyn Iterator<Item = Run> + 'a> {
         match self {
-            Self::Unique(heads) => Box::new(heads.iter().filter(|&&head| head != 0).map(|row| {
-                Run {
-                    first: row - 1,
-                    len: 1,
-                }
-            })),
-            Self::Runs(starts) => Box::new(
-                starts
-                    .windows(2)
-                    .filter(|pair| pair[0] != pair[1])
-                    .map(|pair| Run {
-                        first: pair[0],
-                        len: pair[1] - pair[0],
-                    }),
+            Self::Unique(heads) => Box::new(
+                heads.iter().filter(|&&head| head != 0).map(|row| Run { first: row - 1, len: 1 }),
             ),
+            Self::Runs(starts) => {
+                Box::new(starts.windows(2).filter_map(|pair| stretch(pair[0], pair[1], rows)))
+            }
         }
     }
 
@@ -130,6 +98,16 @@ impl Direct {
         match self {
             Self::Unique(entries) | Self::Runs(entries) => entries.capacity() * 4,
         }
+    }
+}
+
+/// The run of the rows from `start` to `end`, if there are any.
+#[inline(always)]
+pub(in super::super) fn stretch(start: u32, end: u32, rows: &[u32]) -> Option<Run> {
+    match end - start {
+        0 => None,
+        1 => Some(Run { first: rows[start as usize], len: 1 }),
+        len => Some(Run { first: start, len }),
     }
 }
 

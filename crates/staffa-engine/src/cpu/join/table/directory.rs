@@ -3,16 +3,17 @@
 use datafusion_common::{DataFusionError, Result, resources_err};
 use rayon::prelude::*;
 
+use super::filter::{Bloom, Prefilter};
 use super::partition::{Chunk, counts, cut, partition_bits, split};
-use super::{Index, JoinTable, Run, RowKeys};
+use super::{Index, JoinTable, RowKeys, Run};
 use crate::CancelFlag;
 use crate::cpu::join::equal::Equal;
 
 /// 16 bytes, so that a lookup touches one cache line. Free when `len` is 0.
 #[derive(Debug, Clone, Copy, Default)]
-pub(in super::super) struct Slot {
+struct Slot {
     /// The code, or the hash.
-    pub(in super::super) key: u64,
+    key: u64,
     first: u32,
     len: u32,
 }
@@ -20,11 +21,8 @@ pub(in super::super) struct Slot {
 impl Slot {
     /// The run of the slot's key.
     #[inline(always)]
-    pub(in super::super) fn run(&self) -> Run {
-        Run {
-            first: self.first,
-            len: self.len,
-        }
+    fn run(&self) -> Run {
+        Run { first: self.first, len: self.len }
     }
 }
 
@@ -35,7 +33,7 @@ struct Part {
     mask: usize,
 }
 
-/// Finds a key's run by open addressing. At least a quarter of every partition's slots is free,
+/// Finds a key's run by open addressing. At least a third of every partition's slots is free,
 /// so that a search ends.
 pub(in super::super) struct Directory {
     slots: Vec<Slot>,
@@ -48,16 +46,22 @@ pub(in super::super) struct Directory {
 /// Spreads a key over 64 bits: integers that follow each other must not fill slots in a row,
 /// and the upper bits select the partition.
 #[inline(always)]
-fn mix(key: u64) -> u64 {
+pub(in super::super) fn mix(key: u64) -> u64 {
     const SEED: u64 = 0x5bf0_3635_dcf0_9a1f;
     const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
     let product = u128::from(key ^ SEED) * u128::from(FACTOR);
     (product as u64) ^ (product >> 64) as u64
 }
 
+/// Slots for so many rows: at most two thirds full. Small directories, whose lookups cost no cache
+/// misses but collisions, are at most half full.
 fn capacity(rows: usize) -> usize {
-    (rows + rows / 3 + 1).next_power_of_two().max(4)
+    let slots = if rows < ROOMY_ROWS { rows * 2 } else { rows + rows / 2 + 1 };
+    slots.next_power_of_two().max(4)
 }
+
+/// See [`capacity`].
+const ROOMY_ROWS: usize = 1 << 14;
 
 impl Directory {
     /// Bytes of the slots for so many rows.
@@ -73,19 +77,16 @@ impl Directory {
         let bits = partition_bits(keys.keys.len());
         let count = 1usize << bits;
         let shift = 63 - bits;
-        let chunks = split(
-            keys,
-            count,
-            |key| (mix(key) >> 1 >> shift) as usize,
-            cancel,
-        )?;
+        let chunks = split(keys, count, |key| (mix(key) >> 1 >> shift) as usize, cancel)?;
         let counts = counts(&chunks, count);
         let total: usize = counts.iter().sum();
         if total == 0 {
             return Ok(JoinTable::empty());
         }
         if counts.iter().any(|&rows| rows > 1 << 31) {
-            return resources_err!("a join's build side has more than 2^31 rows of one hash prefix");
+            return resources_err!(
+                "a join's build side has more than 2^31 rows of one hash prefix"
+            );
         }
         let mut base = 0;
         let parts: Vec<Part> = counts
@@ -93,10 +94,7 @@ impl Directory {
             .map(|&rows| {
                 let slots = capacity(rows);
                 base += slots;
-                Part {
-                    base: base - slots,
-                    mask: slots - 1,
-                }
+                Part { base: base - slots, mask: slots - 1 }
             })
             .collect();
         let mut slots = vec![Slot::default(); base];
@@ -109,12 +107,24 @@ impl Directory {
                 row_base - count
             })
             .collect();
+        let mut bloom = Bloom::wanted(base * size_of::<Slot>()).then(|| Bloom::new(total, bits));
+        let bloom_shift = bloom.as_ref().map_or(0, Bloom::shift);
+        let words = bloom.as_mut().map(|bloom| bloom.parts(count));
+        let words: Vec<Option<&mut [u64]>> = match words {
+            Some(words) => words.into_iter().map(Some).collect(),
+            None => (0..count).map(|_| None).collect(),
+        };
         let distinct = cut(&mut slots, parts.iter().map(|part| part.mask + 1))
             .into_par_iter()
             .zip(cut(&mut rows, counts.iter().copied()))
+            .zip(words)
             .enumerate()
-            .map(|(part, (slots, rows))| {
+            .map(|(part, ((slots, rows), words))| {
                 cancel.check()?;
+                if let Some(words) = words {
+                    let keys = chunks.iter().flat_map(|chunk| chunk.part(part));
+                    Bloom::fill(words, bloom_shift, keys.map(|(key, _)| mix(key)));
+                }
                 Ok(fill(&chunks, part, slots, rows, bases[part], equal))
             })
             .collect::<Result<Vec<usize>, DataFusionError>>()?
@@ -124,13 +134,9 @@ impl Directory {
             rows = Vec::new();
         }
         Ok(JoinTable {
-            index: Index::Directory(Self {
-                slots,
-                parts,
-                shift,
-                distinct,
-            }),
+            index: Index::Directory(Self { slots, parts, shift, distinct }),
             rows,
+            filter: bloom.map(Prefilter::Keys),
         })
     }
 
@@ -139,9 +145,9 @@ impl Directory {
         self.parts[(mixed >> 1 >> self.shift) as usize]
     }
 
-    /// The slot of a key.
+    /// The run of a key.
     #[inline(always)]
-    pub(in super::super) fn find(&self, key: u64) -> Option<&Slot> {
+    pub(in super::super) fn find(&self, key: u64) -> Option<Run> {
         let mixed = mix(key);
         let part = self.part(mixed);
         let mut at = mixed as usize & part.mask;
@@ -151,7 +157,7 @@ impl Directory {
                 return None;
             }
             if slot.key == key {
-                return Some(slot);
+                return Some(slot.run());
             }
             at = (at + 1) & part.mask;
         }
@@ -185,10 +191,7 @@ impl Directory {
 
     /// All runs.
     pub(super) fn runs(&self) -> impl Iterator<Item = Run> + '_ {
-        self.slots
-            .iter()
-            .filter(|slot| slot.len != 0)
-            .map(Slot::run)
+        self.slots.iter().filter(|slot| slot.len != 0).map(Slot::run)
     }
 
     pub(super) fn held_bytes(&self) -> usize {
@@ -214,11 +217,7 @@ fn fill(
         loop {
             let slot = &mut slots[at];
             if slot.len == 0 {
-                *slot = Slot {
-                    key,
-                    first: row,
-                    len: 1,
-                };
+                *slot = Slot { key, first: row, len: 1 };
                 distinct += 1;
                 break;
             }

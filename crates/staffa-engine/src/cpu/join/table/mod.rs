@@ -2,12 +2,14 @@
 
 mod direct;
 mod directory;
+mod filter;
 mod partition;
 
 use datafusion_common::Result;
 
-pub(super) use direct::Direct;
-pub(super) use directory::Directory;
+pub(super) use direct::{Direct, stretch};
+pub(super) use directory::{Directory, mix};
+pub(super) use filter::Prefilter;
 
 use super::equal::Equal;
 use crate::CancelFlag;
@@ -40,6 +42,8 @@ pub(super) struct JoinTable {
     pub(super) index: Index,
     /// The rows of runs longer than one, a run's rows next to each other and ascending.
     pub(super) rows: Vec<u32>,
+    /// Tells most keys that have no run from those that may, in a fraction of the index's size.
+    pub(super) filter: Option<Prefilter>,
 }
 
 /// The build side's keys: a code or hash per row, and whether the row may match at all.
@@ -60,26 +64,20 @@ const DIRECT_CODES_MIN: u64 = 1 << 16;
 impl JoinTable {
     /// A table in which nothing matches.
     pub(super) fn empty() -> Self {
-        Self {
-            index: Index::Empty,
-            rows: Vec::new(),
-        }
+        Self { index: Index::Empty, rows: Vec::new(), filter: None }
     }
 
     /// One run of all `rows` rows.
     pub(super) fn all(rows: u32) -> Self {
         match rows {
             0 => Self::empty(),
-            1 => Self {
-                index: Index::All(Run { first: 0, len: 1 }),
-                rows: Vec::new(),
-            },
+            1 => {
+                Self { index: Index::All(Run { first: 0, len: 1 }), rows: Vec::new(), filter: None }
+            }
             _ => Self {
-                index: Index::All(Run {
-                    first: 0,
-                    len: rows,
-                }),
+                index: Index::All(Run { first: 0, len: rows }),
                 rows: (0..rows).collect(),
+                filter: None,
             },
         }
     }
@@ -98,7 +96,8 @@ impl JoinTable {
             }
             _ => Directory::bytes(rows),
         };
-        chunks + table + rows * 4
+        // The prefilter: 2 bytes a row, or an eighth of a byte a code.
+        chunks + table + table / 32 + rows * 8
     }
 
     /// Of exact codes, none greater than `last`.
@@ -126,7 +125,8 @@ impl JoinTable {
             Index::Direct(direct) => direct.held_bytes(),
             Index::Directory(directory) => directory.held_bytes(),
         };
-        index + self.rows.capacity() * 4
+        let filter = self.filter.as_ref().map_or(0, Prefilter::bytes);
+        index + filter + self.rows.capacity() * 4
     }
 
     /// A row of each key, if there are at most `limit` keys.
@@ -139,7 +139,9 @@ impl JoinTable {
         let fits = match &self.index {
             Index::Empty => true,
             Index::All(_) => false,
-            Index::Direct(direct) => direct.distinct() <= limit && direct.runs().all(&mut add),
+            Index::Direct(direct) => {
+                direct.distinct() <= limit && direct.runs(&self.rows).all(&mut add)
+            }
             Index::Directory(directory) => {
                 directory.distinct() <= limit && directory.runs().all(&mut add)
             }

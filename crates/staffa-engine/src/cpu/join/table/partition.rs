@@ -24,10 +24,7 @@ impl Chunk {
     /// The (key, row) pairs of a partition.
     pub(super) fn part(&self, part: usize) -> impl Iterator<Item = (u64, u32)> + '_ {
         let range = self.starts[part]..self.starts[part + 1];
-        self.keys[range.clone()]
-            .iter()
-            .copied()
-            .zip(self.rows[range].iter().copied())
+        self.keys[range.clone()].iter().copied().zip(self.rows[range].iter().copied())
     }
 
     fn len(&self, part: usize) -> usize {
@@ -57,10 +54,7 @@ pub(super) fn split(
         .map(|(index, chunk)| {
             cancel.check()?;
             let base = index * CHUNK_ROWS;
-            let matchable = keys
-                .matchable
-                .as_ref()
-                .map(|all| &all[base..base + chunk.len()]);
+            let matchable = keys.matchable.as_ref().map(|all| &all[base..base + chunk.len()]);
             Ok(split_chunk(chunk, matchable, base, parts, &part_of))
         })
         .collect()
@@ -85,11 +79,7 @@ fn split_chunk(
     }
     let total = starts[parts];
     let mut cursors = starts.clone();
-    let mut out = Chunk {
-        keys: vec![0; total],
-        rows: vec![0; total],
-        starts,
-    };
+    let mut out = Chunk { keys: vec![0; total], rows: vec![0; total], starts };
     for (row, &key) in keys.iter().enumerate() {
         if taken(row) {
             let cursor = &mut cursors[part_of(key)];
@@ -104,9 +94,7 @@ fn split_chunk(
 
 /// The number of rows in each partition.
 pub(super) fn counts(chunks: &[Chunk], parts: usize) -> Vec<usize> {
-    (0..parts)
-        .map(|part| chunks.iter().map(|chunk| chunk.len(part)).sum())
-        .collect()
+    (0..parts).map(|part| chunks.iter().map(|chunk| chunk.len(part)).sum()).collect()
 }
 
 /// Cuts a slice into consecutive pieces of these lengths, which sum up to its own.
