@@ -120,8 +120,7 @@ fn datafusions_files_pass_as_on_stock() {
 
 #[test]
 fn our_files_pass_on_stock_and_with_staffa() {
-    let folder =
-        Path::new(&std::env::var("CARGO_MANIFEST_DIR").expect("cargo runs this")).join("tests/slt");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/slt");
     let files = own_files(&folder).expect("our files");
     assert!(files.len() >= 8, "only {} files of ours", files.len());
     let mut report = Report::default();

@@ -162,7 +162,8 @@ impl Case {
         settings: &Settings,
         consumption: &Consumption,
     ) -> (Result<Answer>, bool) {
-        let consumption = if waits_for_siblings(planned) { &Consumption::Whole } else { consumption };
+        let consumption =
+            if waits_for_siblings(planned) { &Consumption::Whole } else { consumption };
         if !consumption.complete() {
             // A stream dropped midway must leave the next run of the query whole.
             drop(consumption.read(planned).await);
@@ -195,7 +196,9 @@ impl Case {
             (Ok(expected), Ok(actual)) => (expected, actual),
             (_, Err(error)) => return Ok(judge_error(expected, error)),
             // What stock DataFusion has not implemented, another engine may have.
-            (Err(error), Ok(_)) if matches!(error.find_root(), DataFusionError::NotImplemented(_)) => {
+            (Err(error), Ok(_))
+                if matches!(error.find_root(), DataFusionError::NotImplemented(_)) =>
+            {
                 return Ok(Verdict::BothErr(format!("stock lacks: {error}")));
             }
             (Err(error), Ok(_)) => {

@@ -52,7 +52,8 @@ impl Generator<'_> {
         let mut on: Vec<String> = Vec::new();
         for (a, b) in &keys {
             let op = if self.rng.chance(20) { "IS NOT DISTINCT FROM" } else { "=" };
-            on.push(format!("{} {op} {}", a.sql, b.sql));
+            // DataFusion parses IS NOT DISTINCT FROM as binding looser than AND.
+            on.push(format!("({} {op} {})", a.sql, b.sql));
         }
         let both = both(&left, &right);
         if self.rng.chance(30) {
@@ -107,7 +108,7 @@ impl Generator<'_> {
         match (a, b, self.rng.below(3)) {
             (Some(a), Some(b), 1 | 2) => {
                 let op = *self.rng.pick(&["<", "<=", ">", "<>", "IS DISTINCT FROM"]);
-                format!("{} {op} {}", a.sql, b.sql)
+                format!("({} {op} {})", a.sql, b.sql)
             }
             _ => self.predicate(both),
         }

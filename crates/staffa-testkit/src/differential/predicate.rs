@@ -30,7 +30,7 @@ impl Generator<'_> {
                 let same = |c: &Column| c.data_type == column.data_type && c.comparable();
                 if let Some(other) = self.pick_column(columns, same) {
                     let op = self.comparison();
-                    return format!("{name} {op} {}", other.sql);
+                    return format!("({name} {op} {})", other.sql);
                 }
             }
             _ => {}
@@ -99,7 +99,7 @@ impl Generator<'_> {
                 let list: Vec<String> = (0..5).filter_map(|_| self.literal(column)).collect();
                 format!("{name} NOT IN ({})", list.join(", "))
             }
-            _ => format!("{name} {} {a}", self.comparison()),
+            _ => format!("({name} {} {a})", self.comparison()),
         }
     }
 }

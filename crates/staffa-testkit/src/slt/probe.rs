@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use datafusion::common::{DataFusionError, exec_datafusion_err};
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, execute_stream};
 use datafusion::prelude::SessionContext;
@@ -30,13 +31,21 @@ pub(super) struct Ran {
     pub(super) result: Result<Vec<Vec<String>>, String>,
     /// Output columns by which the plan declares its rows sorted.
     pub(super) order: Vec<usize>,
+    /// Whether a LIMIT without ORDER BY leaves open which rows come.
+    pub(super) open_limit: bool,
     /// Staffa nodes in the executed plan.
     pub(super) staffa_nodes: usize,
 }
 
 impl Default for Ran {
     fn default() -> Self {
-        Self { sql: String::new(), result: Ok(Vec::new()), order: Vec::new(), staffa_nodes: 0 }
+        Self {
+            sql: String::new(),
+            result: Ok(Vec::new()),
+            order: Vec::new(),
+            open_limit: false,
+            staffa_nodes: 0,
+        }
     }
 }
 
@@ -90,6 +99,7 @@ fn failure(what: &str) -> DFSqlLogicTestError {
 impl Probe {
     async fn query(&self, sql: &str, ran: &mut Ran) -> Result<DFOutput, DFSqlLogicTestError> {
         let frame = self.ctx.sql(sql).await?;
+        ran.open_limit = has_open_limit(frame.logical_plan());
         let task = Arc::new(frame.task_ctx());
         let plan = frame.create_physical_plan().await?;
         ran.staffa_nodes = report(&plan).staffa_nodes();
@@ -111,4 +121,23 @@ impl Probe {
 fn declared_order(plan: &Arc<dyn ExecutionPlan>) -> Vec<usize> {
     let Some(order) = plan.output_ordering() else { return Vec::new() };
     order.iter().map_while(|key| key.expr.downcast_ref::<Column>().map(Column::index)).collect()
+}
+
+/// Whether `plan` cuts rows off an input that it does not order first.
+fn has_open_limit(plan: &LogicalPlan) -> bool {
+    let open = match plan {
+        LogicalPlan::Limit(limit) => !is_ordered(&limit.input),
+        _ => false,
+    };
+    open || plan.inputs().into_iter().any(has_open_limit)
+}
+
+fn is_ordered(plan: &LogicalPlan) -> bool {
+    match plan {
+        LogicalPlan::Sort(_) => true,
+        LogicalPlan::Projection(_) | LogicalPlan::SubqueryAlias(_) | LogicalPlan::Limit(_) => {
+            plan.inputs().into_iter().all(is_ordered)
+        }
+        _ => false,
+    }
 }

@@ -85,11 +85,7 @@ async fn run_file(path: &Path, name: &Path, accelerated: bool) -> Result<Option<
     let Some(context) = TestContext::try_new_for_test_file(name).await else {
         return Ok(None);
     };
-    let ctx = if accelerated {
-        with_staffa(context.session_ctx())
-    } else {
-        context.session_ctx().clone()
-    };
+    let ctx = session(context.session_ctx(), accelerated);
     let last = Last::default();
     let mut runner = Runner::new(|| {
         let probe = Probe { ctx: ctx.clone(), file: name.to_path_buf(), last: last.clone() };
@@ -121,9 +117,15 @@ async fn run_file(path: &Path, name: &Path, accelerated: bool) -> Result<Option<
     Ok(Some(done))
 }
 
-/// The file's session with Staffa in it; catalogs, functions and settings are shared.
-fn with_staffa(ctx: &SessionContext) -> SessionContext {
-    let config = StaffaConfig { min_rows: 0, device: Device::Cpu, ..StaffaConfig::default() };
+/// The file's session, built anew, with Staffa or without: catalogs, functions and settings are
+/// those of DataFusion's runner. Building anew changes a few settings, so stock goes the same way.
+fn session(ctx: &SessionContext, accelerated: bool) -> SessionContext {
     let builder = SessionStateBuilder::new_from_existing(ctx.state());
-    SessionContext::new_with_state(register(builder, config).build())
+    let builder = if accelerated {
+        let config = StaffaConfig { min_rows: 0, device: Device::Cpu, ..StaffaConfig::default() };
+        register(builder, config)
+    } else {
+        builder
+    };
+    SessionContext::new_with_state(builder.build())
 }
