@@ -255,8 +255,9 @@ fn down_zero(value: ScalarValue) -> ScalarValue {
 
 fn up_zero(value: ScalarValue) -> ScalarValue {
     match value {
-        ScalarValue::Float32(Some(0.0)) => ScalarValue::Float32(Some(0.0)),
-        ScalarValue::Float64(Some(0.0)) => ScalarValue::Float64(Some(0.0)),
+        // Makes 0.0 of -0.0, and leaves every other value as it is.
+        ScalarValue::Float32(Some(v)) => ScalarValue::Float32(Some(v + 0.0)),
+        ScalarValue::Float64(Some(v)) => ScalarValue::Float64(Some(v + 0.0)),
         other => other,
     }
 }
