@@ -2,15 +2,16 @@
 //!
 //! Suites and contract tests take an [`Engine`], so another one is plugged in by one constructor.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use datafusion::common::Result;
+use datafusion::common::{Result, exec_datafusion_err};
 use datafusion::execution::TaskContext;
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::{SessionConfig, SessionContext};
-use futures::TryStreamExt;
+use futures::{FutureExt, TryStreamExt};
 use staffa_datafusion::{Device, PlanReport, StaffaConfig, register, report};
 
 use crate::oracle::Answer;
@@ -80,6 +81,18 @@ impl Planned {
         let frame = ctx.sql(sql).await?;
         let task = Arc::new(frame.task_ctx());
         Ok(Self { plan: frame.create_physical_plan().await?, task })
+    }
+
+    /// Plans `sql` and runs it whole; a panic on the way is an error like any other.
+    ///
+    /// # Errors
+    /// What planning or the query errs with, or the message of its panic.
+    pub async fn answer_of(ctx: &SessionContext, sql: &str) -> Result<Answer> {
+        let run = async { Self::new(ctx, sql).await?.answer().await };
+        match AssertUnwindSafe(run).catch_unwind().await {
+            Ok(result) => result,
+            Err(_) => Err(exec_datafusion_err!("panicked")),
+        }
     }
 
     /// Where each node of the plan runs.

@@ -4,6 +4,7 @@
 //! process, and takes evidence from the executed plan that Staffa nodes ran.
 #![forbid(unsafe_code)]
 
+pub mod contract;
 pub mod differential;
 pub mod engine;
 pub mod oracle;

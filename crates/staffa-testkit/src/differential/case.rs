@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arrow::util::pretty::pretty_format_batches;
 use datafusion::common::{DataFusionError, Result};
 use datafusion::physical_plan::displayable;
+use datafusion::prelude::SessionContext;
 use tempfile::TempDir;
 
 use super::catalogue::orderable;
@@ -174,15 +175,19 @@ impl Case {
     }
 
     async fn answer(&self, engine: &Engine, settings: &Settings) -> Result<Answer> {
-        self.plan(engine, settings).await?.answer().await
+        Planned::answer_of(&self.session(engine, settings).await?, &self.sql).await
     }
 
-    async fn plan(&self, engine: &Engine, settings: &Settings) -> Result<Planned> {
+    async fn session(&self, engine: &Engine, settings: &Settings) -> Result<SessionContext> {
         let ctx = engine.session(settings.session_config()?);
         for table in &self.tables {
             table.register(&ctx, self.folder.path()).await?;
         }
-        Planned::new(&ctx, &self.sql).await
+        Ok(ctx)
+    }
+
+    async fn plan(&self, engine: &Engine, settings: &Settings) -> Result<Planned> {
+        Planned::new(&self.session(engine, settings).await?, &self.sql).await
     }
 
     fn judge(
@@ -300,7 +305,7 @@ fn tables(rng: &mut Rng, max_rows: usize) -> Result<Vec<Table>> {
 /// Writes SQL until the stock planner takes it and finds at least one operator to run.
 async fn draft(
     rng: &mut Rng,
-    ctx: &datafusion::prelude::SessionContext,
+    ctx: &SessionContext,
     tables: &[Table],
     joins: usize,
 ) -> Result<(Query, Coverage)> {

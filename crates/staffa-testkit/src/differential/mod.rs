@@ -18,7 +18,7 @@ mod catalogue;
 mod consume;
 mod from;
 mod generator;
-mod pool;
+pub(crate) mod pool;
 mod predicate;
 mod query;
 mod scalar;

@@ -52,7 +52,6 @@ impl Settings {
         for key in [
             "optimizer.prefer_existing_sort",
             "optimizer.prefer_existing_union",
-            "optimizer.enable_piecewise_merge_join",
             "execution.enforce_batch_size_in_joins",
             "execution.parquet.pushdown_filters",
         ] {
