@@ -106,7 +106,11 @@ pub(crate) fn release_views(batch: RecordBatch) -> Result<RecordBatch> {
     )?)
 }
 
-fn release<T: ByteViewType>(views: &GenericByteViewArray<T>, column: &ArrayRef) -> ArrayRef {
+/// The array, or a copy of what it uses of its buffers when that is less than half of them.
+pub(crate) fn release<T: ByteViewType>(
+    views: &GenericByteViewArray<T>,
+    column: &ArrayRef,
+) -> ArrayRef {
     let held: usize = views
         .data_buffers()
         .iter()

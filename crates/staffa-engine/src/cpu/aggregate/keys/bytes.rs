@@ -8,9 +8,8 @@ use arrow::array::{
 };
 use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{
-    ArrowNativeType,
-    BinaryViewType, ByteArrayType, ByteViewType, DataType, GenericBinaryType, GenericStringType,
-    StringViewType,
+    ArrowNativeType, BinaryViewType, ByteArrayType, ByteViewType, DataType, GenericBinaryType,
+    GenericStringType, StringViewType,
 };
 use datafusion_common::hash_utils::RandomState;
 use datafusion_common::{Result, exec_datafusion_err, internal_err};
@@ -20,8 +19,9 @@ use super::slots::{Slots, check_room};
 
 /// Longest value that a view holds within itself.
 const INLINE: usize = 12;
-/// Bytes of long values are gathered in blocks of this size.
-const BLOCK: usize = 1 << 20;
+/// Bytes of long values are gathered in blocks, each twice as large as the one before, from the
+/// first of these sizes to the last.
+const BLOCKS: (usize, usize) = (4 << 10, 1 << 20);
 const HASHER: RandomState = RandomState::with_seed(0x57AF_FA00_B17E_5EED);
 
 /// Whether values of this type have codes.
@@ -156,7 +156,11 @@ impl ByteCodes {
         let code = self.views.len() as u32;
         let full = |block: &Vec<u8>| block.len() + value.len() > block.capacity();
         if self.blocks.last().is_none_or(full) {
-            let block = Vec::with_capacity(value.len().max(BLOCK));
+            let usual = BLOCKS
+                .0
+                .checked_shl(self.blocks.len() as u32)
+                .unwrap_or(BLOCKS.1);
+            let block = Vec::with_capacity(usual.clamp(value.len(), BLOCKS.1.max(value.len())));
             self.block_bytes += block.capacity();
             self.blocks.push(block);
         }
@@ -164,7 +168,8 @@ impl ByteCodes {
         let view = long_view(value, at, self.blocks[at].len());
         self.blocks[at].extend_from_slice(value);
         self.views.push(view);
-        self.long.insert_unique(hash, (hash, code), |&(hash, _)| hash);
+        self.long
+            .insert_unique(hash, (hash, code), |&(hash, _)| hash);
         code
     }
 

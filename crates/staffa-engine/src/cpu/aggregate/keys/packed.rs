@@ -40,7 +40,9 @@ pub(super) fn width(schema: &Schema) -> Option<u32> {
     let null_bit = u32::from(fields.len() > 1);
     fields
         .iter()
-        .map(|field| Some(value_width(field.data_type())? + null_bit * u32::from(field.is_nullable())))
+        .map(|field| {
+            Some(value_width(field.data_type())? + null_bit * u32::from(field.is_nullable()))
+        })
         .sum()
 }
 
@@ -193,7 +195,10 @@ impl Column {
             codes.reserve();
         }
         let values = codes.take(&self.data_type, None)?;
-        let codes = keys.iter().map(|key| key.bits_at(self.shift) as u32).collect();
+        let codes = keys
+            .iter()
+            .map(|key| key.bits_at(self.shift) as u32)
+            .collect();
         let codes = UInt32Array::try_new(codes, nulls)?;
         Ok(take(values.as_ref(), &codes, None)?)
     }
