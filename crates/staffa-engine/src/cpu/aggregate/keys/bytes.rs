@@ -3,9 +3,7 @@
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, GenericByteArray, GenericByteViewArray, OffsetSizeTrait,
-};
+use arrow::array::{Array, ArrayRef, AsArray, GenericByteArray, GenericByteViewArray};
 use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{
     ArrowNativeType, BinaryViewType, ByteArrayType, ByteViewType, DataType, GenericBinaryType,
@@ -46,6 +44,9 @@ pub(super) struct ByteCodes {
     views: Vec<u128>,
     blocks: Vec<Vec<u8>>,
     block_bytes: usize,
+    /// Whether NULL has a code, and which once it was seen.
+    codes_null: bool,
+    null: Option<u32>,
 }
 
 impl ByteCodes {
@@ -60,13 +61,33 @@ impl ByteCodes {
         self.short.size() + long + self.views.capacity() * size_of::<u128>() + self.block_bytes
     }
 
-    /// A code that no value has (for NULL). Its value is the empty string.
+    /// Codes for NULL too.
+    pub(super) fn with_null() -> Self {
+        Self {
+            codes_null: true,
+            ..Self::default()
+        }
+    }
+
+    /// A code that no value has. As a value it is the empty string.
     pub(super) fn reserve(&mut self) -> u32 {
         self.views.push(0);
         self.views.len() as u32 - 1
     }
 
-    /// Gives `each` the code of every value, none for NULLs.
+    fn null(&mut self) -> Option<u32> {
+        if self.codes_null && self.null.is_none() {
+            self.null = Some(self.reserve());
+        }
+        self.null
+    }
+
+    /// The code of NULL, if it has one and was seen.
+    pub(super) fn take_null(&mut self) -> Option<u32> {
+        self.null.take()
+    }
+
+    /// Gives `each` the code of every value, none for NULLs without a code.
     pub(super) fn codes(&mut self, array: &ArrayRef, each: impl FnMut(Option<u32>)) -> Result<()> {
         check_room(self.views.len(), array.len())?;
         match array.data_type() {
@@ -87,26 +108,32 @@ impl ByteCodes {
         mut each: impl FnMut(Option<u32>),
     ) {
         let buffers = array.data_buffers();
-        let mut code = |view: u128| {
-            let length = view as u32 as usize;
-            if length <= INLINE {
-                return self.short(view);
-            }
-            let buffer = &buffers[(view >> 64) as u32 as usize];
-            let start = (view >> 96) as usize;
-            self.long(&buffer[start..start + length])
-        };
         match array.nulls().filter(|nulls| nulls.null_count() > 0) {
-            None => array
-                .views()
-                .iter()
-                .for_each(|view| each(Some(code(*view)))),
-            Some(nulls) => array
-                .views()
-                .iter()
-                .zip(nulls)
-                .for_each(|(view, valid)| each(valid.then(|| code(*view)))),
+            None => {
+                for view in array.views() {
+                    each(Some(self.view(*view, buffers)));
+                }
+            }
+            Some(nulls) => {
+                for (view, valid) in array.views().iter().zip(nulls) {
+                    each(match valid {
+                        true => Some(self.view(*view, buffers)),
+                        false => self.null(),
+                    });
+                }
+            }
         }
+    }
+
+    #[inline(always)]
+    fn view(&mut self, view: u128, buffers: &[Buffer]) -> u32 {
+        let length = view as u32 as usize;
+        if length <= INLINE {
+            return self.short(view);
+        }
+        let buffer = &buffers[(view >> 64) as u32 as usize];
+        let start = (view >> 96) as usize;
+        self.long(&buffer[start..start + length])
     }
 
     fn offsets<T: ByteArrayType>(
@@ -115,20 +142,31 @@ impl ByteCodes {
         mut each: impl FnMut(Option<u32>),
     ) {
         let values = array.value_data();
-        let mut code = |ends: &[T::Offset]| {
-            let (start, end) = (as_usize(ends[0]), as_usize(ends[1]));
-            if end - start <= INLINE {
-                self.short(short_view(values, start, end - start))
-            } else {
-                self.long(&values[start..end])
-            }
-        };
         let ends = array.value_offsets().windows(2);
+        let ends = ends.map(|ends| (ends[0].as_usize(), ends[1].as_usize()));
         match array.nulls().filter(|nulls| nulls.null_count() > 0) {
-            None => ends.for_each(|ends| each(Some(code(ends)))),
-            Some(nulls) => ends
-                .zip(nulls)
-                .for_each(|(ends, valid)| each(valid.then(|| code(ends)))),
+            None => {
+                for (start, end) in ends {
+                    each(Some(self.range(values, start, end)));
+                }
+            }
+            Some(nulls) => {
+                for ((start, end), valid) in ends.zip(nulls) {
+                    each(match valid {
+                        true => Some(self.range(values, start, end)),
+                        false => self.null(),
+                    });
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn range(&mut self, values: &[u8], start: usize, end: usize) -> u32 {
+        if end - start <= INLINE {
+            self.short(short_view(values, start, end - start))
+        } else {
+            self.long(&values[start..end])
         }
     }
 
@@ -194,10 +232,6 @@ impl ByteCodes {
             other => internal_err!("no codes for {other}"),
         }
     }
-}
-
-fn as_usize<O: OffsetSizeTrait>(offset: O) -> usize {
-    offset.as_usize()
 }
 
 /// The view of a short value: its length, then its bytes.
