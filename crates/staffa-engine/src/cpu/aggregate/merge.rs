@@ -182,7 +182,7 @@ impl Merger {
             local.spill()?;
         }
         let writers = locals.into_iter().map(|local| local.spilled).collect();
-        SpilledGroups::new(&self.plan, &self.context, writers)
+        SpilledGroups::seal(&self.plan, &self.context, writers)
     }
 
     fn batch(&self, table: &mut Table) -> Result<RecordBatch> {

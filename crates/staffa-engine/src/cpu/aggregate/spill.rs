@@ -108,7 +108,7 @@ pub(super) struct SpilledGroups {
 
 impl SpilledGroups {
     /// What the lanes wrote, in lane order.
-    pub(super) fn new(
+    pub(super) fn seal(
         plan: &Arc<Plan>,
         context: &Arc<RunContext>,
         writers: Vec<SpillWriter>,
