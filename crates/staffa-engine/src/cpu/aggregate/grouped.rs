@@ -125,7 +125,7 @@ impl GroupedLocal {
     fn add(&mut self, morsel: &Morsel) -> Result<()> {
         let input = self.plan.evaluate(morsel)?;
         if self.bypass_rows > 0 {
-            return self.pass(input, morsel.rows());
+            return self.pass(&input, morsel.rows());
         }
         self.table.add(&input)?;
         self.rows += morsel.rows();
@@ -144,9 +144,18 @@ impl GroupedLocal {
     }
 
     /// Keeps rows as states, without a look at the table (which is empty).
-    fn pass(&mut self, input: Evaluated, rows: usize) -> Result<()> {
+    fn pass(&mut self, input: &Evaluated, rows: usize) -> Result<()> {
+        let converted = match self.table.convert(input) {
+            // A user's function may have no such conversion.
+            Err(error) if matches!(error.find_root(), DataFusionError::NotImplemented(_)) => {
+                (self.converts, self.bypass_rows, self.rows) = (false, 0, rows);
+                self.flush_passed()?;
+                return self.table.add(input);
+            }
+            converted => converted?,
+        };
         self.bypass_rows = self.bypass_rows.saturating_sub(rows);
-        for states in self.table.convert(input)? {
+        for states in converted {
             self.passed.push(states, rows);
         }
         if self.bypass_rows == 0 || self.passed.is_full() {
@@ -187,7 +196,9 @@ impl GroupedLocal {
         self.flush()?;
         self.spilled.write(&std::mem::take(&mut self.runs))?;
         self.table = Table::new(&self.plan)?;
-        self.reservation.try_resize(self.size())
+        // What an empty table takes is too little to fail for.
+        self.reservation.resize(self.size());
+        Ok(())
     }
 
     fn size(&self) -> usize {

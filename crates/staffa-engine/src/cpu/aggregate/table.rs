@@ -64,21 +64,18 @@ impl Table {
 
     /// The input's rows as groups of their own, one batch of state columns per grouping set.
     /// The table stays as it is.
-    pub(super) fn convert(&self, input: Evaluated) -> Result<Vec<Vec<ArrayRef>>> {
+    pub(super) fn convert(&self, input: &Evaluated) -> Result<Vec<Vec<ArrayRef>>> {
         let mut states: Vec<ArrayRef> = Vec::new();
-        let inputs = input.arguments.into_iter().zip(&input.masks);
+        let inputs = input.arguments.iter().zip(&input.masks);
         for (function, (arguments, mask)) in self.functions.iter().zip(inputs) {
             if self.plan.spec.stage.reads_states() {
-                states.extend(arguments);
+                states.extend(arguments.iter().cloned());
             } else {
-                states.extend(function.convert_to_state(&arguments, mask.as_ref())?);
+                states.extend(function.convert_to_state(arguments, mask.as_ref())?);
             }
         }
-        let with_states = |mut keys: Vec<ArrayRef>| {
-            keys.extend(states.iter().cloned());
-            keys
-        };
-        Ok(input.keys.into_iter().map(with_states).collect())
+        let with_states = |keys: &Vec<ArrayRef>| keys.iter().chain(&states).cloned().collect();
+        Ok(input.keys.iter().map(with_states).collect())
     }
 
     /// Adds states of other tables, in the columns of the state schema.
