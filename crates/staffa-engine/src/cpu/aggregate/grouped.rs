@@ -3,14 +3,15 @@
 use std::any::Any;
 use std::sync::Arc;
 
-use arrow::array::ArrayRef;
+use arrow::array::{Array, ArrayRef};
+use arrow::compute::concat;
 use async_trait::async_trait;
 use datafusion_common::{DataFusionError, Result};
 use datafusion_execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion_physical_plan::metrics::ExecutionPlanMetricsSet;
 
 use super::partition::Run;
-use super::plan::Plan;
+use super::plan::{Evaluated, Plan};
 use super::spill::SpillWriter;
 use super::table::Table;
 use crate::engine::SinkLocal;
@@ -24,6 +25,11 @@ const GROUPS: usize = 64 * 1024;
 const REDUCES_WELL: usize = 16;
 /// A table never grows beyond so many times [`GROUPS`].
 const GROWTH: usize = 16;
+/// A table that was full of keys seen once (three in four) is passed by for as many rows as it
+/// holds groups, times this. Then it is tried again.
+const BYPASS: usize = 16;
+/// Bytes of such rows that are gathered at most.
+const PASSED_BYTES: usize = 32 << 20;
 /// Rows between two looks at the memory held.
 const ACCOUNT_EVERY: usize = 8 * 1024;
 
@@ -50,7 +56,12 @@ impl Layout {
         Self {
             partitions: (4 * threads).next_power_of_two().clamp(64, 1024),
             lanes: pipeline.lanes,
-            groups: if overflows { GROUPS } else { usize::MAX },
+            groups: match plan.spec.limit {
+                _ if !overflows => usize::MAX,
+                // Whatever is wanted of a plain DISTINCT stays together to be counted.
+                Some(limit) => limit.max(GROUPS),
+                None => GROUPS,
+            },
             metrics: pipeline.metrics.clone(),
         }
     }
@@ -76,6 +87,10 @@ pub(super) struct GroupedLocal {
     /// Rows since the table was last empty.
     rows: usize,
     unaccounted_rows: usize,
+    converts: bool,
+    /// Rows still to pass by the table.
+    bypass_rows: usize,
+    passed: Passed,
 }
 
 impl GroupedLocal {
@@ -101,31 +116,72 @@ impl GroupedLocal {
             full: layout.groups,
             rows: 0,
             unaccounted_rows: 0,
+            converts: plan.converts(),
+            bypass_rows: 0,
+            passed: Passed::default(),
         })
     }
 
     fn add(&mut self, morsel: &Morsel) -> Result<()> {
-        self.table.add(&self.plan.evaluate(morsel)?)?;
+        let input = self.plan.evaluate(morsel)?;
+        if self.bypass_rows > 0 {
+            return self.pass(&input, morsel.rows());
+        }
+        self.table.add(&input)?;
         self.rows += morsel.rows();
-        if self.table.len() < self.full {
+        let groups = self.table.len();
+        if groups < self.full {
             return Ok(());
         }
-        if self.rows / REDUCES_WELL >= self.table.len() && self.full / GROWTH < self.bound {
+        if self.rows / REDUCES_WELL >= groups && self.full / GROWTH < self.bound {
             self.full *= 2;
             return Ok(());
+        }
+        if self.converts && groups / 3 * 4 > self.rows {
+            self.bypass_rows = BYPASS * self.bound;
         }
         self.flush()
     }
 
-    /// Empties the table into a run.
+    /// Keeps rows as states, without a look at the table (which is empty).
+    fn pass(&mut self, input: &Evaluated, rows: usize) -> Result<()> {
+        let converted = match self.table.convert(input) {
+            // A user's function may have no such conversion.
+            Err(error) if matches!(error.find_root(), DataFusionError::NotImplemented(_)) => {
+                (self.converts, self.bypass_rows, self.rows) = (false, 0, rows);
+                self.flush_passed()?;
+                return self.table.add(input);
+            }
+            converted => converted?,
+        };
+        self.bypass_rows = self.bypass_rows.saturating_sub(rows);
+        for states in converted {
+            self.passed.push(states, rows);
+        }
+        if self.bypass_rows == 0 || self.passed.is_full() {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    /// Empties the table, or what passed it by, into a run.
     pub(super) fn flush(&mut self) -> Result<()> {
         self.full = self.bound;
         self.rows = 0;
+        self.flush_passed()?;
         if self.table.len() == 0 {
             return Ok(());
         }
         let states = self.table.states()?;
         self.keep(&states)
+    }
+
+    /// Empties what passed the table by into a run.
+    pub(super) fn flush_passed(&mut self) -> Result<()> {
+        match self.passed.take()? {
+            Some(states) => self.keep(&states),
+            None => Ok(()),
+        }
     }
 
     /// Keeps states as a run.
@@ -140,12 +196,14 @@ impl GroupedLocal {
         self.flush()?;
         self.spilled.write(&std::mem::take(&mut self.runs))?;
         self.table = Table::new(&self.plan)?;
-        self.reservation.try_resize(self.size())
+        // What an empty table takes is too little to fail for.
+        self.reservation.resize(self.size());
+        Ok(())
     }
 
     fn size(&self) -> usize {
         let runs: usize = self.runs.iter().map(Run::size).sum();
-        self.table.size() + runs
+        self.table.size() + runs + self.passed.bytes
     }
 
     fn account(&mut self) -> Result<()> {
@@ -153,6 +211,40 @@ impl GroupedLocal {
             Err(error) if self.spills && exhausted(&error) => self.spill(),
             other => other,
         }
+    }
+}
+
+/// Rows that passed the table by, as states.
+#[derive(Default)]
+struct Passed {
+    states: Vec<Vec<ArrayRef>>,
+    rows: usize,
+    bytes: usize,
+}
+
+impl Passed {
+    fn push(&mut self, states: Vec<ArrayRef>, rows: usize) {
+        let bytes = |array: &ArrayRef| array.to_data().get_slice_memory_size().unwrap_or(0);
+        self.bytes += states.iter().map(bytes).sum::<usize>();
+        self.states.push(states);
+        self.rows += rows;
+    }
+
+    fn is_full(&self) -> bool {
+        self.rows >= GROUPS || self.bytes >= PASSED_BYTES
+    }
+
+    /// All of it in one.
+    fn take(&mut self) -> Result<Option<Vec<ArrayRef>>> {
+        let Self { states, .. } = std::mem::take(self);
+        let width = states.first().map_or(0, Vec::len);
+        let columns = (0..width)
+            .map(|at| {
+                let parts: Vec<&dyn Array> = states.iter().map(|s| s[at].as_ref()).collect();
+                Ok(concat(&parts)?)
+            })
+            .collect::<Result<Vec<_>>>()?;
+        Ok((width > 0).then_some(columns))
     }
 }
 

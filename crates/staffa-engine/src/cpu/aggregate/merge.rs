@@ -31,11 +31,14 @@ pub(super) async fn seal(
     let shared = Arc::clone(context);
     context
         .runtime
-        .compute(move || Merger {
-            plan: owned,
-            partitions,
-            context: shared,
-        }.seal(locals))
+        .compute(move || {
+            Merger {
+                plan: owned,
+                partitions,
+                context: shared,
+            }
+            .seal(locals)
+        })
         .await
 }
 
@@ -50,6 +53,7 @@ impl Merger {
         if locals.iter().any(|local| local.spilled.used()) {
             return self.spill(locals);
         }
+        // What passed a table by did so because an earlier part of it is a run already.
         let overflowed = locals.iter().any(|local| !local.runs.is_empty());
         let groups: usize = locals.iter().map(|local| local.table.len()).sum();
         if self.plan.spec.stage.writes_states() {
@@ -104,6 +108,7 @@ impl Merger {
         let mut batches = Vec::new();
         let total = self.context.reservation("StaffaAggregate");
         for mut local in locals {
+            local.flush_passed()?;
             for run in std::mem::take(&mut local.runs) {
                 let rows = run.rows();
                 batches.push(self.plan.output(run.into_columns(), rows)?);
@@ -132,10 +137,7 @@ impl Merger {
         Ok(self.sealed(vec![self.batch(&mut merged)?], reservation))
     }
 
-    fn merge_partitions(
-        &self,
-        runs: &[&Run],
-    ) -> Result<(Vec<RecordBatch>, MemoryReservation)> {
+    fn merge_partitions(&self, runs: &[&Run]) -> Result<(Vec<RecordBatch>, MemoryReservation)> {
         let total = self.context.reservation("StaffaAggregate");
         let batches = (0..self.partitions)
             .into_par_iter()
@@ -180,7 +182,11 @@ impl Merger {
             local.spill()?;
         }
         let writers = locals.into_iter().map(|local| local.spilled).collect();
+<<<<<<< HEAD
         SpilledGroups::sealed(&self.plan, &self.context, writers)
+=======
+        SpilledGroups::seal(&self.plan, &self.context, writers)
+>>>>>>> wt-agg
     }
 
     fn batch(&self, table: &mut Table) -> Result<RecordBatch> {
@@ -199,7 +205,11 @@ impl Merger {
 }
 
 fn bytes(batch: &RecordBatch) -> usize {
-    batch.columns().iter().map(|c| c.get_array_memory_size()).sum()
+    batch
+        .columns()
+        .iter()
+        .map(|c| c.get_array_memory_size())
+        .sum()
 }
 
 /// Finished groups and the memory they take.

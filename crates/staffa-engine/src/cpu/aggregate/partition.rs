@@ -2,10 +2,13 @@
 
 use std::ops::Range;
 
-use arrow::array::{ArrayRef, UInt32Array};
+use arrow::array::{ArrayRef, AsArray, UInt32Array};
 use arrow::compute::take;
+use arrow::datatypes::DataType;
 use datafusion_common::Result;
 use datafusion_common::hash_utils::{RandomState, create_hashes};
+
+use crate::cpu::compact::release;
 
 /// Not DataFusion's seed for exchanges: the rows of one of its partitions share hash bits.
 const SEED: RandomState = RandomState::with_seed(0x57AF_FA00_A66E_6A7E);
@@ -28,7 +31,7 @@ impl Run {
         let (order, offsets) = scatter(&hashes, partitions);
         let columns = columns
             .iter()
-            .map(|column| Ok(take(column.as_ref(), &order, None)?))
+            .map(|column| Ok(release_view(take(column.as_ref(), &order, None)?)))
             .collect::<Result<Vec<_>>>()?;
         let bytes = columns.iter().map(|c| c.get_array_memory_size()).sum();
         Ok(Self {
@@ -61,6 +64,15 @@ impl Run {
     /// Bytes held.
     pub(super) fn size(&self) -> usize {
         self.bytes
+    }
+}
+
+/// Rows that passed by a table may hold on to buffers of the input that they use little of.
+fn release_view(array: ArrayRef) -> ArrayRef {
+    match array.data_type() {
+        DataType::Utf8View => release(array.as_string_view(), &array),
+        DataType::BinaryView => release(array.as_binary_view(), &array),
+        _ => array,
     }
 }
 

@@ -106,6 +106,13 @@ impl Plan {
             .any(DataType::is_floating)
     }
 
+    /// Whether single rows can be made states at little cost.
+    pub(super) fn converts(&self) -> bool {
+        let reads_states = self.spec.stage.reads_states();
+        let mut functions = self.spec.aggregates.iter();
+        reads_states || functions.all(|function| function.groups_accumulator_supported())
+    }
+
     /// Evaluates keys, arguments and filters over a morsel.
     pub(super) fn evaluate(&self, morsel: &Morsel) -> Result<Evaluated> {
         Ok(Evaluated {
@@ -300,7 +307,12 @@ fn grouping_sets(groups: &[Vec<bool>], with_ids: bool) -> Result<Vec<GroupingSet
     for group in groups {
         *counts.entry(group).or_insert(0) += 1;
     }
-    let most = counts.values().max().copied().unwrap_or(0).saturating_sub(1);
+    let most = counts
+        .values()
+        .max()
+        .copied()
+        .unwrap_or(0)
+        .saturating_sub(1);
     let mut seen: HashMap<&[bool], usize> = HashMap::new();
     groups
         .iter()
@@ -327,7 +339,9 @@ fn grouping_id(group: &[bool], ordinal: usize, most: usize) -> Result<ScalarValu
         .iter()
         .fold(0_u64, |id, absent| (id << 1) | u64::from(*absent));
     // With 64 keys no bits are left for ordinals, and then there are none.
-    let above = (ordinal as u64).checked_shl(group.len() as u32).unwrap_or(0);
+    let above = (ordinal as u64)
+        .checked_shl(group.len() as u32)
+        .unwrap_or(0);
     let data_type: DataType = Aggregate::grouping_id_type(group.len(), most);
     ScalarValue::UInt64(Some(absent | above)).cast_to(&data_type)
 }

@@ -62,6 +62,22 @@ impl Table {
         Ok(())
     }
 
+    /// The input's rows as groups of their own, one batch of state columns per grouping set.
+    /// The table stays as it is.
+    pub(super) fn convert(&self, input: &Evaluated) -> Result<Vec<Vec<ArrayRef>>> {
+        let mut states: Vec<ArrayRef> = Vec::new();
+        let inputs = input.arguments.iter().zip(&input.masks);
+        for (function, (arguments, mask)) in self.functions.iter().zip(inputs) {
+            if self.plan.spec.stage.reads_states() {
+                states.extend(arguments.iter().cloned());
+            } else {
+                states.extend(function.convert_to_state(arguments, mask.as_ref())?);
+            }
+        }
+        let with_states = |keys: &Vec<ArrayRef>| keys.iter().chain(&states).cloned().collect();
+        Ok(input.keys.iter().map(with_states).collect())
+    }
+
     /// Adds states of other tables, in the columns of the state schema.
     pub(super) fn merge(&mut self, columns: &[ArrayRef]) -> Result<()> {
         let (keys, states) = self.plan.split(columns);

@@ -10,8 +10,8 @@ use datafusion_execution::memory_pool::MemoryReservation;
 use datafusion_expr::Accumulator;
 
 use super::plan::Plan;
-use crate::engine::{Sealed, SinkLocal};
 use crate::cpu::batches::Batches;
+use crate::engine::{Sealed, SinkLocal};
 use crate::{Morsel, RunContext};
 
 /// One lane's states.
@@ -110,10 +110,7 @@ pub(super) fn seal(plan: &Arc<Plan>, locals: Vec<UngroupedLocal>) -> Result<Arc<
     Ok(Arc::new(Batches::new([row], 1)))
 }
 
-fn merge(
-    plan: &Plan,
-    locals: Vec<Vec<Box<dyn Accumulator>>>,
-) -> Result<Vec<Box<dyn Accumulator>>> {
+fn merge(plan: &Plan, locals: Vec<Vec<Box<dyn Accumulator>>>) -> Result<Vec<Box<dyn Accumulator>>> {
     let mut merged = accumulators(plan)?;
     for states in locals {
         for (into, mut state) in merged.iter_mut().zip(states) {

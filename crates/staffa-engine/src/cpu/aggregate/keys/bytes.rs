@@ -3,14 +3,11 @@
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, GenericByteArray, GenericByteViewArray, OffsetSizeTrait,
-};
+use arrow::array::{Array, ArrayRef, AsArray, GenericByteArray, GenericByteViewArray};
 use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{
-    ArrowNativeType,
-    BinaryViewType, ByteArrayType, ByteViewType, DataType, GenericBinaryType, GenericStringType,
-    StringViewType,
+    ArrowNativeType, BinaryViewType, ByteArrayType, ByteViewType, DataType, GenericBinaryType,
+    GenericStringType, StringViewType,
 };
 use datafusion_common::hash_utils::RandomState;
 use datafusion_common::{Result, exec_datafusion_err, internal_err};
@@ -20,8 +17,9 @@ use super::slots::{Slots, check_room};
 
 /// Longest value that a view holds within itself.
 const INLINE: usize = 12;
-/// Bytes of long values are gathered in blocks of this size.
-const BLOCK: usize = 1 << 20;
+/// Bytes of long values are gathered in blocks, each twice as large as the one before, from the
+/// first of these sizes to the last.
+const BLOCKS: (usize, usize) = (4 << 10, 1 << 20);
 const HASHER: RandomState = RandomState::with_seed(0x57AF_FA00_B17E_5EED);
 
 /// Whether values of this type have codes.
@@ -46,6 +44,9 @@ pub(super) struct ByteCodes {
     views: Vec<u128>,
     blocks: Vec<Vec<u8>>,
     block_bytes: usize,
+    /// Whether NULL has a code, and which once it was seen.
+    codes_null: bool,
+    null: Option<u32>,
 }
 
 impl ByteCodes {
@@ -60,13 +61,33 @@ impl ByteCodes {
         self.short.size() + long + self.views.capacity() * size_of::<u128>() + self.block_bytes
     }
 
-    /// A code that no value has (for NULL). Its value is the empty string.
+    /// Codes for NULL too.
+    pub(super) fn with_null() -> Self {
+        Self {
+            codes_null: true,
+            ..Self::default()
+        }
+    }
+
+    /// A code that no value has. As a value it is the empty string.
     pub(super) fn reserve(&mut self) -> u32 {
         self.views.push(0);
         self.views.len() as u32 - 1
     }
 
-    /// Gives `each` the code of every value, none for NULLs.
+    fn null(&mut self) -> Option<u32> {
+        if self.codes_null && self.null.is_none() {
+            self.null = Some(self.reserve());
+        }
+        self.null
+    }
+
+    /// The code of NULL, if it has one and was seen.
+    pub(super) fn take_null(&mut self) -> Option<u32> {
+        self.null.take()
+    }
+
+    /// Gives `each` the code of every value, none for NULLs without a code.
     pub(super) fn codes(&mut self, array: &ArrayRef, each: impl FnMut(Option<u32>)) -> Result<()> {
         check_room(self.views.len(), array.len())?;
         match array.data_type() {
@@ -87,26 +108,32 @@ impl ByteCodes {
         mut each: impl FnMut(Option<u32>),
     ) {
         let buffers = array.data_buffers();
-        let mut code = |view: u128| {
-            let length = view as u32 as usize;
-            if length <= INLINE {
-                return self.short(view);
-            }
-            let buffer = &buffers[(view >> 64) as u32 as usize];
-            let start = (view >> 96) as usize;
-            self.long(&buffer[start..start + length])
-        };
         match array.nulls().filter(|nulls| nulls.null_count() > 0) {
-            None => array
-                .views()
-                .iter()
-                .for_each(|view| each(Some(code(*view)))),
-            Some(nulls) => array
-                .views()
-                .iter()
-                .zip(nulls)
-                .for_each(|(view, valid)| each(valid.then(|| code(*view)))),
+            None => {
+                for view in array.views() {
+                    each(Some(self.view(*view, buffers)));
+                }
+            }
+            Some(nulls) => {
+                for (view, valid) in array.views().iter().zip(nulls) {
+                    each(match valid {
+                        true => Some(self.view(*view, buffers)),
+                        false => self.null(),
+                    });
+                }
+            }
         }
+    }
+
+    #[inline(always)]
+    fn view(&mut self, view: u128, buffers: &[Buffer]) -> u32 {
+        let length = view as u32 as usize;
+        if length <= INLINE {
+            return self.short(view);
+        }
+        let buffer = &buffers[(view >> 64) as u32 as usize];
+        let start = (view >> 96) as usize;
+        self.long(&buffer[start..start + length])
     }
 
     fn offsets<T: ByteArrayType>(
@@ -115,20 +142,31 @@ impl ByteCodes {
         mut each: impl FnMut(Option<u32>),
     ) {
         let values = array.value_data();
-        let mut code = |ends: &[T::Offset]| {
-            let (start, end) = (as_usize(ends[0]), as_usize(ends[1]));
-            if end - start <= INLINE {
-                self.short(short_view(values, start, end - start))
-            } else {
-                self.long(&values[start..end])
-            }
-        };
         let ends = array.value_offsets().windows(2);
+        let ends = ends.map(|ends| (ends[0].as_usize(), ends[1].as_usize()));
         match array.nulls().filter(|nulls| nulls.null_count() > 0) {
-            None => ends.for_each(|ends| each(Some(code(ends)))),
-            Some(nulls) => ends
-                .zip(nulls)
-                .for_each(|(ends, valid)| each(valid.then(|| code(ends)))),
+            None => {
+                for (start, end) in ends {
+                    each(Some(self.range(values, start, end)));
+                }
+            }
+            Some(nulls) => {
+                for ((start, end), valid) in ends.zip(nulls) {
+                    each(match valid {
+                        true => Some(self.range(values, start, end)),
+                        false => self.null(),
+                    });
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn range(&mut self, values: &[u8], start: usize, end: usize) -> u32 {
+        if end - start <= INLINE {
+            self.short(short_view(values, start, end - start))
+        } else {
+            self.long(&values[start..end])
         }
     }
 
@@ -156,7 +194,11 @@ impl ByteCodes {
         let code = self.views.len() as u32;
         let full = |block: &Vec<u8>| block.len() + value.len() > block.capacity();
         if self.blocks.last().is_none_or(full) {
-            let block = Vec::with_capacity(value.len().max(BLOCK));
+            let usual = BLOCKS
+                .0
+                .checked_shl(self.blocks.len() as u32)
+                .unwrap_or(BLOCKS.1);
+            let block = Vec::with_capacity(usual.clamp(value.len(), BLOCKS.1.max(value.len())));
             self.block_bytes += block.capacity();
             self.blocks.push(block);
         }
@@ -164,7 +206,8 @@ impl ByteCodes {
         let view = long_view(value, at, self.blocks[at].len());
         self.blocks[at].extend_from_slice(value);
         self.views.push(view);
-        self.long.insert_unique(hash, (hash, code), |&(hash, _)| hash);
+        self.long
+            .insert_unique(hash, (hash, code), |&(hash, _)| hash);
         code
     }
 
@@ -189,10 +232,6 @@ impl ByteCodes {
             other => internal_err!("no codes for {other}"),
         }
     }
-}
-
-fn as_usize<O: OffsetSizeTrait>(offset: O) -> usize {
-    offset.as_usize()
 }
 
 /// The view of a short value: its length, then its bytes.

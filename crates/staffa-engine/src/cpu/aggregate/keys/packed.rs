@@ -40,7 +40,9 @@ pub(super) fn width(schema: &Schema) -> Option<u32> {
     let null_bit = u32::from(fields.len() > 1);
     fields
         .iter()
-        .map(|field| Some(value_width(field.data_type())? + null_bit * u32::from(field.is_nullable())))
+        .map(|field| {
+            Some(value_width(field.data_type())? + null_bit * u32::from(field.is_nullable()))
+        })
         .sum()
 }
 
@@ -119,26 +121,32 @@ impl<K: Key> PackedKeys<K> {
 
     fn look_up(&mut self, nulls: Option<&NullBuffer>, ids: &mut Vec<usize>) {
         let (slots, keys) = (&mut self.slots, &mut self.keys);
-        let mut id = |key: K| {
-            let next = keys.len() as u32;
-            let id = slots.intern(key, next);
-            if id == next {
-                keys.push(key);
-            }
-            id as usize
-        };
         let Some(nulls) = nulls else {
-            ids.extend(self.packed.iter().map(|&key| id(key)));
+            ids.extend(self.packed.iter().map(|&key| id(slots, keys, key)));
             return;
         };
         for (&key, valid) in self.packed.iter().zip(nulls) {
             if valid {
-                ids.push(id(key));
+                ids.push(id(slots, keys, key));
             } else {
-                ids.push(self.null.unwrap_or_default() as usize);
+                let null = *self.null.get_or_insert_with(|| {
+                    keys.push(K::default());
+                    keys.len() as u32 - 1
+                });
+                ids.push(null as usize);
             }
         }
     }
+}
+
+#[inline(always)]
+fn id<K: Key>(slots: &mut Slots<K>, keys: &mut Vec<K>, key: K) -> usize {
+    let next = keys.len() as u32;
+    let id = slots.intern(key, next);
+    if id == next {
+        keys.push(key);
+    }
+    id as usize
 }
 
 impl<K: Key> Keys for PackedKeys<K> {
@@ -147,10 +155,6 @@ impl<K: Key> Keys for PackedKeys<K> {
         ids.clear();
         let nulls = columns[0].nulls().filter(|nulls| nulls.null_count() > 0);
         let nulls = nulls.filter(|_| self.columns.len() == 1);
-        if nulls.is_some() && self.null.is_none() {
-            self.null = Some(self.keys.len() as u32);
-            self.keys.push(K::default());
-        }
         self.look_up(nulls, ids);
         Ok(())
     }
@@ -193,7 +197,10 @@ impl Column {
             codes.reserve();
         }
         let values = codes.take(&self.data_type, None)?;
-        let codes = keys.iter().map(|key| key.bits_at(self.shift) as u32).collect();
+        let codes = keys
+            .iter()
+            .map(|key| key.bits_at(self.shift) as u32)
+            .collect();
         let codes = UInt32Array::try_new(codes, nulls)?;
         Ok(take(values.as_ref(), &codes, None)?)
     }

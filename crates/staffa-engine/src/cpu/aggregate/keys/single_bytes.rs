@@ -11,15 +11,13 @@ use super::{Keys, one_null};
 pub(super) struct BytesKeys {
     data_type: DataType,
     codes: ByteCodes,
-    null: Option<u32>,
 }
 
 impl BytesKeys {
     pub(super) fn new(data_type: &DataType) -> Self {
         Self {
             data_type: data_type.clone(),
-            codes: ByteCodes::default(),
-            null: None,
+            codes: ByteCodes::with_null(),
         }
     }
 }
@@ -29,12 +27,11 @@ impl Keys for BytesKeys {
         let array = &columns[0];
         ids.clear();
         ids.reserve(array.len());
-        if array.null_count() > 0 && self.null.is_none() {
-            self.null = Some(self.codes.reserve());
-        }
-        let null = self.null.unwrap_or_default();
-        self.codes
-            .codes(array, |code| ids.push(code.unwrap_or(null) as usize))
+        self.codes.codes(array, |code| {
+            if let Some(code) = code {
+                ids.push(code as usize);
+            }
+        })
     }
 
     fn len(&self) -> usize {
@@ -46,7 +43,7 @@ impl Keys for BytesKeys {
     }
 
     fn take(&mut self) -> Result<Vec<ArrayRef>> {
-        let nulls = one_null(self.null.take(), self.codes.len());
+        let nulls = one_null(self.codes.take_null(), self.codes.len());
         Ok(vec![self.codes.take(&self.data_type, nulls)?])
     }
 }

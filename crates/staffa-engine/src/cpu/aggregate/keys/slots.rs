@@ -17,13 +17,14 @@ pub(super) trait Key: Copy + Eq + Default + Send + 'static {
     fn hash(self) -> u64;
 }
 
-/// Odd numbers with about as many ones as zeros (digits of pi).
-const MIX: [u64; 2] = [0x243F_6A88_85A3_08D3, 0x1319_8A2E_0370_7345];
+/// The golden ratio's fraction: multiples of it lie evenly between 0 and 1. (Those of pi's do not:
+/// 113 of them are nearly a whole number, and runs of keys pile up in the table.)
+const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
 
 /// Multiplies to 128 bits and folds: every bit of the key reaches every bit of the hash.
 #[inline(always)]
-fn fold(bits: u64, by: u64) -> u64 {
-    let wide = u128::from(bits ^ MIX[1]).wrapping_mul(u128::from(by));
+fn fold(bits: u64) -> u64 {
+    let wide = u128::from(bits).wrapping_mul(u128::from(GOLDEN));
     (wide as u64) ^ ((wide >> 64) as u64)
 }
 
@@ -42,7 +43,7 @@ impl Key for u64 {
 
     #[inline(always)]
     fn hash(self) -> u64 {
-        fold(self, MIX[0])
+        fold(self)
     }
 }
 
@@ -61,7 +62,7 @@ impl Key for u128 {
 
     #[inline(always)]
     fn hash(self) -> u64 {
-        fold(self as u64 ^ fold((self >> 64) as u64, MIX[0]), MIX[0])
+        fold(self as u64 ^ fold((self >> 64) as u64).rotate_left(32))
     }
 }
 
