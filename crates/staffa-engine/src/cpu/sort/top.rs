@@ -59,19 +59,23 @@ impl Top {
     pub(super) fn push(&mut self, morsel: &Morsel, context: &TopContext) -> Result<bool> {
         let bound = context.bound.current();
         let bound = bound.as_deref();
-        let arrays = context.shared.keys.arrays(morsel)?;
+        let keys = &context.shared.keys;
+        let (arrays, map) = promising(keys.arrays(morsel)?, bound, keys)?;
+        if arrays[0].is_empty() {
+            return Ok(false);
+        }
+        let selected = map.map(|map| morsel.select(&map)).transpose()?;
+        let morsel = selected.as_ref().unwrap_or(morsel);
         match self {
             Self::Narrow(best) => {
-                let limit = bound.map(|bound| bound.key);
-                let mut entries = context.shared.keys.first_keys(&arrays, limit)?;
+                let mut entries = keys.narrow(&arrays)?;
                 if let Some(bound) = bound {
                     entries.retain(|entry| entry.key() < bound.key);
                 }
                 best.insert(morsel, entries, None, context)
             }
             Self::Wide(best) => {
-                let (arrays, map) = promising(arrays, bound, &context.shared.keys)?;
-                let (mut entries, rows) = context.shared.keys.encode(&arrays)?;
+                let (mut entries, rows) = keys.encode(&arrays)?;
                 if let Some(bound) = bound {
                     let key = |entry: &Wide| {
                         let (_, row) = place(entry.position());
@@ -79,13 +83,7 @@ impl Top {
                     };
                     entries.retain(|entry| bound.admits(entry.key(), || key(entry)));
                 }
-                match map {
-                    None => best.insert(morsel, entries, rows.as_ref(), context),
-                    Some(map) => {
-                        let morsel = morsel.select(&map)?;
-                        best.insert(&morsel, entries, rows.as_ref(), context)
-                    }
-                }
+                best.insert(morsel, entries, rows.as_ref(), context)
             }
         }
     }
@@ -124,18 +122,14 @@ fn promising(
     bound: Option<&Bound>,
     keys: &SortKeys,
 ) -> Result<(Vec<ArrayRef>, Option<Arc<UInt32Array>>)> {
-    let Some(first) = bound.and_then(|bound| bound.first) else {
+    let Some(mask) = bound.and_then(|bound| keys.may_precede(&arrays, &bound.first)) else {
         return Ok((arrays, None));
     };
-    let entries = keys.first_keys(&arrays, Some(first))?;
-    if entries.len() == arrays[0].len() {
+    if mask.true_count() == mask.len() {
         return Ok((arrays, None));
     }
-    let map: UInt32Array = entries
-        .iter()
-        .map(|entry| place(entry.position()).1 as u32)
-        .collect::<Vec<_>>()
-        .into();
+    let map: Vec<u32> = mask.values().set_indices_u32().collect();
+    let map = UInt32Array::from(map);
     let arrays = arrays
         .iter()
         .map(|array| Ok(take(array.as_ref(), &map, None)?))
@@ -240,16 +234,10 @@ impl<E: Entry> Best<E> {
         let (batch, row) = place(last.position());
         let one = Morsel::from_batch(self.held[batch].slice(row, 1));
         let arrays = context.shared.keys.arrays(&one)?;
-        let first = if context.shared.keys.first_is_narrow() {
-            let first = context.shared.keys.first_keys(&arrays, None)?;
-            first.first().map(Entry::key)
-        } else {
-            None
-        };
         let bound = Bound {
             key: last.key(),
             row: rows.get(batch).map(|rows| rows.row(row).data().into()),
-            first,
+            first: Arc::clone(&arrays[0]),
         };
         context.bound.tighten(bound, || {
             arrays
