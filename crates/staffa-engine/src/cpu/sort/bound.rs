@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use arrow::array::ArrayRef;
 use datafusion_common::{Result, ScalarValue};
 use datafusion_expr::Operator;
 use datafusion_physical_expr::expressions::{
@@ -19,8 +20,8 @@ pub(super) struct Bound {
     pub(super) key: u128,
     /// The whole key, where entries hold only its first bytes.
     pub(super) row: Option<Box<[u8]>>,
-    /// The narrow key of the first expression, where there is one.
-    pub(super) first: Option<u128>,
+    /// The value of the first sort expression there.
+    pub(super) first: ArrayRef,
 }
 
 impl Bound {

@@ -86,13 +86,31 @@ pub(super) struct Wide {
 }
 
 impl Wide {
-    /// An entry from the key in row format, or from what follows a prefix that all keys have.
+    /// An entry from the key in row format.
     #[inline]
     pub(super) fn new(key: &[u8], position: u64) -> Self {
         let (high, low) = prefix(key);
         Self {
             high,
             low,
+            position,
+        }
+    }
+}
+
+impl Wide {
+    /// An entry from the first byte of a key and those from `skip` bytes after it on.
+    #[inline]
+    pub(super) fn without(key: &[u8], skip: usize, position: u64) -> Self {
+        let (Some((first, rest)), true) = (key.split_first(), skip > 0) else {
+            return Self::new(key, position);
+        };
+        let (high, low) = prefix(rest.get(skip..).unwrap_or_default());
+        let shifted = ((u128::from(high) << 64) | u128::from(low)) >> 8;
+        let whole = (u128::from(*first) << 120) | shifted;
+        Self {
+            high: (whole >> 64) as u64,
+            low: whole as u64,
             position,
         }
     }

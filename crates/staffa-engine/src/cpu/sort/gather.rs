@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions};
-use arrow::compute::interleave;
+use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array};
+use arrow::compute::{interleave, take};
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use datafusion_common::Result;
@@ -49,12 +49,7 @@ impl<'a> Gather<'a> {
         if picks.is_empty() {
             return Ok(());
         }
-        let columns: Result<Vec<ArrayRef>, ArrowError> = self
-            .columns
-            .iter()
-            .map(|arrays| interleave(arrays, picks))
-            .collect();
-        match columns {
+        match self.columns(picks) {
             Ok(columns) => {
                 let options = RecordBatchOptions::new().with_row_count(Some(picks.len()));
                 let batch =
@@ -71,5 +66,15 @@ impl<'a> Gather<'a> {
             }
             Err(error) => Err(error.into()),
         }
+    }
+
+    fn columns(&self, picks: &[(usize, usize)]) -> Result<Vec<ArrayRef>, ArrowError> {
+        let columns = self.columns.iter();
+        if self.columns.first().is_some_and(|arrays| arrays.len() == 1) {
+            let rows = picks.iter().map(|(_, row)| *row as u32);
+            let rows = UInt32Array::from(rows.collect::<Vec<_>>());
+            return columns.map(|arrays| take(arrays[0], &rows, None)).collect();
+        }
+        columns.map(|arrays| interleave(arrays, picks)).collect()
     }
 }

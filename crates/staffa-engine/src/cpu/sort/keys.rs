@@ -1,14 +1,19 @@
 //! From sort expressions to normalised keys.
 
-use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, PrimitiveArray};
-use arrow::compute::SortOptions;
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, PrimitiveArray, Scalar,
+};
+use arrow::compute::kernels::cmp::{gt, gt_eq, lt, lt_eq};
+use arrow::compute::{SortOptions, is_null};
 use arrow::datatypes::{
-    DataType, Date32Type, Date64Type, Decimal32Type, Decimal64Type, Decimal128Type,
-    DurationMicrosecondType, DurationMillisecondType, DurationNanosecondType, DurationSecondType,
-    Float16Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, IntervalUnit,
-    IntervalYearMonthType, Schema, Time32MillisecondType, Time32SecondType, Time64MicrosecondType,
-    Time64NanosecondType, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType,
-    TimestampNanosecondType, TimestampSecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+    DataType, Date32Type, Date64Type, Decimal32Type, Decimal64Type, DurationMicrosecondType,
+    DurationMillisecondType, DurationNanosecondType, DurationSecondType, Float16Type, Float32Type,
+    Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, IntervalUnit, IntervalYearMonthType,
+    Schema, Time32MillisecondType, Time32SecondType, Time64MicrosecondType, Time64NanosecondType,
+    TimeUnit, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
+    TimestampSecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
 use arrow::row::{RowConverter, Rows, SortField};
 use datafusion_common::{Result, internal_err};
@@ -23,8 +28,6 @@ use crate::bound::BoundExpr;
 pub(super) struct SortKeys {
     exprs: Vec<BoundExpr>,
     first: SortOptions,
-    /// Whether the first key has a narrow form, if only of its first bytes.
-    leads: bool,
     form: Form,
 }
 
@@ -49,7 +52,6 @@ impl SortKeys {
             .iter()
             .map(|key| key.expr.data_type(schema))
             .collect::<Result<Vec<_>>>()?;
-        let leads = is_narrow(&types[0]) || is_cut(&types[0]);
         let form = if is_narrow(&types[0]) && types.len() == 1 {
             Form::Narrow
         } else {
@@ -67,7 +69,6 @@ impl SortKeys {
         Ok(Self {
             exprs,
             first: ordering.first().options,
-            leads,
             form,
         })
     }
@@ -108,23 +109,47 @@ impl SortKeys {
         Ok((entries, self.holds_rows().then_some(rows)))
     }
 
-    /// Narrow entries of the first key alone, where its type has them: of those rows only whose
-    /// key is at most `limit`. Some types have their first bytes in it only, and keys that differ
-    /// may then be alike; never is a key that comes later smaller.
+    /// Narrow entries for all rows.
     ///
     /// # Errors
-    /// An internal error for other types.
-    pub(super) fn first_keys(
-        &self,
-        arrays: &[ArrayRef],
-        limit: Option<u128>,
-    ) -> Result<Vec<Narrow>> {
-        encode_narrow(arrays[0].as_ref(), self.first, limit)
+    /// An internal error where entries are wide.
+    pub(super) fn narrow(&self, arrays: &[ArrayRef]) -> Result<Vec<Narrow>> {
+        encode_narrow(arrays[0].as_ref(), self.first)
     }
 
-    /// Whether [`SortKeys::first_keys`] serves.
-    pub(super) fn first_is_narrow(&self) -> bool {
-        self.leads
+    /// The rows that may stand before `bound`, the sort expressions' values at some row, as far as
+    /// the first of them says; `None` where it cannot say. Compares natively, without entries.
+    pub(super) fn may_precede(
+        &self,
+        arrays: &[ArrayRef],
+        bound: &ArrayRef,
+    ) -> Option<BooleanArray> {
+        let array = &arrays[0];
+        // A dictionary's value may be NULL where its key is not.
+        let nulls = bound.logical_nulls();
+        if nulls.is_some_and(|nulls| nulls.is_null(0)) {
+            return self
+                .first
+                .nulls_first
+                .then(|| is_null(array).ok())
+                .flatten();
+        }
+        let bound = Scalar::new(Arc::clone(bound));
+        // Rows that equal a single key stand at the bound, not before it.
+        let compare = match (self.first.descending, self.exprs.len() == 1) {
+            (false, true) => lt,
+            (false, false) => lt_eq,
+            (true, true) => gt,
+            (true, false) => gt_eq,
+        };
+        let mask = compare(array, &bound).ok()?;
+        let (values, nulls) = mask.into_parts();
+        let values = match nulls.filter(|nulls| nulls.null_count() > 0) {
+            None => values,
+            Some(valid) if self.first.nulls_first => &values | &!valid.inner(),
+            Some(valid) => &values & valid.inner(),
+        };
+        Some(BooleanArray::new(values, None))
     }
 
     /// The keys of all rows in row format.
@@ -168,20 +193,6 @@ fn is_narrow(of: &DataType) -> bool {
     }
 }
 
-/// Types of which a narrow key can hold the first bytes, or the value if it is not too large.
-fn is_cut(of: &DataType) -> bool {
-    matches!(
-        of,
-        DataType::Decimal128(..)
-            | DataType::Utf8
-            | DataType::LargeUtf8
-            | DataType::Utf8View
-            | DataType::Binary
-            | DataType::LargeBinary
-            | DataType::BinaryView
-    )
-}
-
 /// Calls `signed`, `unsigned` or `float` with the Arrow type that a data type stands for.
 macro_rules! by_type {
     ($of:expr, $go:ident) => {
@@ -222,48 +233,19 @@ macro_rules! by_type {
             DataType::Interval(IntervalUnit::YearMonth) => {
                 $go!(IntervalYearMonthType, |v| signed(i64::from(v)))
             }
-            DataType::Decimal128(..) => $go!(Decimal128Type, |v| {
-                signed(v.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64)
-            }),
             other => internal_err!("{other} has no narrow sort key"),
         }
     };
 }
 
-fn encode_narrow(
-    array: &dyn Array,
-    options: SortOptions,
-    limit: Option<u128>,
-) -> Result<Vec<Narrow>> {
-    macro_rules! bytes {
-        ($array:expr) => {{
-            let values = $array;
-            let keys = (0..values.len()).map(|row| first_bytes(values.value(row).as_ref()));
-            return Ok(entries(keys, array, options, limit));
-        }};
-    }
-    match array.data_type() {
-        DataType::Boolean => {
-            let values = array.as_boolean().values();
-            let keys = values.iter().map(u64::from);
-            return Ok(entries(keys, array, options, limit));
-        }
-        DataType::Utf8 => bytes!(array.as_string::<i32>()),
-        DataType::LargeUtf8 => bytes!(array.as_string::<i64>()),
-        DataType::Utf8View => bytes!(array.as_string_view()),
-        DataType::Binary => bytes!(array.as_binary::<i32>()),
-        DataType::LargeBinary => bytes!(array.as_binary::<i64>()),
-        DataType::BinaryView => bytes!(array.as_binary_view()),
-        _ => {}
+fn encode_narrow(array: &dyn Array, options: SortOptions) -> Result<Vec<Narrow>> {
+    if let DataType::Boolean = array.data_type() {
+        let values = array.as_boolean().values();
+        return Ok(entries(values.iter().map(u64::from), array, options));
     }
     macro_rules! primitive {
         ($t:ty, $key:expr) => {
-            Ok(primitive_entries::<$t>(
-                array.as_primitive(),
-                $key,
-                options,
-                limit,
-            ))
+            Ok(primitive_entries::<$t>(array.as_primitive(), $key, options))
         };
     }
     by_type!(array.data_type(), primitive)
@@ -273,13 +255,11 @@ fn primitive_entries<T: ArrowPrimitiveType>(
     array: &PrimitiveArray<T>,
     key: impl Fn(T::Native) -> u64,
     options: SortOptions,
-    limit: Option<u128>,
 ) -> Vec<Narrow> {
     entries(
         array.values().iter().map(|value| key(*value)),
         array,
         options,
-        limit,
     )
 }
 
@@ -287,7 +267,6 @@ fn entries(
     keys: impl ExactSizeIterator<Item = u64>,
     array: &dyn Array,
     options: SortOptions,
-    limit: Option<u128>,
 ) -> Vec<Narrow> {
     let flip = if options.descending { u64::MAX } else { 0 };
     let valid = options.nulls_first;
@@ -295,7 +274,7 @@ fn entries(
         .enumerate()
         .map(|(row, key)| narrow(valid, key ^ flip, row));
     let Some(nulls) = array.nulls().filter(|nulls| nulls.null_count() > 0) else {
-        return below(all, limit);
+        return all.collect();
     };
     let all =
         all.zip(nulls.iter()).enumerate().map(
@@ -303,28 +282,7 @@ fn entries(
                 if is { entry } else { narrow(!valid, 0, row) }
             },
         );
-    below(all, limit)
-}
-
-fn below(entries: impl Iterator<Item = Narrow>, limit: Option<u128>) -> Vec<Narrow> {
-    match limit {
-        None => entries.collect(),
-        Some(limit) => {
-            // Whatever the position, a key at the limit stays at or below this.
-            let limit = (limit << 63) | POSITION;
-            entries.filter(|entry| *entry <= limit).collect()
-        }
-    }
-}
-
-/// All bits of a position.
-const POSITION: u128 = (1 << 63) - 1;
-
-fn first_bytes(value: &[u8]) -> u64 {
-    let mut bytes = [0u8; 8];
-    let length = value.len().min(8);
-    bytes[..length].copy_from_slice(&value[..length]);
-    u64::from_be_bytes(bytes)
+    all.collect()
 }
 
 fn signed(value: i64) -> u64 {

@@ -48,7 +48,7 @@ impl SortLocal {
     /// A state that collects all rows, or the first ones only when `top` is set.
     pub(super) fn new(shared: &Arc<Shared>, top: Option<Arc<TopContext>>) -> Self {
         let rows = match top {
-            Some(context) => Rows::First(Top::new(&context.keys), context),
+            Some(context) => Rows::First(Top::new(&shared.keys), context),
             None => Rows::All {
                 compactor: Compactor::new(Arc::clone(&shared.schema), shared.context.morsel_rows),
                 batches: Vec::new(),
@@ -135,11 +135,7 @@ impl SortLocal {
             if compacted {
                 top.compact(context)?;
             }
-            let held = top.held().iter();
-            let bytes = held
-                .map(|b| self.shared.footprint.sorting(b))
-                .sum::<usize>();
-            let done = self.reservation.try_resize(bytes + top.entry_bytes());
+            let done = self.reservation.try_resize(top.bytes());
             match done {
                 Ok(()) => return Ok(()),
                 Err(error) if compacted && !self.shared.may_spill() => {

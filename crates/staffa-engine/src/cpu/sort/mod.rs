@@ -51,7 +51,7 @@ struct Shared {
     schema: SchemaRef,
     ordering: LexOrdering,
     fetch: Option<usize>,
-    keys: Arc<SortKeys>,
+    keys: SortKeys,
     footprint: Footprint,
     spill: SpillManager,
 }
@@ -96,7 +96,7 @@ impl SortSink {
         pipeline: &Pipeline,
         context: &Arc<RunContext>,
     ) -> Result<Self> {
-        let keys = Arc::new(SortKeys::new(&spec.ordering, &pipeline.schema)?);
+        let keys = SortKeys::new(&spec.ordering, &pipeline.schema)?;
         let options = context.task.session_config().options();
         let spill = SpillManager::new(
             context.task.runtime_env(),
@@ -138,8 +138,7 @@ impl SortSink {
             Arc::new(SharedBound::new(&self.shared.ordering, None, 1))
         };
         Some(Arc::new(TopContext {
-            keys: Arc::clone(&self.shared.keys),
-            schema: Arc::clone(&self.shared.schema),
+            shared: Arc::clone(&self.shared),
             bound,
             k: top.k,
         }))

@@ -48,7 +48,7 @@ pub(super) fn sort<R: Send>(
             .par_iter()
             .enumerate()
             .map(|(at, batch)| {
-                let mut entries = keys.first_keys(&arrays(batch)?, None)?;
+                let mut entries = keys.narrow(&arrays(batch)?)?;
                 for (row, entry) in entries.iter_mut().enumerate() {
                     *entry = entry.moved(position(at, row));
                 }
@@ -61,38 +61,73 @@ pub(super) fn sort<R: Send>(
         .par_iter()
         .map(|batch| keys.rows(&arrays(batch)?))
         .collect::<Result<Vec<_>>>()?;
-    let (skip, exact) = shared_prefix(&rows);
+    let prefix = Prefix::of(&rows);
     let parts: Vec<Vec<Wide>> = rows
         .par_iter()
         .enumerate()
         .map(|(at, rows)| {
             let keys = rows.iter().enumerate();
-            keys.map(|(row, key)| Wide::new(&key.data()[skip..], position(at, row)))
-                .collect()
+            keys.map(|(row, key)| {
+                Wide::without(key.data(), prefix.skip(key.data()), position(at, row))
+            })
+            .collect()
         })
         .collect();
-    let rows = if exact { Vec::new() } else { rows };
+    let rows = if prefix.exact { Vec::new() } else { rows };
     sort_entries(parts, &rows, fetch, cancel, finish)
 }
 
-/// How many bytes all keys start with, and whether the 16 bytes after that are all there is:
-/// "no NULLs" is a shared byte, and so are the high bytes of small numbers.
-fn shared_prefix(rows: &[Rows]) -> (usize, bool) {
-    let Some(filled) = rows.iter().find(|rows| rows.num_rows() > 0) else {
-        return (0, true);
-    };
-    let first = filled.row(0).data();
-    let (skip, uniform) = rows
-        .par_iter()
-        .map(|rows| {
-            rows.iter().fold((first.len(), true), |(skip, same), key| {
-                let key = key.data();
-                let shared = first[..skip].iter().zip(key).take_while(|(a, b)| a == b);
-                (shared.count(), same && key.len() == first.len())
+/// What most keys start with, which entries need not hold: the high bytes of small numbers, the
+/// scheme of an address. Keys of another class (another first byte, which says NULL, empty or
+/// neither) are left as they are: the first byte stays in the entry and tells them apart.
+struct Prefix {
+    /// The first byte of the keys that share the prefix.
+    class: Option<u8>,
+    length: usize,
+    /// Whether entries then hold all there is.
+    exact: bool,
+}
+
+impl Prefix {
+    fn of(rows: &[Rows]) -> Self {
+        // A key of the class of values stands behind no NULL and no empty string, or before all.
+        let firsts = rows.iter().filter(|rows| rows.num_rows() > 0);
+        let mut firsts: Vec<&[u8]> = firsts
+            .flat_map(|rows| [rows.row(0).data(), rows.row(rows.num_rows() / 2).data()])
+            .collect();
+        firsts.sort_unstable_by_key(|key| key.first().copied());
+        let model = firsts.get(firsts.len() / 2).copied().unwrap_or_default();
+        let class = model.first().copied();
+        let (length, uniform) = rows
+            .par_iter()
+            .map(|rows| {
+                rows.iter()
+                    .fold((model.len(), true), |(length, same), key| {
+                        let key = key.data();
+                        if key.first().copied() != class {
+                            return (length, false);
+                        }
+                        let shared = model[..length].iter().zip(key);
+                        let shared = shared.take_while(|(a, b)| a == b).count();
+                        (shared, same && key.len() == model.len())
+                    })
             })
-        })
-        .reduce(|| (first.len(), true), |a, b| (a.0.min(b.0), a.1 && b.1));
-    (skip, uniform && first.len() - skip <= 16)
+            .reduce(|| (model.len(), true), |a, b| (a.0.min(b.0), a.1 && b.1));
+        Self {
+            class,
+            length: length.max(1),
+            exact: uniform && model.len().saturating_sub(length.max(1)) <= 15,
+        }
+    }
+
+    /// How many bytes of a key, after the first, its entry leaves out.
+    fn skip(&self, key: &[u8]) -> usize {
+        if key.first().copied() == self.class {
+            self.length - 1
+        } else {
+            0
+        }
+    }
 }
 
 fn sort_entries<E: Entry, R: Send>(

@@ -9,10 +9,10 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, UInt32Array};
 use arrow::compute::take;
-use arrow::datatypes::SchemaRef;
 use arrow::row::Rows;
 use datafusion_common::{Result, ScalarValue};
 
+use super::Shared;
 use super::bound::{Bound, SharedBound};
 use super::entry::{Entry, Narrow, Wide, place, position};
 use super::gather::Gather;
@@ -25,11 +25,12 @@ const EAGER: usize = 1024;
 /// Rows that fell out may stay in their batches up to this number, whatever K.
 const IDLE_ROWS: usize = 8192;
 
+/// And in no more batches than this, if a fifth of their rows fell out.
+const BATCHES: usize = 128;
+
 /// What the lanes of a top-K share.
-#[derive(Debug)]
 pub(super) struct TopContext {
-    pub(super) keys: Arc<SortKeys>,
-    pub(super) schema: SchemaRef,
+    pub(super) shared: Arc<Shared>,
     pub(super) bound: Arc<SharedBound>,
     pub(super) k: usize,
 }
@@ -58,19 +59,23 @@ impl Top {
     pub(super) fn push(&mut self, morsel: &Morsel, context: &TopContext) -> Result<bool> {
         let bound = context.bound.current();
         let bound = bound.as_deref();
-        let arrays = context.keys.arrays(morsel)?;
+        let keys = &context.shared.keys;
+        let (arrays, map) = promising(keys.arrays(morsel)?, bound, keys)?;
+        if arrays[0].is_empty() {
+            return Ok(false);
+        }
+        let selected = map.map(|map| morsel.select(&map)).transpose()?;
+        let morsel = selected.as_ref().unwrap_or(morsel);
         match self {
             Self::Narrow(best) => {
-                let limit = bound.map(|bound| bound.key);
-                let mut entries = context.keys.first_keys(&arrays, limit)?;
+                let mut entries = keys.narrow(&arrays)?;
                 if let Some(bound) = bound {
                     entries.retain(|entry| entry.key() < bound.key);
                 }
                 best.insert(morsel, entries, None, context)
             }
             Self::Wide(best) => {
-                let (arrays, map) = promising(arrays, bound, &context.keys)?;
-                let (mut entries, rows) = context.keys.encode(&arrays)?;
+                let (mut entries, rows) = keys.encode(&arrays)?;
                 if let Some(bound) = bound {
                     let key = |entry: &Wide| {
                         let (_, row) = place(entry.position());
@@ -78,13 +83,7 @@ impl Top {
                     };
                     entries.retain(|entry| bound.admits(entry.key(), || key(entry)));
                 }
-                match map {
-                    None => best.insert(morsel, entries, rows.as_ref(), context),
-                    Some(map) => {
-                        let morsel = morsel.select(&map)?;
-                        best.insert(&morsel, entries, rows.as_ref(), context)
-                    }
-                }
+                best.insert(morsel, entries, rows.as_ref(), context)
             }
         }
     }
@@ -108,19 +107,11 @@ impl Top {
         }
     }
 
-    /// The batches that are held.
-    pub(super) fn held(&self) -> &[RecordBatch] {
+    /// Bytes of the batches, the entries and their keys.
+    pub(super) fn bytes(&self) -> usize {
         match self {
-            Self::Narrow(best) => &best.held,
-            Self::Wide(best) => &best.held,
-        }
-    }
-
-    /// Bytes of the entries and their keys.
-    pub(super) fn entry_bytes(&self) -> usize {
-        match self {
-            Self::Narrow(best) => best.entry_bytes(),
-            Self::Wide(best) => best.entry_bytes(),
+            Self::Narrow(best) => best.bytes(),
+            Self::Wide(best) => best.bytes(),
         }
     }
 }
@@ -131,18 +122,14 @@ fn promising(
     bound: Option<&Bound>,
     keys: &SortKeys,
 ) -> Result<(Vec<ArrayRef>, Option<Arc<UInt32Array>>)> {
-    let Some(first) = bound.and_then(|bound| bound.first) else {
+    let Some(mask) = bound.and_then(|bound| keys.may_precede(&arrays, &bound.first)) else {
         return Ok((arrays, None));
     };
-    let entries = keys.first_keys(&arrays, Some(first))?;
-    if entries.len() == arrays[0].len() {
+    if mask.true_count() == mask.len() {
         return Ok((arrays, None));
     }
-    let map: UInt32Array = entries
-        .iter()
-        .map(|entry| place(entry.position()).1 as u32)
-        .collect::<Vec<_>>()
-        .into();
+    let map: Vec<u32> = mask.values().set_indices_u32().collect();
+    let map = UInt32Array::from(map);
     let arrays = arrays
         .iter()
         .map(|array| Ok(take(array.as_ref(), &map, None)?))
@@ -157,6 +144,8 @@ pub(super) struct Best<E> {
     /// The whole keys of each batch; empty when entries hold them.
     rows: Vec<Rows>,
     held_rows: usize,
+    held_bytes: usize,
+    key_bytes: usize,
 }
 
 impl<E> Default for Best<E> {
@@ -166,6 +155,8 @@ impl<E> Default for Best<E> {
             held: Vec::new(),
             rows: Vec::new(),
             held_rows: 0,
+            held_bytes: 0,
+            key_bytes: 0,
         }
     }
 }
@@ -192,22 +183,29 @@ impl<E: Entry> Best<E> {
             .iter()
             .map(|entry| place(entry.position()).1 as u32)
             .collect();
-        if let (Some(rows), Some(mut kept)) = (rows, context.keys.no_rows()) {
+        if let (Some(rows), Some(mut kept)) = (rows, context.shared.keys.no_rows()) {
             for row in &picked {
                 kept.push(rows.row(*row as usize));
             }
+            self.key_bytes += kept.size();
             self.rows.push(kept);
         }
-        let selected = morsel.select(&Arc::new(UInt32Array::from(picked)))?;
+        let selected = if picked.len() == morsel.rows() {
+            morsel.clone()
+        } else {
+            morsel.select(&Arc::new(UInt32Array::from(picked)))?
+        };
         let at = self.held.len();
+        let batch = release_views(selected.into_batch(&context.shared.schema)?)?;
         self.held_rows += entries.len();
-        self.held
-            .push(release_views(selected.into_batch(&context.schema)?)?);
+        self.held_bytes += context.shared.footprint.sorting(&batch);
+        self.held.push(batch);
         let moved = entries.iter().enumerate();
         self.entries
             .extend(moved.map(|(row, entry)| entry.moved(position(at, row))));
         self.tighten(context)?;
-        if self.held_rows > 2 * self.entries.len() + IDLE_ROWS {
+        let (held, kept) = (self.held_rows, self.entries.len());
+        if held > 2 * kept + IDLE_ROWS || (self.held.len() > BATCHES && held > kept + kept / 4) {
             self.compact(context)?;
         }
         Ok(true)
@@ -235,17 +233,11 @@ impl<E: Entry> Best<E> {
         let last = self.entries[k - 1];
         let (batch, row) = place(last.position());
         let one = Morsel::from_batch(self.held[batch].slice(row, 1));
-        let arrays = context.keys.arrays(&one)?;
-        let first = if context.keys.first_is_narrow() {
-            let first = context.keys.first_keys(&arrays, None)?;
-            first.first().map(Entry::key)
-        } else {
-            None
-        };
+        let arrays = context.shared.keys.arrays(&one)?;
         let bound = Bound {
             key: last.key(),
             row: rows.get(batch).map(|rows| rows.row(row).data().into()),
-            first,
+            first: Arc::clone(&arrays[0]),
         };
         context.bound.tighten(bound, || {
             arrays
@@ -265,12 +257,12 @@ impl<E: Entry> Best<E> {
         let places: Vec<(usize, usize)> =
             self.entries.iter().map(|e| place(e.position())).collect();
         let mut batches = Vec::new();
-        Gather::new(&context.schema, self.held.iter()).take(&places, &mut batches)?;
+        Gather::new(&context.shared.schema, self.held.iter()).take(&places, &mut batches)?;
         let mut rows = Vec::new();
         let mut from = 0;
         for (at, batch) in batches.iter().enumerate() {
             let to = from + batch.num_rows();
-            if let Some(mut kept) = context.keys.no_rows() {
+            if let Some(mut kept) = context.shared.keys.no_rows() {
                 for (batch, row) in &places[from..to] {
                     kept.push(self.rows[*batch].row(*row));
                 }
@@ -282,12 +274,15 @@ impl<E: Entry> Best<E> {
             from = to;
         }
         self.held_rows = from;
+        let sizes = batches.iter().map(|b| context.shared.footprint.sorting(b));
+        self.held_bytes = sizes.sum();
+        self.key_bytes = rows.iter().map(Rows::size).sum();
         self.held = batches;
         self.rows = rows;
         Ok(())
     }
 
-    fn entry_bytes(&self) -> usize {
-        self.entries.capacity() * size_of::<E>() + self.rows.iter().map(Rows::size).sum::<usize>()
+    fn bytes(&self) -> usize {
+        self.held_bytes + self.key_bytes + self.entries.capacity() * size_of::<E>()
     }
 }

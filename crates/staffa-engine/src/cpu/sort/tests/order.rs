@@ -64,6 +64,7 @@ async fn several_keys_sort_as_datafusion_does() {
         vec![("Utf8View", c), ("Int64", a)],
         vec![("Dictionary", b), ("List", c), ("Float64", a)],
         vec![("Null", a), ("DayTime", c), ("MonthDayNano", b)],
+        vec![("Null", b), ("DayTime", a), ("Decimal128(38, 2)", d)],
     ] {
         for fetch in [None, Some(3), Some(50), Some(1200)] {
             check(&lanes, &schema, &keys, fetch, &context).await;
