@@ -245,7 +245,8 @@ fn bounds(key: &ArrayRef) -> Result<Option<(ScalarValue, ScalarValue)>> {
 }
 
 /// Zeros of either sign are equal as keys, but may not be to who compares with a bound: a lower
-/// bound becomes -0.0, an upper one 0.0 (as a pattern, `0.0` matches both).
+/// bound becomes -0.0, an upper one 0.0 (which
+/// is what -0.0 + 0.0 gives; every other value stays).
 fn down_zero(value: ScalarValue) -> ScalarValue {
     match value {
         ScalarValue::Float32(Some(0.0)) => ScalarValue::Float32(Some(-0.0)),
@@ -256,8 +257,8 @@ fn down_zero(value: ScalarValue) -> ScalarValue {
 
 fn up_zero(value: ScalarValue) -> ScalarValue {
     match value {
-        ScalarValue::Float32(Some(0.0)) => ScalarValue::Float32(Some(0.0)),
-        ScalarValue::Float64(Some(0.0)) => ScalarValue::Float64(Some(0.0)),
+        ScalarValue::Float32(Some(v)) => ScalarValue::Float32(Some(v + 0.0)),
+        ScalarValue::Float64(Some(v)) => ScalarValue::Float64(Some(v + 0.0)),
         other => other,
     }
 }
