@@ -245,8 +245,7 @@ fn bounds(key: &ArrayRef) -> Result<Option<(ScalarValue, ScalarValue)>> {
 }
 
 /// Zeros of either sign are equal as keys, but may not be to who compares with a bound: a lower
-/// bound becomes -0.0, an upper one 0.0 (which
-/// is what -0.0 + 0.0 gives; every other value stays).
+/// bound becomes -0.0, an upper one 0.0 (which is -0.0 + 0.0; every other value stays).
 fn down_zero(value: ScalarValue) -> ScalarValue {
     match value {
         ScalarValue::Float32(Some(0.0)) => ScalarValue::Float32(Some(-0.0)),
