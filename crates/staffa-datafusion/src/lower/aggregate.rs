@@ -35,7 +35,7 @@ fn lowered(aggregate: &AggregateExec, plan: &Arc<dyn ExecutionPlan>, setting: Se
     };
     let limit = aggregate
         .limit_options()
-        .filter(|options| options.descending().is_none())
+        .filter(|_| aggregate.is_unordered_unfiltered_group_by_distinct())
         .map(|options| options.limit());
     Ok(NodeOp::Aggregate(Arc::new(AggregateSpec {
         stage,

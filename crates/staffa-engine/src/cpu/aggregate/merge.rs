@@ -182,11 +182,7 @@ impl Merger {
             local.spill()?;
         }
         let writers = locals.into_iter().map(|local| local.spilled).collect();
-<<<<<<< HEAD
         SpilledGroups::sealed(&self.plan, &self.context, writers)
-=======
-        SpilledGroups::seal(&self.plan, &self.context, writers)
->>>>>>> wt-agg
     }
 
     fn batch(&self, table: &mut Table) -> Result<RecordBatch> {

@@ -108,11 +108,7 @@ pub(super) struct SpilledGroups {
 
 impl SpilledGroups {
     /// What the lanes wrote, in lane order.
-<<<<<<< HEAD
     pub(super) fn sealed(
-=======
-    pub(super) fn seal(
->>>>>>> wt-agg
         plan: &Arc<Plan>,
         context: &Arc<RunContext>,
         writers: Vec<SpillWriter>,

@@ -244,7 +244,8 @@ fn bounds(key: &ArrayRef) -> Result<Option<(ScalarValue, ScalarValue)>> {
     Ok((!min.is_null() && !max.is_null()).then(|| (down_zero(min), up_zero(max))))
 }
 
-/// Zeros of either sign are equal as keys, but may not be to who compares with a bound.
+/// Zeros of either sign are equal as keys, but may not be to who compares with a bound: a lower
+/// bound becomes -0.0, an upper one 0.0 (which is -0.0 + 0.0; every other value stays).
 fn down_zero(value: ScalarValue) -> ScalarValue {
     match value {
         ScalarValue::Float32(Some(0.0)) => ScalarValue::Float32(Some(-0.0)),

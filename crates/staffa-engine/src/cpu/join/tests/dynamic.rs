@@ -96,3 +96,14 @@ async fn an_unfinished_build_leaves_the_filter_but_completes_it() {
     filter.wait_complete().await;
     assert_eq!(filter.current().unwrap().to_string(), "true");
 }
+
+#[tokio::test]
+async fn bounds_let_zeros_of_either_sign_pass() {
+    let build = batch(vec![("b", Arc::new(Float64Array::from(vec![0.0; 200])) as _)]);
+    let probe = Arc::new(Schema::new(vec![Field::new("p", DataType::Float64, true)]));
+    let (spec, filter) = with_filter(&build.schema(), &probe, NullEquality::NullEqualsNothing);
+    let context = context(100);
+    let sink = BuildSink::new(&spec, &pipeline(&spec, Scope::Shared, 1), &context).unwrap();
+    seal(&sink, 0, build).await;
+    assert_eq!(filter.current().unwrap().to_string(), "p@0 >= -0 AND p@0 <= 0");
+}

@@ -4,6 +4,7 @@ mod against;
 mod dynamic;
 mod limits;
 mod parts;
+mod shapes;
 
 use std::sync::Arc;
 
