@@ -28,8 +28,8 @@ impl Consumption {
     pub fn random(rng: &mut Rng) -> Self {
         match rng.below(10) {
             0 => Self::Dropped(rng.below(3)),
-            1 => Self::Shuffled(rng.next()),
-            2 => Self::Interleaved(rng.next()),
+            1 => Self::Shuffled(rng.bits()),
+            2 => Self::Interleaved(rng.bits()),
             _ => Self::Whole,
         }
     }
