@@ -1,6 +1,8 @@
 //! Random queries on stock DataFusion and on Staffa: 2,000 in CI, more with
 //! `STAFFA_DIFFERENTIAL_CASES`, one again with `STAFFA_SEED`.
 
+#![expect(clippy::expect_used, clippy::panic, reason = "a helper of tests fails by panicking")]
+
 use std::future::Future;
 
 use staffa_testkit::differential::{Case, Report, Suite, Verdict};

@@ -1,6 +1,8 @@
 //! Sqllogictest files on stock DataFusion and on Staffa: DataFusion's own (60 of the 504 in CI,
 //! all with `STAFFA_SLT=all`, some with `STAFFA_SLT=joins.slt,union.slt`), and ours in tests/slt.
 
+#![expect(clippy::expect_used, reason = "a helper of tests fails by panicking")]
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;

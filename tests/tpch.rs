@@ -1,6 +1,8 @@
 //! TPC-H at scale 0.01: 22 queries on Staffa equal stock DataFusion's and DuckDB's answers, and
 //! all their nodes but the Parquet scan and the scalar-subquery wrapper run on Staffa.
 
+#![expect(clippy::expect_used, clippy::panic, reason = "a helper of tests fails by panicking")]
+
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;

@@ -7,10 +7,11 @@
 //! values agree within [`TOLERANCE`], relative and absolute; NaN agrees with NaN.
 
 use std::cmp::Ordering;
+use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions};
 use arrow::compute::{cast, concat_batches};
-use arrow::datatypes::{DataType, Float64Type, SchemaRef};
+use arrow::datatypes::{DataType, Field, Float64Type, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::row::{OwnedRow, RowConverter, SortField};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
@@ -100,7 +101,7 @@ struct Rows {
 
 impl Rows {
     fn new(answer: &Answer, how: &Comparison) -> Result<Self, ArrowError> {
-        let batch = concat_batches(&answer.schema, &answer.batches)?;
+        let batch = whole(answer)?;
         let exact: Vec<usize> =
             (0..batch.num_columns()).filter(|i| !how.inexact.contains(i)).collect();
         let floats = how
@@ -187,6 +188,31 @@ pub fn close(a: Option<f64>, b: Option<f64>) -> bool {
     }
 }
 
+/// All rows as one batch, dictionaries decoded: those of many batches together may hold more values
+/// than their keys can count.
+fn whole(answer: &Answer) -> Result<RecordBatch, ArrowError> {
+    let decoded = |data_type: &DataType| match data_type {
+        DataType::Dictionary(_, value) => value.as_ref().clone(),
+        other => other.clone(),
+    };
+    let fields: Vec<Field> = answer
+        .schema
+        .fields()
+        .iter()
+        .map(|f| Field::new(f.name(), decoded(f.data_type()), true))
+        .collect();
+    let schema = Arc::new(Schema::new(fields));
+    let batches = answer.batches.iter().map(|batch| {
+        let columns = batch.columns().iter().map(|c| cast(c, &decoded(c.data_type())));
+        RecordBatch::try_new_with_options(
+            schema.clone(),
+            columns.collect::<Result<_, _>>()?,
+            &RecordBatchOptions::new().with_row_count(Some(batch.num_rows())),
+        )
+    });
+    concat_batches(&schema, &batches.collect::<Result<Vec<_>, _>>()?)
+}
+
 fn float_column(column: &ArrayRef) -> Result<Vec<Option<f64>>, ArrowError> {
     let column = cast(column, &DataType::Float64)?;
     Ok(column.as_primitive::<Float64Type>().iter().collect())
@@ -196,7 +222,7 @@ fn encode(batch: &RecordBatch, columns: &[usize]) -> Result<Vec<OwnedRow>, Arrow
     let columns: Vec<ArrayRef> = columns.iter().map(|&i| batch.column(i).clone()).collect();
     if columns.is_empty() {
         // The row format needs a column; rows without exact columns are all alike.
-        let unit: ArrayRef = std::sync::Arc::new(arrow::array::NullArray::new(batch.num_rows()));
+        let unit: ArrayRef = Arc::new(arrow::array::NullArray::new(batch.num_rows()));
         return encode_columns(&[unit]);
     }
     encode_columns(&columns)
@@ -210,10 +236,7 @@ fn encode_columns(columns: &[ArrayRef]) -> Result<Vec<OwnedRow>, ArrowError> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use arrow::array::{Float64Array, Int32Array};
-    use arrow::datatypes::{Field, Schema};
 
     use super::*;
 

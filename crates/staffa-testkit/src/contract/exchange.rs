@@ -39,8 +39,7 @@ pub async fn partitions_as_datafusion(
                 let by = Partitioning::Hash(keys.clone(), count);
                 Ok(Arc::new(RepartitionExec::try_new(source.clone(), by)?))
             };
-            let ours =
-                rewrite(exchange()?, &Policy { config: config.clone(), ..Policy::default() })?;
+            let ours = rewrite(exchange()?, &Policy { config: config.clone() })?;
             if report(&ours).staffa_nodes() == 0 {
                 return Err(exec_datafusion_err!(
                     "the exchange on {data_type} stayed with DataFusion"

@@ -14,7 +14,7 @@ impl Generator<'_> {
     ///
     /// # Errors
     /// A table that the session does not know.
-    pub async fn aggregate(&mut self, depth: usize) -> Result<Query> {
+    pub(crate) async fn aggregate(&mut self, depth: usize) -> Result<Query> {
         let from = self.from(depth).await?;
         let filter = self.where_clause(&from).await?;
         let count = *self.rng.pick(&[0, 1, 1, 1, 2, 2, 3]);

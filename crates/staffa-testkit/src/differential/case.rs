@@ -52,7 +52,7 @@ pub enum Verdict {
     Vacuous,
     /// Both engines refused it, the oracle with this message.
     BothErr(String),
-    /// Different from stock DataFusion's plan, equal to its simplest plan: its bug, with this text.
+    /// Different, but stock DataFusion's plan contradicts its simplest plan too: no oracle.
     StockErs(String),
     /// Different.
     Failed(String),
@@ -145,11 +145,11 @@ impl Case {
             return Ok(self.outcome(Some(&planned), verdict));
         }
         // Stock DataFusion has bugs of its own: where its simplest plan contradicts the plan of
-        // this case and agrees with the engine, the engine is not the one that is wrong.
+        // this case, there is no oracle. Such cases are counted, and may not be many.
         let simplest = self.answer(&stock, &self.settings.simplest()).await;
-        let second = self.judge(&planned, &simplest, &actual, ordered)?;
-        let verdict = match (verdict, second) {
-            (Verdict::Failed(text), Verdict::Equal | Verdict::Vacuous) => Verdict::StockErs(text),
+        let oracle = self.judge(&planned, &simplest, &expected, true)?;
+        let verdict = match (verdict, oracle) {
+            (Verdict::Failed(text), Verdict::Failed(_)) => Verdict::StockErs(text),
             (verdict, _) => verdict,
         };
         Ok(self.outcome(Some(&planned), verdict))
@@ -311,7 +311,7 @@ async fn draft(
 ) -> Result<(Query, Coverage)> {
     let mut last = None;
     for _ in 0..DRAFTS {
-        let mut generator = generator::Generator::new(Rng::new(rng.next()), ctx, tables, joins);
+        let mut generator = generator::Generator::new(Rng::new(rng.bits()), ctx, tables, joins);
         let query = write(&mut generator).await?;
         let planned = Planned::new(ctx, &query.sql).await;
         let useful = planned.is_ok_and(|p| has_operator(&p.plan));

@@ -6,7 +6,7 @@ use arrow::datatypes::{DataType, Field, Fields, IntervalUnit, TimeUnit};
 
 /// What a type's values are, as far as SQL functions are concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Class {
+pub(crate) enum Class {
     /// Signed and unsigned integers.
     Integer,
     /// Float32 and Float64.
@@ -34,7 +34,7 @@ pub enum Class {
 }
 
 /// The class of `data_type`.
-pub fn class(data_type: &DataType) -> Class {
+pub(crate) fn class(data_type: &DataType) -> Class {
     match data_type {
         t if t.is_integer() => Class::Integer,
         DataType::Float32 | DataType::Float64 => Class::Float,
@@ -54,7 +54,7 @@ pub fn class(data_type: &DataType) -> Class {
 }
 
 /// The short name under which a type stands in the coverage table.
-pub fn label(data_type: &DataType) -> String {
+pub(crate) fn label(data_type: &DataType) -> String {
     match data_type {
         DataType::Timestamp(_, Some(_)) => "TimestampTz".to_string(),
         DataType::Timestamp(..) => "Timestamp".to_string(),
@@ -71,7 +71,7 @@ pub fn label(data_type: &DataType) -> String {
 }
 
 /// Every type that a base table's column may have.
-pub fn all() -> Vec<DataType> {
+pub(crate) fn all() -> Vec<DataType> {
     use DataType::*;
     let mut types = vec![Int8, Int16, Int32, Int64, UInt8, UInt16, UInt32, UInt64];
     types.extend([Float32, Float64, Boolean, Date32, Date64]);
@@ -97,7 +97,7 @@ pub fn all() -> Vec<DataType> {
 }
 
 /// The nested types.
-pub fn nested() -> Vec<DataType> {
+pub(crate) fn nested() -> Vec<DataType> {
     let fields: Fields =
         vec![Field::new("a", DataType::Int32, true), Field::new("b", DataType::Utf8, true)].into();
     vec![
@@ -112,11 +112,11 @@ fn dictionary(key: DataType, value: DataType) -> DataType {
 }
 
 /// Whether SQL can sort by the type, and compare and group its values one by one.
-pub fn orderable(data_type: &DataType) -> bool {
+pub(crate) fn orderable(data_type: &DataType) -> bool {
     !matches!(class(data_type), Class::Nested | Class::Other)
 }
 
 /// Whether the Parquet writer takes the type (it has no MonthDayNano interval).
-pub fn parquet_writes(data_type: &DataType) -> bool {
+pub(crate) fn parquet_writes(data_type: &DataType) -> bool {
     !matches!(data_type, DataType::Interval(IntervalUnit::MonthDayNano))
 }

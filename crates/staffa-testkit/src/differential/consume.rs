@@ -1,9 +1,11 @@
 //! How a client reads a plan's output: whole, partition by partition in any order, or not to the end.
 
+use std::panic::AssertUnwindSafe;
+
 use arrow::array::RecordBatch;
-use datafusion::common::Result;
+use datafusion::common::{Result, exec_datafusion_err};
 use datafusion::physical_plan::execute_stream;
-use futures::{StreamExt, TryStreamExt};
+use futures::{FutureExt, StreamExt, TryStreamExt};
 
 use crate::engine::Planned;
 use crate::oracle::Answer;
@@ -28,8 +30,8 @@ impl Consumption {
     pub fn random(rng: &mut Rng) -> Self {
         match rng.below(10) {
             0 => Self::Dropped(rng.below(3)),
-            1 => Self::Shuffled(rng.next()),
-            2 => Self::Interleaved(rng.next()),
+            1 => Self::Shuffled(rng.bits()),
+            2 => Self::Interleaved(rng.bits()),
             _ => Self::Whole,
         }
     }
@@ -44,11 +46,18 @@ impl Consumption {
         partitions == 1 || *self == Self::Whole
     }
 
-    /// Reads `planned` in this way.
+    /// Reads `planned` in this way; a panic of the query is an error like any other.
     ///
     /// # Errors
-    /// What the query errs with.
+    /// What the query errs with, or that it panicked.
     pub async fn read(&self, planned: &Planned) -> Result<Answer> {
+        match AssertUnwindSafe(self.read_on(planned)).catch_unwind().await {
+            Ok(result) => result,
+            Err(_) => Err(exec_datafusion_err!("panicked")),
+        }
+    }
+
+    async fn read_on(&self, planned: &Planned) -> Result<Answer> {
         let batches = match self {
             Self::Whole => return planned.answer().await,
             Self::Shuffled(seed) => shuffled(planned, *seed).await?,

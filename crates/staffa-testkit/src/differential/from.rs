@@ -22,7 +22,7 @@ impl Generator<'_> {
     ///
     /// # Errors
     /// A table that the session does not know.
-    pub async fn from(&mut self, depth: usize) -> Result<Relation> {
+    pub(crate) async fn from(&mut self, depth: usize) -> Result<Relation> {
         let mut relation = self.relation(depth).await?;
         while self.joins_left > 0 && self.rng.chance(60) {
             self.joins_left -= 1;

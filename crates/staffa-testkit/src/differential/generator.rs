@@ -16,7 +16,7 @@ use crate::rng::Rng;
 pub type Coverage = BTreeMap<(&'static str, String), usize>;
 
 /// Writes one random query over a case's tables.
-pub struct Generator<'a> {
+pub(crate) struct Generator<'a> {
     /// The case's randomness.
     pub rng: Rng,
     /// A stock session that knows the tables; asked for the types of sub-queries.
@@ -34,7 +34,12 @@ pub struct Generator<'a> {
 
 impl<'a> Generator<'a> {
     /// A generator over `tables`, all of them registered in `ctx`.
-    pub fn new(rng: Rng, ctx: &'a SessionContext, tables: &'a [Table], joins: usize) -> Self {
+    pub(crate) fn new(
+        rng: Rng,
+        ctx: &'a SessionContext,
+        tables: &'a [Table],
+        joins: usize,
+    ) -> Self {
         Self {
             rng,
             ctx,
@@ -47,13 +52,13 @@ impl<'a> Generator<'a> {
     }
 
     /// A name that the query does not use yet.
-    pub fn alias(&mut self) -> String {
+    pub(crate) fn alias(&mut self) -> String {
         self.aliases += 1;
         format!("s{}", self.aliases)
     }
 
     /// Notes that `operator` met the type of `column`.
-    pub fn cover(&mut self, operator: &'static str, column: &Column) {
+    pub(crate) fn cover(&mut self, operator: &'static str, column: &Column) {
         *self.coverage.entry((operator, label(&column.data_type))).or_default() += 1;
     }
 
@@ -61,7 +66,7 @@ impl<'a> Generator<'a> {
     ///
     /// # Errors
     /// A table that the session does not know.
-    pub async fn base(&mut self) -> Result<Relation> {
+    pub(crate) async fn base(&mut self) -> Result<Relation> {
         let alias = self.alias();
         let at = self.rng.below(self.tables.len());
         self.tables[at].relation(self.ctx, &alias).await
@@ -71,7 +76,7 @@ impl<'a> Generator<'a> {
     ///
     /// # Errors
     /// A table that the session does not know.
-    pub async fn relation(&mut self, depth: usize) -> Result<Relation> {
+    pub(crate) async fn relation(&mut self, depth: usize) -> Result<Relation> {
         if depth == 0 || self.rng.chance(65) {
             return self.base().await;
         }
@@ -90,7 +95,7 @@ impl<'a> Generator<'a> {
     ///
     /// # Errors
     /// A query that the planner refuses.
-    pub async fn typed(&self, mut query: Query) -> Result<Query> {
+    pub(crate) async fn typed(&self, mut query: Query) -> Result<Query> {
         let plan = self.ctx.state().create_logical_plan(&query.sql).await?;
         for (column, field) in query.columns.iter_mut().zip(plan.schema().fields()) {
             if &column.data_type != field.data_type() {
@@ -102,7 +107,7 @@ impl<'a> Generator<'a> {
     }
 
     /// One of the columns that `keep` accepts.
-    pub fn pick_column(
+    pub(crate) fn pick_column(
         &mut self,
         columns: &[Column],
         keep: impl Fn(&Column) -> bool,
@@ -112,7 +117,7 @@ impl<'a> Generator<'a> {
     }
 
     /// A literal of a value that occurs in `column`, where there is one.
-    pub fn literal(&mut self, column: &Column) -> Option<String> {
+    pub(crate) fn literal(&mut self, column: &Column) -> Option<String> {
         if column.literals.is_empty() {
             None
         } else {
@@ -122,13 +127,13 @@ impl<'a> Generator<'a> {
 }
 
 /// `query` in FROM, as `text` (its SQL in parentheses, or the name of a CTE) under `alias`.
-pub fn nest(text: &str, alias: &str, query: Query) -> Relation {
+pub(crate) fn nest(text: &str, alias: &str, query: Query) -> Relation {
     let columns =
         query.columns.into_iter().map(|c| Column { sql: format!("{alias}.{}", c.sql), ..c });
     Relation { from: format!("{text} AS {alias}"), columns: columns.collect(), rows: query.rows }
 }
 
 /// A column that an expression yields: never unique, its type found by the planner later.
-pub fn derived(like: &Column, sql: String, domain: Domain, exact: bool) -> Column {
+pub(crate) fn derived(like: &Column, sql: String, domain: Domain, exact: bool) -> Column {
     Column { sql, domain, exact, unique: false, ..like.clone() }
 }

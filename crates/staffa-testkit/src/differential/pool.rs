@@ -14,7 +14,7 @@ use crate::rng::Rng;
 
 /// The range that a column's values come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Domain {
+pub(crate) enum Domain {
     /// Values whose sums, averages and date arithmetic are exact and cannot overflow.
     Small,
     /// 0, -1, MIN, MAX, NaN, infinities and everything between.
@@ -23,7 +23,7 @@ pub enum Domain {
 
 /// Distinct values of one type.
 #[derive(Debug, Clone)]
-pub struct Pool {
+pub(crate) struct Pool {
     /// The type of the values.
     pub data_type: DataType,
     /// Where they come from.
@@ -39,7 +39,7 @@ impl Pool {
     ///
     /// # Errors
     /// A type that the generator has no values for.
-    pub fn new(
+    pub(crate) fn new(
         rng: &mut Rng,
         data_type: &DataType,
         domain: Domain,
@@ -87,7 +87,7 @@ fn scalar(rng: &mut Rng, data_type: &DataType, domain: Domain) -> Result<ScalarV
     let small = domain == Domain::Small;
     Ok(match data_type {
         DataType::UInt64 if !small => {
-            let edges = [0, 1, u64::MAX, i64::MAX as u64, i64::MAX as u64 + 1, rng.next()];
+            let edges = [0, 1, u64::MAX, i64::MAX as u64, i64::MAX as u64 + 1, rng.bits()];
             ScalarValue::UInt64(Some(*rng.pick(&edges)))
         }
         t if t.is_unsigned_integer() => {

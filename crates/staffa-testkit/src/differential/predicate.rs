@@ -7,7 +7,7 @@ use super::scope::Column;
 
 impl Generator<'_> {
     /// A condition over `columns`, of one to three terms.
-    pub fn predicate(&mut self, columns: &[Column]) -> String {
+    pub(crate) fn predicate(&mut self, columns: &[Column]) -> String {
         let first = self.term(columns);
         match self.rng.below(6) {
             0 => format!("({first} AND {})", self.term(columns)),

@@ -8,7 +8,7 @@ use super::pool::Domain;
 use super::scope::{Column, Query, Relation};
 
 /// A query before its outputs have names and its rows an order.
-pub struct Draft {
+pub(crate) struct Draft {
     /// Whether it starts with SELECT DISTINCT.
     pub distinct: bool,
     /// The output expressions.
@@ -24,7 +24,7 @@ impl Generator<'_> {
     ///
     /// # Errors
     /// A table that the session does not know.
-    pub async fn query(&mut self, depth: usize) -> Result<Query> {
+    pub(crate) async fn query(&mut self, depth: usize) -> Result<Query> {
         match self.rng.weighted(&[30, 38, 10, 9, 8]) {
             0 => self.select(depth).await,
             1 => self.aggregate(depth).await,
@@ -55,7 +55,7 @@ impl Generator<'_> {
     }
 
     /// Names the outputs `o0`, `o1`, .. and sometimes orders and limits the rows.
-    pub fn finish(&mut self, draft: Draft) -> Query {
+    pub(crate) fn finish(&mut self, draft: Draft) -> Query {
         let Draft { distinct, outputs, body, rows } = draft;
         let list: Vec<String> =
             outputs.iter().enumerate().map(|(i, c)| format!("{} AS o{i}", c.sql)).collect();

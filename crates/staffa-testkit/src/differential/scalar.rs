@@ -7,7 +7,7 @@ use super::scope::Column;
 
 impl Generator<'_> {
     /// An expression over `columns`; half of the time a column as it is.
-    pub fn scalar(&mut self, columns: &[Column]) -> Column {
+    pub(crate) fn scalar(&mut self, columns: &[Column]) -> Column {
         let Some(column) = self.pick_column(columns, |_| true) else {
             return constant();
         };

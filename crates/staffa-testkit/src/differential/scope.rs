@@ -9,7 +9,7 @@ use super::pool::Domain;
 
 /// A column as an expression may name it.
 #[derive(Debug, Clone)]
-pub struct Column {
+pub(crate) struct Column {
     /// The SQL that names it, e.g. `s1.k0`.
     pub sql: String,
     /// Its type.
@@ -28,23 +28,23 @@ pub struct Column {
 
 impl Column {
     /// The class of its type.
-    pub fn class(&self) -> Class {
+    pub(crate) fn class(&self) -> Class {
         class(&self.data_type)
     }
 
     /// Whether it can be compared, grouped, joined and sorted with one answer.
-    pub fn comparable(&self) -> bool {
+    pub(crate) fn comparable(&self) -> bool {
         self.exact && orderable(&self.data_type)
     }
 
     /// Whether it is a float column in which -0.0 may stand for 0.0: the two are one group, and
     /// which of them shows is not promised.
-    pub fn signed_zero(&self) -> bool {
+    pub(crate) fn signed_zero(&self) -> bool {
         self.class() == Class::Float && self.domain == Domain::Full
     }
 
     /// Whether sums and averages of it are exact in every order.
-    pub fn summable(&self) -> bool {
+    pub(crate) fn summable(&self) -> bool {
         self.exact
             && match self.class() {
                 Class::Integer | Class::Float | Class::Decimal => self.domain == Domain::Small,
@@ -55,7 +55,7 @@ impl Column {
 
 /// Something that can stand in FROM.
 #[derive(Debug, Clone)]
-pub struct Relation {
+pub(crate) struct Relation {
     /// The FROM text, alias included.
     pub from: String,
     /// The columns it shows.
@@ -66,7 +66,7 @@ pub struct Relation {
 
 /// A complete query.
 #[derive(Debug, Clone)]
-pub struct Query {
+pub(crate) struct Query {
     /// Its SQL.
     pub sql: String,
     /// Its output columns; `sql` of each is the bare output name.

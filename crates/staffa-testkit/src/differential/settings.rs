@@ -7,14 +7,14 @@ use crate::rng::Rng;
 
 /// Settings as `key = value` pairs of `datafusion.*`, equal for both sessions of a case.
 #[derive(Debug, Clone, Default)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// The pairs.
     pub pairs: Vec<(String, String)>,
 }
 
 impl Settings {
     /// Random settings for tables of `rows` rows.
-    pub fn new(rng: &mut Rng, rows: usize) -> Self {
+    pub(crate) fn new(rng: &mut Rng, rows: usize) -> Self {
         let mut settings = Self::default();
         let partitions = *rng.pick(&[1, 2, 3, 8]);
         settings.set("execution.target_partitions", partitions);
@@ -71,7 +71,7 @@ impl Settings {
     }
 
     /// These settings with one of them replaced or added.
-    pub fn with(&self, key: &str, value: impl ToString) -> Self {
+    pub(crate) fn with(&self, key: &str, value: impl ToString) -> Self {
         let mut settings = self.clone();
         settings.pairs.retain(|(k, _)| k != &format!("datafusion.{key}"));
         settings.set(key, value);
@@ -79,7 +79,7 @@ impl Settings {
     }
 
     /// What makes the simplest plan: one partition, hash joins, everything else as it comes.
-    pub fn simplest(&self) -> Self {
+    pub(crate) fn simplest(&self) -> Self {
         let mut settings = Self::default();
         settings.set("execution.target_partitions", 1);
         settings
@@ -89,7 +89,7 @@ impl Settings {
     ///
     /// # Errors
     /// A key or value that DataFusion refuses.
-    pub fn session_config(&self) -> Result<SessionConfig> {
+    pub(crate) fn session_config(&self) -> Result<SessionConfig> {
         let mut config = SessionConfig::new();
         for (key, value) in &self.pairs {
             config.options_mut().set(key, value)?;

@@ -12,7 +12,7 @@ impl Generator<'_> {
     ///
     /// # Errors
     /// A table that the session does not know.
-    pub async fn where_clause(&mut self, relation: &Relation) -> Result<String> {
+    pub(crate) async fn where_clause(&mut self, relation: &Relation) -> Result<String> {
         let mut terms = Vec::new();
         if self.rng.chance(45) {
             terms.push(self.predicate(&relation.columns));

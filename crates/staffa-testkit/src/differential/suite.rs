@@ -36,7 +36,7 @@ pub struct Report {
     pub vacuous: Vec<u64>,
     /// Refused by both engines: message -> how often.
     pub both_err: BTreeMap<String, usize>,
-    /// Stock DataFusion contradicts its own simplest plan, which agrees with the engine: the seeds.
+    /// Stock DataFusion contradicts its own simplest plan, so there is no oracle: the seeds.
     pub stock_errs: Vec<u64>,
     /// Failures: seed and difference.
     pub failed: Vec<(u64, String)>,
@@ -122,7 +122,7 @@ impl Report {
                 return;
             }
             Verdict::StockErs(text) => {
-                println!("stock DataFusion errs (seed {seed}): {text}");
+                println!("stock DataFusion contradicts itself (seed {seed}): {text}");
                 self.stock_errs.push(seed);
             }
             Verdict::Failed(text) => {

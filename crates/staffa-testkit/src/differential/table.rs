@@ -19,7 +19,7 @@ use super::scope::{Column, Relation};
 use crate::rng::Rng;
 
 /// One base table of a case.
-pub struct Table {
+pub(crate) struct Table {
     /// Its name in both sessions.
     pub name: String,
     schema: SchemaRef,
@@ -38,7 +38,12 @@ impl Table {
     ///
     /// # Errors
     /// Data that Arrow cannot build.
-    pub fn random(rng: &mut Rng, name: &str, keys: &[Pool], max_rows: usize) -> Result<Self> {
+    pub(crate) fn random(
+        rng: &mut Rng,
+        name: &str,
+        keys: &[Pool],
+        max_rows: usize,
+    ) -> Result<Self> {
         let rows = match rng.below(12) {
             0 => 0,
             1 => 1,
@@ -85,7 +90,7 @@ impl Table {
     }
 
     /// How the table is laid out, for the replay.
-    pub fn layout(&self) -> String {
+    pub(crate) fn layout(&self) -> String {
         let batches: Vec<Vec<usize>> = self
             .partitions
             .iter()
@@ -118,7 +123,7 @@ impl Table {
     ///
     /// # Errors
     /// None for batches of one schema.
-    pub fn whole(&self) -> Result<RecordBatch> {
+    pub(crate) fn whole(&self) -> Result<RecordBatch> {
         Ok(concat_batches(&self.schema, self.partitions.iter().flatten())?)
     }
 
@@ -126,7 +131,7 @@ impl Table {
     ///
     /// # Errors
     /// A folder that cannot be written.
-    pub fn write_files(&self, folder: &Path) -> Result<()> {
+    pub(crate) fn write_files(&self, folder: &Path) -> Result<()> {
         if !self.parquet {
             return Ok(());
         }
@@ -150,7 +155,7 @@ impl Table {
     ///
     /// # Errors
     /// Files under `folder` that [`Self::write_files`] did not write.
-    pub async fn register(&self, ctx: &SessionContext, folder: &Path) -> Result<()> {
+    pub(crate) async fn register(&self, ctx: &SessionContext, folder: &Path) -> Result<()> {
         if self.parquet {
             let path = folder.join(&self.name);
             let path = path.to_string_lossy();
@@ -169,7 +174,7 @@ impl Table {
     ///
     /// # Errors
     /// A table that `ctx` does not know.
-    pub async fn relation(&self, ctx: &SessionContext, alias: &str) -> Result<Relation> {
+    pub(crate) async fn relation(&self, ctx: &SessionContext, alias: &str) -> Result<Relation> {
         // Parquet shows strings as views, so the session has the last word on types.
         let schema = ctx.table_provider(self.name.as_str()).await?.schema();
         let columns = self.columns.iter().zip(schema.fields()).map(|(column, field)| Column {

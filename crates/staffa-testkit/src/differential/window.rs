@@ -13,7 +13,7 @@ impl Generator<'_> {
     ///
     /// # Errors
     /// A table that the session does not know.
-    pub async fn window(&mut self, depth: usize) -> Result<Query> {
+    pub(crate) async fn window(&mut self, depth: usize) -> Result<Query> {
         let from = self.from(depth).await?;
         let filter = self.where_clause(&from).await?;
         let mut outputs: Vec<Column> = Vec::new();

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use datafusion::common::{DataFusionError, exec_datafusion_err};
+use datafusion::common::exec_datafusion_err;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, execute_stream};
@@ -93,7 +93,7 @@ impl AsyncDB for Probe {
 }
 
 fn failure(what: &str) -> DFSqlLogicTestError {
-    DataFusionError::from(exec_datafusion_err!("the query {what}")).into()
+    exec_datafusion_err!("the query {what}").into()
 }
 
 impl Probe {

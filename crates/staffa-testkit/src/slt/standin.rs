@@ -52,11 +52,11 @@ fn aggregate_test(rng: &mut Rng) -> String {
             signed.join(","),
             rng.between(i64::MIN, i64::MAX),
             unsigned.join(","),
-            rng.next(),
+            rng.bits(),
             floats.0,
             floats.1,
-            rng.next(),
-            rng.next()
+            rng.bits(),
+            rng.bits()
         );
     }
     text
