@@ -104,7 +104,10 @@ pub(crate) fn release_views(batch: RecordBatch) -> Result<RecordBatch> {
     Ok(RecordBatch::try_new_with_options(schema, columns, &options)?)
 }
 
-pub(crate) fn release<T: ByteViewType>(views: &GenericByteViewArray<T>, column: &ArrayRef) -> ArrayRef {
+pub(crate) fn release<T: ByteViewType>(
+    views: &GenericByteViewArray<T>,
+    column: &ArrayRef,
+) -> ArrayRef {
     let held: usize = views.data_buffers().iter().map(|buffer| buffer.capacity()).sum();
     if held > 2 * views.total_buffer_bytes_used() + 1024 {
         Arc::new(views.gc())

@@ -16,7 +16,5 @@ pub(super) fn groups(function: &Arc<AggregateFunctionExpr>) -> Result<Box<dyn Gr
         return function.create_groups_accumulator();
     }
     let function = Arc::clone(function);
-    Ok(Box::new(GroupsAccumulatorAdapter::new(move || {
-        function.create_accumulator()
-    })))
+    Ok(Box::new(GroupsAccumulatorAdapter::new(move || function.create_accumulator())))
 }

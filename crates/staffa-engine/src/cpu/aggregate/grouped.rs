@@ -272,11 +272,7 @@ impl SinkLocal for GroupedLocal {
     fn done(&self) -> bool {
         // With functions every row of a group counts, however many groups are wanted.
         self.plan.spec.aggregates.is_empty()
-            && self
-                .plan
-                .spec
-                .limit
-                .is_some_and(|limit| self.table.len() >= limit)
+            && self.plan.spec.limit.is_some_and(|limit| self.table.len() >= limit)
     }
 
     fn into_any(self: Box<Self>) -> Box<dyn Any + Send> {

@@ -31,14 +31,7 @@ pub(super) async fn seal(
     let shared = Arc::clone(context);
     context
         .runtime
-        .compute(move || {
-            Merger {
-                plan: owned,
-                partitions,
-                context: shared,
-            }
-            .seal(locals)
-        })
+        .compute(move || Merger { plan: owned, partitions, context: shared }.seal(locals))
         .await
 }
 
@@ -69,13 +62,10 @@ impl Merger {
         if !overflowed && groups <= FEW {
             return self.merge_few(locals);
         }
-        let parts = locals
-            .par_iter_mut()
-            .try_for_each(GroupedLocal::flush)
-            .and_then(|()| {
-                let runs: Vec<&Run> = locals.iter().flat_map(|local| &local.runs).collect();
-                self.merge_partitions(&runs)
-            });
+        let parts = locals.par_iter_mut().try_for_each(GroupedLocal::flush).and_then(|()| {
+            let runs: Vec<&Run> = locals.iter().flat_map(|local| &local.runs).collect();
+            self.merge_partitions(&runs)
+        });
         match parts {
             Ok((batches, reservation)) => Ok(self.sealed(batches, reservation)),
             Err(error) if exhausted(&error) && self.spills() => self.spill(locals),
@@ -84,11 +74,7 @@ impl Merger {
     }
 
     fn spills(&self) -> bool {
-        self.context
-            .task
-            .runtime_env()
-            .disk_manager
-            .tmp_files_enabled()
+        self.context.task.runtime_env().disk_manager.tmp_files_enabled()
     }
 
     /// What the input without rows gives.
@@ -201,11 +187,7 @@ impl Merger {
 }
 
 fn bytes(batch: &RecordBatch) -> usize {
-    batch
-        .columns()
-        .iter()
-        .map(|c| c.get_array_memory_size())
-        .sum()
+    batch.columns().iter().map(|c| c.get_array_memory_size()).sum()
 }
 
 /// Finished groups and the memory they take.

@@ -68,11 +68,7 @@ impl Sink for AggregateSink {
         if self.ungrouped() {
             return Ok(Box::new(UngroupedLocal::new(&self.plan, &self.context)?));
         }
-        Ok(Box::new(GroupedLocal::new(
-            &self.plan,
-            &self.layout,
-            &self.context,
-        )?))
+        Ok(Box::new(GroupedLocal::new(&self.plan, &self.layout, &self.context)?))
     }
 
     async fn seal(&self, locals: Vec<Box<dyn SinkLocal>>) -> Result<Arc<dyn Sealed>> {

@@ -34,11 +34,7 @@ impl Run {
             .map(|column| Ok(release_view(take(column.as_ref(), &order, None)?)))
             .collect::<Result<Vec<_>>>()?;
         let bytes = columns.iter().map(|c| c.get_array_memory_size()).sum();
-        Ok(Self {
-            columns,
-            offsets,
-            bytes,
-        })
+        Ok(Self { columns, offsets, bytes })
     }
 
     /// The rows of some partitions, and how many they are; none if they have none.
@@ -81,9 +77,7 @@ fn scatter(hashes: &[u64], partitions: usize) -> (UInt32Array, Vec<u32>) {
     let shift = 64 - partitions.trailing_zeros();
     // Multiplying brings all bits of the hash to bear on the top ones.
     let of = |hash: u64| {
-        (hash.wrapping_mul(0x9E37_79B9_7F4A_7C15))
-            .checked_shr(shift)
-            .unwrap_or(0) as usize
+        (hash.wrapping_mul(0x9E37_79B9_7F4A_7C15)).checked_shr(shift).unwrap_or(0) as usize
     };
     let mut offsets = vec![0_u32; partitions + 1];
     for &hash in hashes {

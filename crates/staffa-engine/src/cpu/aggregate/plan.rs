@@ -101,9 +101,7 @@ impl Plan {
     /// stands.
     pub(super) fn merges_exactly(&self) -> bool {
         let states = self.state_schema.fields().iter().skip(self.key_width());
-        !states
-            .map(|field| field.data_type())
-            .any(DataType::is_floating)
+        !states.map(|field| field.data_type()).any(DataType::is_floating)
     }
 
     /// Whether single rows can be made states at little cost.
@@ -162,11 +160,8 @@ impl Plan {
                 })
                 .collect();
         }
-        let values = self
-            .values
-            .iter()
-            .map(|value| value.array(morsel))
-            .collect::<Result<Vec<_>>>()?;
+        let values =
+            self.values.iter().map(|value| value.array(morsel)).collect::<Result<Vec<_>>>()?;
         Ok(self
             .arguments
             .iter()
@@ -176,10 +171,7 @@ impl Plan {
 
     /// The arguments of one function alone.
     pub(super) fn arguments_of(&self, function: usize, morsel: &Morsel) -> Result<Vec<ArrayRef>> {
-        self.arguments[function]
-            .iter()
-            .map(|&i| self.values[i].array(morsel))
-            .collect()
+        self.arguments[function].iter().map(|&i| self.values[i].array(morsel)).collect()
     }
 
     /// The FILTER of a function.
@@ -201,9 +193,8 @@ impl Plan {
             .filter_map(|set| {
                 let id = set.id.as_ref()?;
                 let nulls = self.key_schema.fields().iter().take(set.absent.len());
-                let mut columns: Vec<ArrayRef> = nulls
-                    .map(|field| new_null_array(field.data_type(), 1))
-                    .collect();
+                let mut columns: Vec<ArrayRef> =
+                    nulls.map(|field| new_null_array(field.data_type(), 1)).collect();
                 Some(id.to_array_of_size(1).map(|id| {
                     columns.push(id);
                     columns
@@ -227,11 +218,7 @@ impl Plan {
             })
             .collect::<Result<Vec<_>>>()?;
         let masks = vec![Some(BooleanArray::from(vec![false])); arguments.len()];
-        Ok(Some(Evaluated {
-            keys,
-            arguments,
-            masks,
-        }))
+        Ok(Some(Evaluated { keys, arguments, masks }))
     }
 
     /// A batch of the output's schema.
@@ -262,11 +249,7 @@ pub(super) fn batch(
     rows: usize,
 ) -> Result<RecordBatch> {
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
-    Ok(RecordBatch::try_new_with_options(
-        Arc::clone(schema),
-        columns,
-        &options,
-    )?)
+    Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?)
 }
 
 /// Arguments, then the keys of the function's ORDER BY, which order-sensitive functions expect.
@@ -307,25 +290,15 @@ fn grouping_sets(groups: &[Vec<bool>], with_ids: bool) -> Result<Vec<GroupingSet
     for group in groups {
         *counts.entry(group).or_insert(0) += 1;
     }
-    let most = counts
-        .values()
-        .max()
-        .copied()
-        .unwrap_or(0)
-        .saturating_sub(1);
+    let most = counts.values().max().copied().unwrap_or(0).saturating_sub(1);
     let mut seen: HashMap<&[bool], usize> = HashMap::new();
     groups
         .iter()
         .map(|group| {
             let ordinal = seen.entry(group).or_insert(0);
-            let id = with_ids
-                .then(|| grouping_id(group, *ordinal, most))
-                .transpose()?;
+            let id = with_ids.then(|| grouping_id(group, *ordinal, most)).transpose()?;
             *ordinal += 1;
-            Ok(GroupingSet {
-                absent: group.clone(),
-                id,
-            })
+            Ok(GroupingSet { absent: group.clone(), id })
         })
         .collect()
 }
@@ -335,13 +308,9 @@ fn grouping_id(group: &[bool], ordinal: usize, most: usize) -> Result<ScalarValu
     if group.len() + ordinal_bits > 64 {
         return not_impl_err!("Grouping sets that need more than 64 bits are not supported");
     }
-    let absent = group
-        .iter()
-        .fold(0_u64, |id, absent| (id << 1) | u64::from(*absent));
+    let absent = group.iter().fold(0_u64, |id, absent| (id << 1) | u64::from(*absent));
     // With 64 keys no bits are left for ordinals, and then there are none.
-    let above = (ordinal as u64)
-        .checked_shl(group.len() as u32)
-        .unwrap_or(0);
+    let above = (ordinal as u64).checked_shl(group.len() as u32).unwrap_or(0);
     let data_type: DataType = Aggregate::grouping_id_type(group.len(), most);
     ScalarValue::UInt64(Some(absent | above)).cast_to(&data_type)
 }

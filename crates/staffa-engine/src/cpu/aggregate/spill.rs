@@ -125,21 +125,15 @@ impl SpilledGroups {
         let Some(manager) = manager else {
             return Ok(Arc::new(Batches::new([], 1)));
         };
-        Ok(Arc::new(Self {
-            plan: Arc::clone(plan),
-            context: Arc::clone(context),
-            manager,
-            files,
-        }))
+        Ok(Arc::new(Self { plan: Arc::clone(plan), context: Arc::clone(context), manager, files }))
     }
 
     async fn merge(&self, partition: usize) -> Result<Arc<dyn Sealed>> {
         let mut table = Table::new(&self.plan)?;
         let reservation = self.context.reservation("StaffaAggregateMerge");
         for file in &self.files[partition] {
-            let mut batches = self
-                .manager
-                .read_spill_as_stream_unbuffered(Arc::clone(file), None)?;
+            let mut batches =
+                self.manager.read_spill_as_stream_unbuffered(Arc::clone(file), None)?;
             while let Some(batch) = batches.next().await {
                 self.context.cancel.check()?;
                 table.merge(batch?.columns())?;

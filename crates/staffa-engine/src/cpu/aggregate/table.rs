@@ -23,12 +23,7 @@ impl Table {
         Ok(Self {
             plan: Arc::clone(plan),
             keys: keys(&plan.key_schema)?,
-            functions: plan
-                .spec
-                .aggregates
-                .iter()
-                .map(functions::groups)
-                .collect::<Result<_>>()?,
+            functions: plan.spec.aggregates.iter().map(functions::groups).collect::<Result<_>>()?,
             ids: Vec::new(),
         })
     }

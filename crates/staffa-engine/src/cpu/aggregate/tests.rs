@@ -115,14 +115,7 @@ fn by(keys: &[&str]) -> PhysicalGroupBy {
 fn spec(group_by: PhysicalGroupBy, stage: AggregateStage) -> AggregateSpec {
     let aggregates = vec![total(false), total(true)];
     let mut fields: Vec<Arc<Field>> = Vec::new();
-    fields.extend(
-        group_by
-            .group_schema(&schema())
-            .unwrap()
-            .fields()
-            .iter()
-            .cloned(),
-    );
+    fields.extend(group_by.group_schema(&schema()).unwrap().fields().iter().cloned());
     for function in &aggregates {
         if stage.writes_states() {
             fields.extend(function.state_fields().unwrap());
@@ -207,11 +200,8 @@ async fn run(spec: &AggregateSpec, lanes: &[Vec<RecordBatch>]) -> Vec<RecordBatc
 
 fn batch(k: Vec<Option<i64>>, v: Vec<Option<i64>>) -> RecordBatch {
     let s: StringArray = k.iter().map(|k| k.map(|k| format!("key {k}"))).collect();
-    let columns: Vec<ArrayRef> = vec![
-        Arc::new(Int64Array::from(k)),
-        Arc::new(s),
-        Arc::new(Int64Array::from(v)),
-    ];
+    let columns: Vec<ArrayRef> =
+        vec![Arc::new(Int64Array::from(k)), Arc::new(s), Arc::new(Int64Array::from(v))];
     RecordBatch::try_new(schema(), columns).unwrap()
 }
 
@@ -219,9 +209,7 @@ fn batch(k: Vec<Option<i64>>, v: Vec<Option<i64>>) -> RecordBatch {
 fn input(rows: usize, groups: u64, lanes: usize) -> Vec<Vec<RecordBatch>> {
     let mut state = 42_u64;
     let mut next = move |below: u64| {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(99);
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(99);
         (state >> 33) % below
     };
     let mut dealt = vec![Vec::new(); lanes];
@@ -316,11 +304,7 @@ async fn one_lane_keeps_the_order_of_first_sight() {
     let rows = keys.iter().chain(&[None]).chain(&keys).copied().collect();
     let input = vec![vec![batch(rows, vec![Some(1); 13])]];
     let got = run(&spec(by(&["k"]), AggregateStage::Single), &input).await;
-    let order: Vec<_> = got[0]
-        .column(0)
-        .as_primitive::<Int64Type>()
-        .iter()
-        .collect();
+    let order: Vec<_> = got[0].column(0).as_primitive::<Int64Type>().iter().collect();
     assert_eq!(order[..6], keys);
     assert_eq!(order[6], None);
 }
@@ -346,12 +330,7 @@ fn sets() -> PhysicalGroupBy {
     PhysicalGroupBy::new(
         by(&["k", "s"]).expr().to_vec(),
         vec![null(DataType::Int64, "k"), null(DataType::Utf8, "s")],
-        vec![
-            vec![false, false],
-            vec![false, true],
-            vec![true, true],
-            vec![true, true],
-        ],
+        vec![vec![false, false], vec![false, true], vec![true, true], vec![true, true]],
         true,
     )
 }
@@ -365,9 +344,7 @@ async fn grouping_sets() {
     assert_eq!(rows, 2 * groups.len() + 2);
     let total: i64 = groups.values().flatten().sum();
     for batch in &got {
-        let ids = batch
-            .column(2)
-            .as_primitive::<arrow::datatypes::UInt8Type>();
+        let ids = batch.column(2).as_primitive::<arrow::datatypes::UInt8Type>();
         let totals = batch.column(3).as_primitive::<Int64Type>();
         for row in 0..batch.num_rows() {
             match ids.value(row) {
@@ -383,11 +360,7 @@ async fn grouping_sets() {
 
 #[tokio::test]
 async fn empty_grouping_sets_without_rows() {
-    let got = run(
-        &spec(sets(), AggregateStage::Single),
-        &[Vec::new(), Vec::new()],
-    )
-    .await;
+    let got = run(&spec(sets(), AggregateStage::Single), &[Vec::new(), Vec::new()]).await;
     assert_eq!(got.iter().map(RecordBatch::num_rows).sum::<usize>(), 2);
     assert!(got[0].column(3).is_null(0) && got[0].column(4).is_null(0));
 }
@@ -404,12 +377,8 @@ async fn filters_choose_rows_per_function() {
         let mut spec = spec(by(keys), AggregateStage::Single);
         spec.filters = vec![Some(Arc::clone(&positive)), Some(Arc::clone(&positive))];
         let got = run(&spec, &input).await;
-        let columns = got
-            .iter()
-            .map(|b| b.column(keys.len()).as_primitive::<Int64Type>());
-        let sum: i64 = columns
-            .flat_map(|c| c.iter().flatten().collect::<Vec<_>>())
-            .sum();
+        let columns = got.iter().map(|b| b.column(keys.len()).as_primitive::<Int64Type>());
+        let sum: i64 = columns.flat_map(|c| c.iter().flatten().collect::<Vec<_>>()).sum();
         let all = input.iter().flatten();
         let values = all.flat_map(|b| b.column(2).as_primitive::<Int64Type>().iter().flatten());
         assert_eq!(sum, values.filter(|v| *v >= 500).sum::<i64>());
@@ -426,11 +395,7 @@ async fn a_distinct_with_a_limit_stops_early() {
     spec.aggregates.clear();
     spec.filters.clear();
     spec.schema = Arc::new(spec.schema.project(&[0]).unwrap());
-    let rows: usize = run(&spec, &input)
-        .await
-        .iter()
-        .map(RecordBatch::num_rows)
-        .sum();
+    let rows: usize = run(&spec, &input).await.iter().map(RecordBatch::num_rows).sum();
     assert!((10..1_001).contains(&rows) && rows < expected(&input).len());
 }
 
@@ -449,10 +414,8 @@ async fn memory_limits_spill() {
     let context = context(limited(6 << 20, DiskManagerMode::OsTmpDirectory));
     let spec = spec(by(&["s", "k"]), AggregateStage::Single);
     let got = run_in(&context, &spec, &input).await.unwrap();
-    let keys_last: Vec<RecordBatch> = got
-        .iter()
-        .map(|b| b.project(&[1, 0, 2, 3]).unwrap())
-        .collect();
+    let keys_last: Vec<RecordBatch> =
+        got.iter().map(|b| b.project(&[1, 0, 2, 3]).unwrap()).collect();
     assert_eq!(found(&keys_last), expected(&input));
     drop((got, keys_last));
     assert_eq!(context.task.runtime_env().memory_pool.reserved(), 0);
@@ -464,8 +427,5 @@ async fn memory_limits_without_a_disk_are_errors() {
     let context = context(limited(1 << 20, DiskManagerMode::Disabled));
     let spec = spec(by(&["k"]), AggregateStage::Single);
     let error = run_in(&context, &spec, &input).await.unwrap_err();
-    assert!(
-        matches!(error.find_root(), DataFusionError::ResourcesExhausted(_)),
-        "{error}"
-    );
+    assert!(matches!(error.find_root(), DataFusionError::ResourcesExhausted(_)), "{error}");
 }

@@ -114,11 +114,8 @@ fn merge(plan: &Plan, locals: Vec<Vec<Box<dyn Accumulator>>>) -> Result<Vec<Box<
     let mut merged = accumulators(plan)?;
     for states in locals {
         for (into, mut state) in merged.iter_mut().zip(states) {
-            let columns = state
-                .state()?
-                .iter()
-                .map(|value| value.to_array())
-                .collect::<Result<Vec<_>>>()?;
+            let columns =
+                state.state()?.iter().map(|value| value.to_array()).collect::<Result<Vec<_>>>()?;
             into.merge_batch(&columns)?;
         }
     }
@@ -126,9 +123,5 @@ fn merge(plan: &Plan, locals: Vec<Vec<Box<dyn Accumulator>>>) -> Result<Vec<Box<
 }
 
 fn accumulators(plan: &Plan) -> Result<Vec<Box<dyn Accumulator>>> {
-    plan.spec
-        .aggregates
-        .iter()
-        .map(|function| function.create_accumulator())
-        .collect()
+    plan.spec.aggregates.iter().map(|function| function.create_accumulator()).collect()
 }

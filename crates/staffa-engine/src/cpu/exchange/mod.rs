@@ -65,11 +65,7 @@ impl Exchange {
             let producer = Producer::new(index, partitioner, Arc::clone(&queues));
             tasks.spawn(producer.run(lane));
         }
-        Ok(Self {
-            queues,
-            tasks: Arc::new(Mutex::new(tasks)),
-            metrics: from.metrics.clone(),
-        })
+        Ok(Self { queues, tasks: Arc::new(Mutex::new(tasks)), metrics: from.metrics.clone() })
     }
 
     /// An output, which can be read once.

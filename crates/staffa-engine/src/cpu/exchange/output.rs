@@ -37,15 +37,7 @@ impl Output {
         metrics: BaselineMetrics,
     ) -> Result<Self> {
         queues.enter(index)?;
-        Ok(Self {
-            index,
-            queues,
-            tasks,
-            metrics,
-            spilled: HashMap::new(),
-            due: None,
-            ended: false,
-        })
+        Ok(Self { index, queues, tasks, metrics, spilled: HashMap::new(), due: None, ended: false })
     }
 
     fn advance(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Morsel>>> {

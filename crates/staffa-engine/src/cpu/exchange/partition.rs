@@ -72,18 +72,11 @@ impl Partitioner {
         if rows == 0 {
             return Ok(());
         }
-        let arrays = self
-            .keys
-            .iter()
-            .map(|key| key.array(&morsel))
-            .collect::<Result<Vec<ArrayRef>>>()?;
+        let arrays =
+            self.keys.iter().map(|key| key.array(&morsel)).collect::<Result<Vec<ArrayRef>>>()?;
         self.hashes.clear();
         self.hashes.resize(rows, 0);
-        create_hashes(
-            &arrays,
-            REPARTITION_RANDOM_STATE.random_state(),
-            &mut self.hashes,
-        )?;
+        create_hashes(&arrays, REPARTITION_RANDOM_STATE.random_state(), &mut self.hashes)?;
         let batch = morsel.into_batch(&self.schema)?;
         let bytes = get_record_batch_memory_size(&batch);
         self.pressed |= self.reservation.try_grow(bytes).is_err();

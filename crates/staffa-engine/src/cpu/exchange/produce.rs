@@ -43,22 +43,13 @@ struct Ending {
 impl Drop for Ending {
     fn drop(&mut self) {
         let cancelled = || Err(DataFusionError::Execution("cancelled".to_string()));
-        self.queues
-            .end(self.result.take().unwrap_or_else(cancelled));
+        self.queues.end(self.result.take().unwrap_or_else(cancelled));
     }
 }
 
 impl Producer {
     pub(super) fn new(index: usize, partitioner: Partitioner, queues: Arc<Queues>) -> Self {
-        Self {
-            index,
-            partitioner,
-            spilled: Vec::new(),
-            ending: Ending {
-                queues,
-                result: None,
-            },
-        }
+        Self { index, partitioner, spilled: Vec::new(), ending: Ending { queues, result: None } }
     }
 
     /// Reads `lane` to its end, or until nobody wants its rows.

@@ -60,9 +60,7 @@ struct State {
 impl State {
     /// Somebody may still read, and finds nothing.
     fn is_open(&self) -> bool {
-        self.queues
-            .iter()
-            .any(|queue| queue.reader != Reader::Gone && queue.ready.is_empty())
+        self.queues.iter().any(|queue| queue.reader != Reader::Gone && queue.ready.is_empty())
     }
 
     /// A reader is there, asked, and found nothing.
@@ -138,12 +136,7 @@ impl Queues {
             })
             .collect();
         Self {
-            state: Mutex::new(State {
-                queues,
-                producers,
-                error: None,
-                waiting: Vec::new(),
-            }),
+            state: Mutex::new(State { queues, producers, error: None, waiting: Vec::new() }),
             spill: Arc::new(spill),
             may_spill: environment.disk_manager.tmp_files_enabled(),
             file_bytes: options.execution.max_spill_file_size_bytes.get(),

@@ -100,9 +100,8 @@ impl SharedBound {
 
     /// A state is sealed, or will never be. After the last one the filter is complete.
     pub(super) fn close(&self) {
-        let last = self
-            .open
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| n.checked_sub(1));
+        let last =
+            self.open.fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| n.checked_sub(1));
         if last == Ok(1) {
             self.complete();
         }
@@ -136,12 +135,7 @@ fn before(ordering: &LexOrdering, values: &[ScalarValue]) -> Result<Arc<dyn Phys
     let mut equal: Option<Arc<dyn PhysicalExpr>> = None;
     let mut any: Option<Arc<dyn PhysicalExpr>> = None;
     for (key, value) in ordering.iter().zip(values) {
-        let smaller = smaller(
-            &key.expr,
-            key.options.descending,
-            key.options.nulls_first,
-            value,
-        )?;
+        let smaller = smaller(&key.expr, key.options.descending, key.options.nulls_first, value)?;
         let term = match &equal {
             Some(equal) => binary(equal, Operator::And, &smaller),
             None => smaller,
@@ -170,11 +164,7 @@ fn smaller(
     nulls_first: bool,
     value: &ScalarValue,
 ) -> Result<Arc<dyn PhysicalExpr>> {
-    let operator = if descending {
-        Operator::Gt
-    } else {
-        Operator::Lt
-    };
+    let operator = if descending { Operator::Gt } else { Operator::Lt };
     Ok(match (nulls_first, value.is_null()) {
         (true, true) => lit(false),
         (false, true) => is_not_null(Arc::clone(key))?,
@@ -192,9 +182,5 @@ fn binary(
     operator: Operator,
     right: &Arc<dyn PhysicalExpr>,
 ) -> Arc<dyn PhysicalExpr> {
-    Arc::new(BinaryExpr::new(
-        Arc::clone(left),
-        operator,
-        Arc::clone(right),
-    ))
+    Arc::new(BinaryExpr::new(Arc::clone(left), operator, Arc::clone(right)))
 }

@@ -19,10 +19,7 @@ const ROW_BITS: u32 = 32;
 
 /// The batch and the row of a position.
 pub(super) fn place(position: u64) -> (usize, usize) {
-    (
-        (position >> ROW_BITS) as usize,
-        (position & u64::from(u32::MAX)) as usize,
-    )
+    ((position >> ROW_BITS) as usize, (position & u64::from(u32::MAX)) as usize)
 }
 
 /// The position of a row.
@@ -90,11 +87,7 @@ impl Wide {
     #[inline]
     pub(super) fn new(key: &[u8], position: u64) -> Self {
         let (high, low) = prefix(key);
-        Self {
-            high,
-            low,
-            position,
-        }
+        Self { high, low, position }
     }
 }
 
@@ -108,11 +101,7 @@ impl Wide {
         let (high, low) = prefix(rest.get(skip..).unwrap_or_default());
         let shifted = ((u128::from(high) << 64) | u128::from(low)) >> 8;
         let whole = (u128::from(*first) << 120) | shifted;
-        Self {
-            high: (whole >> 64) as u64,
-            low: whole as u64,
-            position,
-        }
+        Self { high: (whole >> 64) as u64, low: whole as u64, position }
     }
 }
 

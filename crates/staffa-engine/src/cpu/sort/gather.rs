@@ -23,17 +23,9 @@ impl<'a> Gather<'a> {
         batches: impl Iterator<Item = &'a RecordBatch> + Clone,
     ) -> Self {
         let columns = (0..schema.fields().len())
-            .map(|at| {
-                batches
-                    .clone()
-                    .map(move |batch| batch.column(at).as_ref())
-                    .collect()
-            })
+            .map(|at| batches.clone().map(move |batch| batch.column(at).as_ref()).collect())
             .collect();
-        Self {
-            schema: Arc::clone(schema),
-            columns,
-        }
+        Self { schema: Arc::clone(schema), columns }
     }
 
     /// Adds the rows at `picks` (batch, row), in that order, to `out`: as one batch, or as several

@@ -48,10 +48,8 @@ impl SortKeys {
     /// Types that cannot be sorted, expressions that do not bind.
     pub(super) fn new(ordering: &LexOrdering, schema: &Schema) -> Result<Self> {
         let exprs = BoundExpr::all(ordering.iter().map(|key| &key.expr), schema)?;
-        let types = ordering
-            .iter()
-            .map(|key| key.expr.data_type(schema))
-            .collect::<Result<Vec<_>>>()?;
+        let types =
+            ordering.iter().map(|key| key.expr.data_type(schema)).collect::<Result<Vec<_>>>()?;
         let form = if is_narrow(&types[0]) && types.len() == 1 {
             Form::Narrow
         } else {
@@ -66,11 +64,7 @@ impl SortKeys {
                 exact: width.is_some_and(|width| width <= 16),
             }
         };
-        Ok(Self {
-            exprs,
-            first: ordering.first().options,
-            form,
-        })
+        Ok(Self { exprs, first: ordering.first().options, form })
     }
 
     /// The values of the sort expressions.
@@ -103,9 +97,7 @@ impl SortKeys {
     pub(super) fn encode(&self, arrays: &[ArrayRef]) -> Result<(Vec<Wide>, Option<Rows>)> {
         let rows = self.rows(arrays)?;
         let keys = rows.iter().enumerate();
-        let entries = keys
-            .map(|(at, row)| Wide::new(row.data(), position(0, at)))
-            .collect();
+        let entries = keys.map(|(at, row)| Wide::new(row.data(), position(0, at))).collect();
         Ok((entries, self.holds_rows().then_some(rows)))
     }
 
@@ -128,11 +120,7 @@ impl SortKeys {
         // A dictionary's value may be NULL where its key is not.
         let nulls = bound.logical_nulls();
         if nulls.is_some_and(|nulls| nulls.is_null(0)) {
-            return self
-                .first
-                .nulls_first
-                .then(|| is_null(array).ok())
-                .flatten();
+            return self.first.nulls_first.then(|| is_null(array).ok()).flatten();
         }
         let bound = Scalar::new(Arc::clone(bound));
         // Rows that equal a single key stand at the bound, not before it.
@@ -166,10 +154,7 @@ impl SortKeys {
     /// An empty set of whole keys.
     pub(super) fn no_rows(&self) -> Option<Rows> {
         match &self.form {
-            Form::Wide {
-                converter,
-                exact: false,
-            } => Some(converter.empty_rows(0, 0)),
+            Form::Wide { converter, exact: false } => Some(converter.empty_rows(0, 0)),
             _ => None,
         }
     }
@@ -256,11 +241,7 @@ fn primitive_entries<T: ArrowPrimitiveType>(
     key: impl Fn(T::Native) -> u64,
     options: SortOptions,
 ) -> Vec<Narrow> {
-    entries(
-        array.values().iter().map(|value| key(*value)),
-        array,
-        options,
-    )
+    entries(array.values().iter().map(|value| key(*value)), array, options)
 }
 
 fn entries(
@@ -270,18 +251,14 @@ fn entries(
 ) -> Vec<Narrow> {
     let flip = if options.descending { u64::MAX } else { 0 };
     let valid = options.nulls_first;
-    let all = keys
-        .enumerate()
-        .map(|(row, key)| narrow(valid, key ^ flip, row));
+    let all = keys.enumerate().map(|(row, key)| narrow(valid, key ^ flip, row));
     let Some(nulls) = array.nulls().filter(|nulls| nulls.null_count() > 0) else {
         return all.collect();
     };
-    let all =
-        all.zip(nulls.iter()).enumerate().map(
-            |(row, (entry, is))| {
-                if is { entry } else { narrow(!valid, 0, row) }
-            },
-        );
+    let all = all
+        .zip(nulls.iter())
+        .enumerate()
+        .map(|(row, (entry, is))| if is { entry } else { narrow(!valid, 0, row) });
     all.collect()
 }
 

@@ -21,10 +21,7 @@ const RUN_BYTES: usize = 1 << 20;
 /// What a lane collects.
 enum Rows {
     /// All rows.
-    All {
-        compactor: Compactor,
-        batches: Vec<RecordBatch>,
-    },
+    All { compactor: Compactor, batches: Vec<RecordBatch> },
     /// The first K.
     First(Top, Arc<TopContext>),
 }
@@ -72,11 +69,7 @@ impl SortLocal {
             self.spill().await?;
         }
         let batches = self.take()?;
-        Ok(Collected {
-            batches,
-            reservation: self.reservation,
-            runs: self.runs,
-        })
+        Ok(Collected { batches, reservation: self.reservation, runs: self.runs })
     }
 
     /// Whether some of it is on disk.
@@ -162,12 +155,8 @@ impl SortLocal {
         let batches = self.take()?;
         if !batches.is_empty() {
             let shared = Arc::clone(&self.shared);
-            let run = self
-                .shared
-                .context
-                .runtime
-                .compute(move || write_run(&shared, batches))
-                .await?;
+            let run =
+                self.shared.context.runtime.compute(move || write_run(&shared, batches)).await?;
             self.runs.extend(run);
         }
         self.reservation.free();

@@ -59,9 +59,7 @@ struct Shared {
 impl Shared {
     /// A reservation of somebody who can spill.
     fn reservation(&self, name: &str) -> MemoryReservation {
-        MemoryConsumer::new(name)
-            .with_can_spill(true)
-            .register(self.context.task.memory_pool())
+        MemoryConsumer::new(name).with_can_spill(true).register(self.context.task.memory_pool())
     }
 
     fn may_spill(&self) -> bool {
@@ -137,11 +135,7 @@ impl SortSink {
         } else {
             Arc::new(SharedBound::new(&self.shared.ordering, None, 1))
         };
-        Some(Arc::new(TopContext {
-            shared: Arc::clone(&self.shared),
-            bound,
-            k: top.k,
-        }))
+        Some(Arc::new(TopContext { shared: Arc::clone(&self.shared), bound, k: top.k }))
     }
 
     async fn sorted(&self, locals: Vec<SortLocal>) -> Result<Arc<dyn Sealed>> {

@@ -57,10 +57,8 @@ pub(super) fn sort<R: Send>(
             .collect::<Result<Vec<Vec<Narrow>>>>()?;
         return sort_entries(parts, &[], fetch, cancel, finish);
     }
-    let rows = batches
-        .par_iter()
-        .map(|batch| keys.rows(&arrays(batch)?))
-        .collect::<Result<Vec<_>>>()?;
+    let rows =
+        batches.par_iter().map(|batch| keys.rows(&arrays(batch)?)).collect::<Result<Vec<_>>>()?;
     let prefix = Prefix::of(&rows);
     let parts: Vec<Vec<Wide>> = rows
         .par_iter()
@@ -101,16 +99,15 @@ impl Prefix {
         let (length, uniform) = rows
             .par_iter()
             .map(|rows| {
-                rows.iter()
-                    .fold((model.len(), true), |(length, same), key| {
-                        let key = key.data();
-                        if key.first().copied() != class {
-                            return (length, false);
-                        }
-                        let shared = model[..length].iter().zip(key);
-                        let shared = shared.take_while(|(a, b)| a == b).count();
-                        (shared, same && key.len() == model.len())
-                    })
+                rows.iter().fold((model.len(), true), |(length, same), key| {
+                    let key = key.data();
+                    if key.first().copied() != class {
+                        return (length, false);
+                    }
+                    let shared = model[..length].iter().zip(key);
+                    let shared = shared.take_while(|(a, b)| a == b).count();
+                    (shared, same && key.len() == model.len())
+                })
             })
             .reduce(|| (model.len(), true), |a, b| (a.0.min(b.0), a.1 && b.1));
         Self {
@@ -122,11 +119,7 @@ impl Prefix {
 
     /// How many bytes of a key, after the first, its entry leaves out.
     fn skip(&self, key: &[u8]) -> usize {
-        if key.first().copied() == self.class {
-            self.length - 1
-        } else {
-            0
-        }
+        if key.first().copied() == self.class { self.length - 1 } else { 0 }
     }
 }
 
@@ -193,9 +186,7 @@ fn splitters<E: Entry>(parts: &[Vec<E>], total: usize, rows: &[Rows]) -> Vec<E> 
     }
     samples.sort_unstable_by(|a, b| a.compare(b, rows));
     let count = samples.len();
-    (1..buckets)
-        .map(|at| samples[(at * count / buckets).min(count - 1)])
-        .collect()
+    (1..buckets).map(|at| samples[(at * count / buckets).min(count - 1)]).collect()
 }
 
 /// Per bucket the pieces that the parts have in it, in the order of the parts.
@@ -216,9 +207,8 @@ fn classify<E: Entry>(
         .map(|group| {
             let size = group.iter().map(Vec::len).sum::<usize>();
             let room = size / (splitters.len() + 1);
-            let mut buckets: Vec<Vec<E>> = (0..=splitters.len())
-                .map(|_| Vec::with_capacity(room + room / 4))
-                .collect();
+            let mut buckets: Vec<Vec<E>> =
+                (0..=splitters.len()).map(|_| Vec::with_capacity(room + room / 4)).collect();
             for part in group {
                 cancel.check()?;
                 for entry in part {
@@ -230,9 +220,8 @@ fn classify<E: Entry>(
             Ok(buckets)
         })
         .collect::<Result<_>>()?;
-    let mut buckets: Vec<Vec<Vec<E>>> = (0..=splitters.len())
-        .map(|_| Vec::with_capacity(grouped.len()))
-        .collect();
+    let mut buckets: Vec<Vec<Vec<E>>> =
+        (0..=splitters.len()).map(|_| Vec::with_capacity(grouped.len())).collect();
     for group in grouped {
         for (bucket, piece) in buckets.iter_mut().zip(group) {
             if !piece.is_empty() {

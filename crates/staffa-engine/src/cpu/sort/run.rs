@@ -29,9 +29,7 @@ pub(super) struct Run {
 /// What the sort expressions or the disk raise.
 pub(super) fn write_run(shared: &Shared, batches: Vec<RecordBatch>) -> Result<Option<Run>> {
     let cancel = &shared.context.cancel;
-    let order = sort(&batches, &shared.keys, shared.fetch, cancel, |places| {
-        Ok(places.to_vec())
-    })?;
+    let order = sort(&batches, &shared.keys, shared.fetch, cancel, |places| Ok(places.to_vec()))?;
     let gather = Gather::new(&shared.schema, batches.iter());
     let mut file = shared.spill.create_in_progress_file("StaffaSort")?;
     let mut largest_bytes = 0;
@@ -45,10 +43,7 @@ pub(super) fn write_run(shared: &Shared, batches: Vec<RecordBatch>) -> Result<Op
             }
         }
     }
-    Ok(file.finish()?.map(|file| Run {
-        file,
-        largest_bytes,
-    }))
+    Ok(file.finish()?.map(|file| Run { file, largest_bytes }))
 }
 
 /// Sorted runs that are merged as they are read.
@@ -60,11 +55,7 @@ pub(super) struct Runs {
 
 impl Runs {
     pub(super) fn new(shared: Arc<Shared>, runs: Vec<Run>, metrics: BaselineMetrics) -> Self {
-        Self {
-            shared,
-            runs,
-            metrics,
-        }
+        Self { shared, runs, metrics }
     }
 
     /// The files outlive a merge that read them, so each reader merges anew.

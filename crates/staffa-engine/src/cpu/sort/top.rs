@@ -45,11 +45,7 @@ pub(super) enum Top {
 
 impl Top {
     pub(super) fn new(keys: &SortKeys) -> Self {
-        if keys.is_narrow() {
-            Self::Narrow(Best::default())
-        } else {
-            Self::Wide(Best::default())
-        }
+        if keys.is_narrow() { Self::Narrow(Best::default()) } else { Self::Wide(Best::default()) }
     }
 
     /// Takes a morsel; true when rows of it were kept.
@@ -130,10 +126,8 @@ fn promising(
     }
     let map: Vec<u32> = mask.values().set_indices_u32().collect();
     let map = UInt32Array::from(map);
-    let arrays = arrays
-        .iter()
-        .map(|array| Ok(take(array.as_ref(), &map, None)?))
-        .collect::<Result<_>>()?;
+    let arrays =
+        arrays.iter().map(|array| Ok(take(array.as_ref(), &map, None)?)).collect::<Result<_>>()?;
     Ok((arrays, Some(Arc::new(map))))
 }
 
@@ -179,10 +173,8 @@ impl<E: Entry> Best<E> {
             entries.truncate(context.k);
         }
         entries.sort_unstable_by_key(Entry::position);
-        let picked: Vec<u32> = entries
-            .iter()
-            .map(|entry| place(entry.position()).1 as u32)
-            .collect();
+        let picked: Vec<u32> =
+            entries.iter().map(|entry| place(entry.position()).1 as u32).collect();
         if let (Some(rows), Some(mut kept)) = (rows, context.shared.keys.no_rows()) {
             for row in &picked {
                 kept.push(rows.row(*row as usize));
@@ -201,8 +193,7 @@ impl<E: Entry> Best<E> {
         self.held_bytes += context.shared.footprint.sorting(&batch);
         self.held.push(batch);
         let moved = entries.iter().enumerate();
-        self.entries
-            .extend(moved.map(|(row, entry)| entry.moved(position(at, row))));
+        self.entries.extend(moved.map(|(row, entry)| entry.moved(position(at, row))));
         self.tighten(context)?;
         let (held, kept) = (self.held_rows, self.entries.len());
         if held > 2 * kept + IDLE_ROWS || (self.held.len() > BATCHES && held > kept + kept / 4) {
@@ -227,8 +218,7 @@ impl<E: Entry> Best<E> {
             return Ok(());
         }
         let rows = &self.rows;
-        self.entries
-            .select_nth_unstable_by(k - 1, |a, b| a.compare(b, rows));
+        self.entries.select_nth_unstable_by(k - 1, |a, b| a.compare(b, rows));
         self.entries.truncate(k);
         let last = self.entries[k - 1];
         let (batch, row) = place(last.position());
@@ -240,10 +230,7 @@ impl<E: Entry> Best<E> {
             first: Arc::clone(&arrays[0]),
         };
         context.bound.tighten(bound, || {
-            arrays
-                .iter()
-                .map(|array| ScalarValue::try_from_array(array, 0))
-                .collect()
+            arrays.iter().map(|array| ScalarValue::try_from_array(array, 0)).collect()
         })
     }
 

@@ -65,10 +65,7 @@ async fn values(stream: LaneStream) -> Vec<i64> {
 async fn lanes_come_out_in_order() {
     for fetch in [None, Some(0), Some(10)] {
         let lanes = vec![
-            lane(vec![
-                batch((0..1000).map(|v| 3 * v)),
-                batch((1000..2000).map(|v| 3 * v)),
-            ]),
+            lane(vec![batch((0..1000).map(|v| 3 * v)), batch((1000..2000).map(|v| 3 * v))]),
             lane(vec![]),
             lane(vec![batch(0..0), batch((0..500).map(|v| 2 * v))]),
         ];
@@ -115,9 +112,7 @@ async fn dropping_the_output_drops_the_lanes() {
             let rest: LaneStream = if at == 2 {
                 Box::pin(futures::stream::pending())
             } else {
-                Box::pin(futures::stream::repeat_with(|| {
-                    Ok(Morsel::from_batch(batch(200..300)))
-                }))
+                Box::pin(futures::stream::repeat_with(|| Ok(Morsel::from_batch(batch(200..300)))))
             };
             let lane: LaneStream = Box::pin(first.chain(rest).inspect(move |_| {
                 let _flag = &flag;

@@ -25,10 +25,7 @@ const HASHER: RandomState = RandomState::with_seed(0x57AF_FA00_B17E_5EED);
 /// Whether values of this type have codes.
 pub(super) fn supported(data_type: &DataType) -> bool {
     use DataType::{Binary, BinaryView, LargeBinary, LargeUtf8, Utf8, Utf8View};
-    matches!(
-        data_type,
-        Utf8 | LargeUtf8 | Utf8View | Binary | LargeBinary | BinaryView
-    )
+    matches!(data_type, Utf8 | LargeUtf8 | Utf8View | Binary | LargeBinary | BinaryView)
 }
 
 /// Different byte strings by code.
@@ -63,10 +60,7 @@ impl ByteCodes {
 
     /// Codes for NULL too.
     pub(super) fn with_null() -> Self {
-        Self {
-            codes_null: true,
-            ..Self::default()
-        }
+        Self { codes_null: true, ..Self::default() }
     }
 
     /// A code that no value has. As a value it is the empty string.
@@ -194,10 +188,7 @@ impl ByteCodes {
         let code = self.views.len() as u32;
         let full = |block: &Vec<u8>| block.len() + value.len() > block.capacity();
         if self.blocks.last().is_none_or(full) {
-            let usual = BLOCKS
-                .0
-                .checked_shl(self.blocks.len() as u32)
-                .unwrap_or(BLOCKS.1);
+            let usual = BLOCKS.0.checked_shl(self.blocks.len() as u32).unwrap_or(BLOCKS.1);
             let block = Vec::with_capacity(usual.clamp(value.len(), BLOCKS.1.max(value.len())));
             self.block_bytes += block.capacity();
             self.blocks.push(block);
@@ -206,8 +197,7 @@ impl ByteCodes {
         let view = long_view(value, at, self.blocks[at].len());
         self.blocks[at].extend_from_slice(value);
         self.views.push(view);
-        self.long
-            .insert_unique(hash, (hash, code), |&(hash, _)| hash);
+        self.long.insert_unique(hash, (hash, code), |&(hash, _)| hash);
         code
     }
 
@@ -270,11 +260,7 @@ fn view_array<T: ByteViewType>(
     nulls: Option<NullBuffer>,
 ) -> Result<ArrayRef> {
     let blocks: Vec<Buffer> = blocks.into_iter().map(Buffer::from_vec).collect();
-    Ok(Arc::new(GenericByteViewArray::<T>::try_new(
-        ScalarBuffer::from(views),
-        blocks,
-        nulls,
-    )?))
+    Ok(Arc::new(GenericByteViewArray::<T>::try_new(ScalarBuffer::from(views), blocks, nulls)?))
 }
 
 fn concat<T: ByteArrayType>(

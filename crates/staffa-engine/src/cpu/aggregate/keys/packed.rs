@@ -173,10 +173,7 @@ impl<K: Key> Keys for PackedKeys<K> {
         self.slots.clear();
         let keys = std::mem::take(&mut self.keys);
         let null = one_null(self.null.take(), keys.len());
-        self.columns
-            .iter_mut()
-            .map(|column| column.unpack(&keys, null.clone()))
-            .collect()
+        self.columns.iter_mut().map(|column| column.unpack(&keys, null.clone())).collect()
     }
 }
 
@@ -197,10 +194,7 @@ impl Column {
             codes.reserve();
         }
         let values = codes.take(&self.data_type, None)?;
-        let codes = keys
-            .iter()
-            .map(|key| key.bits_at(self.shift) as u32)
-            .collect();
+        let codes = keys.iter().map(|key| key.bits_at(self.shift) as u32).collect();
         let codes = UInt32Array::try_new(codes, nulls)?;
         Ok(take(values.as_ref(), &codes, None)?)
     }

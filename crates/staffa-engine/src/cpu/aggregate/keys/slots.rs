@@ -85,11 +85,7 @@ pub(super) struct Slots<K> {
 
 impl<K: Key> Default for Slots<K> {
     fn default() -> Self {
-        Self {
-            slots: Self::empty(1 << 8),
-            shift: 64 - 8,
-            taken: 0,
-        }
+        Self { slots: Self::empty(1 << 8), shift: 64 - 8, taken: 0 }
     }
 }
 

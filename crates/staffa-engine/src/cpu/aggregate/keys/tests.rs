@@ -16,9 +16,7 @@ use super::{Keys, keys};
 fn random(seed: u64) -> impl FnMut(u64) -> u64 {
     let mut state = seed;
     move |below| {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(99);
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(99);
         (state >> 33) % below
     }
 }
@@ -37,16 +35,7 @@ fn ints(rows: usize) -> ArrayRef {
 }
 
 fn strings(rows: usize, seed: u64) -> Vec<Option<String>> {
-    let fixed = [
-        "",
-        "a",
-        "é",
-        "twelve bytes",
-        "thirteen byte",
-        "thirteen bytf",
-        "a\0",
-        "\0",
-    ];
+    let fixed = ["", "a", "é", "twelve bytes", "thirteen byte", "thirteen bytf", "a\0", "\0"];
     let mut next = random(seed);
     (0..rows)
         .map(|_| match next(4) {
@@ -118,26 +107,10 @@ fn all(rows: usize) -> Vec<ArrayRef> {
     vec![
         ints(rows),
         floats(rows),
-        Arc::new(
-            (0..rows)
-                .map(|_| small(200).map(|v| v as i8))
-                .collect::<Int8Array>(),
-        ),
-        Arc::new(
-            (0..rows)
-                .map(|_| small(2).map(|v| v == 1))
-                .collect::<BooleanArray>(),
-        ),
-        Arc::new(
-            (0..rows)
-                .map(|_| small(3000).map(|v| v as i32))
-                .collect::<Date32Array>(),
-        ),
-        Arc::new(
-            (0..rows)
-                .map(|_| small(9).map(|v| v as f32))
-                .collect::<Float32Array>(),
-        ),
+        Arc::new((0..rows).map(|_| small(200).map(|v| v as i8)).collect::<Int8Array>()),
+        Arc::new((0..rows).map(|_| small(2).map(|v| v == 1)).collect::<BooleanArray>()),
+        Arc::new((0..rows).map(|_| small(3000).map(|v| v as i32)).collect::<Date32Array>()),
+        Arc::new((0..rows).map(|_| small(9).map(|v| v as f32)).collect::<Float32Array>()),
         Arc::new(
             (0..rows)
                 .map(|_| small(99))

@@ -15,11 +15,8 @@ async fn every_type_is_partitioned_as_datafusion_does() {
     let context = context(Arc::new(RuntimeEnv::default()));
     let source = batches(&[500, 1, 90], 4, 0);
     let schema = source[0].schema();
-    let mut sets: Vec<Vec<&str>> = schema
-        .fields()
-        .iter()
-        .map(|f| vec![f.name().as_str()])
-        .collect();
+    let mut sets: Vec<Vec<&str>> =
+        schema.fields().iter().map(|f| vec![f.name().as_str()]).collect();
     sets.push(vec!["Int64", "Utf8"]);
     sets.push(vec!["Utf8View", "Float64", "Int32"]);
     sets.push(vec!["Dictionary", "Boolean", "Decimal128(38, 2)"]);
@@ -38,20 +35,12 @@ async fn every_type_is_partitioned_as_datafusion_does() {
                     })
                     .unwrap();
             }
-            let exchange = start(
-                vec![lane(source.clone())],
-                &schema,
-                names,
-                partitions,
-                &context,
-            );
+            let exchange = start(vec![lane(source.clone())], &schema, names, partitions, &context);
             for (output, wanted) in wanted.iter().enumerate() {
                 let morsels = collect(exchange.open(output)).await.unwrap();
                 let at = schema.index_of("id").unwrap();
-                let got: Vec<u64> = morsels
-                    .iter()
-                    .flat_map(|morsel| ids(&morsel.column(at).unwrap()))
-                    .collect();
+                let got: Vec<u64> =
+                    morsels.iter().flat_map(|morsel| ids(&morsel.column(at).unwrap())).collect();
                 assert_eq!(&got, wanted, "{names:?} over {partitions}");
             }
         }

@@ -11,15 +11,11 @@ use super::{assert_in_order, collect, context, ids, lane, rows, start};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rows_that_nobody_reads_yet_are_spilled() {
-    let pools: [Arc<dyn MemoryPool>; 2] = [
-        Arc::new(FairSpillPool::new(200_000)),
-        Arc::new(GreedyMemoryPool::new(200_000)),
-    ];
+    let pools: [Arc<dyn MemoryPool>; 2] =
+        [Arc::new(FairSpillPool::new(200_000)), Arc::new(GreedyMemoryPool::new(200_000))];
     for pool in pools {
-        let runtime = RuntimeEnvBuilder::new()
-            .with_memory_pool(Arc::clone(&pool))
-            .build_arc()
-            .unwrap();
+        let runtime =
+            RuntimeEnvBuilder::new().with_memory_pool(Arc::clone(&pool)).build_arc().unwrap();
         let context = context(runtime);
         let lanes: Vec<_> = (0..3).map(|at| rows(at, 40, 1000, 5)).collect();
         let schema = lanes[0][0].schema();
@@ -59,8 +55,5 @@ async fn without_a_disk_it_is_an_error() {
     let exchange = start(vec![lane(source)], &schema, &["k"], 3, &context);
     let error = collect(exchange.open(0)).await.unwrap_err();
     let root = error.find_root();
-    assert!(
-        matches!(root, DataFusionError::ResourcesExhausted(_)),
-        "{error}"
-    );
+    assert!(matches!(root, DataFusionError::ResourcesExhausted(_)), "{error}");
 }

@@ -63,14 +63,11 @@ fn start(
 
 /// A lane that gives these batches, and lets others run after each.
 fn lane(batches: Vec<RecordBatch>) -> LaneStream {
-    Box::pin(futures::stream::unfold(
-        batches.into_iter(),
-        |mut batches| async move {
-            tokio::task::yield_now().await;
-            let batch = batches.next()?;
-            Some((Ok(Morsel::from_batch(batch)), batches))
-        },
-    ))
+    Box::pin(futures::stream::unfold(batches.into_iter(), |mut batches| async move {
+        tokio::task::yield_now().await;
+        let batch = batches.next()?;
+        Some((Ok(Morsel::from_batch(batch)), batches))
+    }))
 }
 
 /// Keys (of which `hot` of ten are 7), and ids that count up within each lane.
@@ -80,13 +77,7 @@ fn rows(lane: u64, batches: usize, size: usize, hot: usize) -> Vec<RecordBatch> 
         .map(|_| {
             let ids: UInt64Array = (id..id + size as u64).collect();
             let keys: Int64Array = (id..id + size as u64)
-                .map(|id| {
-                    Some(if (id % 10) < hot as u64 {
-                        7
-                    } else {
-                        id as i64 * 31
-                    })
-                })
+                .map(|id| Some(if (id % 10) < hot as u64 { 7 } else { id as i64 * 31 }))
                 .collect();
             id += size as u64;
             RecordBatch::try_from_iter(vec![

@@ -11,10 +11,8 @@ pub(in crate::cpu) struct Random(pub(in crate::cpu) u64);
 
 impl Random {
     pub(in crate::cpu) fn next(&mut self) -> u64 {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 11) ^ (self.0 >> 43)
     }
 
@@ -42,9 +40,7 @@ fn strings(rows: usize, random: &mut Random) -> StringArray {
     (0..rows)
         .map(|_| {
             (random.below(10) > 0).then(|| {
-                (0..random.below(5))
-                    .map(|_| PIECES[random.below(8) as usize])
-                    .collect::<String>()
+                (0..random.below(5)).map(|_| PIECES[random.below(8) as usize]).collect::<String>()
             })
         })
         .collect()
@@ -55,15 +51,7 @@ fn floats<T: ArrowPrimitiveType>(
     random: &mut Random,
     of: impl Fn(f64) -> T::Native,
 ) -> ArrayRef {
-    let special = [
-        0.0,
-        -0.0,
-        f64::NAN,
-        -f64::NAN,
-        f64::INFINITY,
-        f64::NEG_INFINITY,
-        f64::MIN,
-    ];
+    let special = [0.0, -0.0, f64::NAN, -f64::NAN, f64::INFINITY, f64::NEG_INFINITY, f64::MIN];
     let array: PrimitiveArray<T> = (0..rows)
         .map(|_| match random.below(6) {
             0 => None,
@@ -119,10 +107,7 @@ pub(in crate::cpu) fn columns(rows: usize, random: &mut Random) -> Vec<(String, 
             <Float16Type as ArrowPrimitiveType>::Native::from_f64(v)
         }),
     ));
-    out.push((
-        "Float32".into(),
-        floats::<Float32Type>(rows, random, |v| v as f32),
-    ));
+    out.push(("Float32".into(), floats::<Float32Type>(rows, random, |v| v as f32)));
     out.push(("Float64".into(), floats::<Float64Type>(rows, random, |v| v)));
     let days: IntervalDayTimeArray = (0..rows)
         .map(|_| {
@@ -209,9 +194,8 @@ pub(in crate::cpu) fn plain(
     while left > 0 {
         let size = left.min(batch);
         left -= size;
-        let keys: Int64Array = (0..size)
-            .map(|_| Some(random.below(rows as u64 / 3 + 1) as i64))
-            .collect();
+        let keys: Int64Array =
+            (0..size).map(|_| Some(random.below(rows as u64 / 3 + 1) as i64)).collect();
         let words: StringViewArray = (0..size)
             .map(|_| {
                 (random.below(20) > 0)

@@ -28,10 +28,7 @@ async fn the_filter_keeps_the_first_rows() {
                 [(false, false), (false, true), (true, false), (true, true)]
             {
                 for k in [1, 5, 200, 790] {
-                    let options = SortOptions {
-                        descending,
-                        nulls_first,
-                    };
+                    let options = SortOptions { descending, nulls_first };
                     let ordering = ordering(&schema, &[(first, options), ("Int16", options)]);
                     let filter = dynamic_filter(&ordering);
                     let mut spec = spec(&ordering, Some(k));

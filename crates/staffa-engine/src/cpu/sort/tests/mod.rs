@@ -88,11 +88,7 @@ pub(super) async fn seal(
 }
 
 pub(super) async fn read(state: Arc<dyn Sealed>, schema: &SchemaRef) -> Result<Vec<RecordBatch>> {
-    state
-        .open(0, 1)
-        .map(|morsel| morsel?.into_batch(schema))
-        .try_collect()
-        .await
+    state.open(0, 1).map(|morsel| morsel?.into_batch(schema)).try_collect().await
 }
 
 /// The rows in the order of `ordering`, ties by the `id` column, which counts arrivals.
@@ -122,14 +118,9 @@ pub(super) async fn check(
     context: &Arc<RunContext>,
 ) {
     let ordering = ordering(schema, keys);
-    let state = seal(spec(&ordering, fetch), lanes, schema, context)
-        .await
-        .unwrap();
+    let state = seal(spec(&ordering, fetch), lanes, schema, context).await.unwrap();
     let got = read(state, schema).await.unwrap();
-    assert!(
-        got.iter()
-            .all(|batch| batch.num_rows() <= context.batch_size())
-    );
+    assert!(got.iter().all(|batch| batch.num_rows() <= context.batch_size()));
     let got = concat_batches(schema, &got).unwrap();
     let wanted = expected(lanes, schema, &ordering, fetch);
     assert_eq!(got.num_rows(), wanted.num_rows(), "{keys:?} {fetch:?}");

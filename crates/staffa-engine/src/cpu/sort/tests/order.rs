@@ -10,41 +10,22 @@ use super::data::{batches, plain};
 use super::{check, context};
 
 const OPTIONS: [SortOptions; 4] = [
-    SortOptions {
-        descending: false,
-        nulls_first: true,
-    },
-    SortOptions {
-        descending: false,
-        nulls_first: false,
-    },
-    SortOptions {
-        descending: true,
-        nulls_first: true,
-    },
-    SortOptions {
-        descending: true,
-        nulls_first: false,
-    },
+    SortOptions { descending: false, nulls_first: true },
+    SortOptions { descending: false, nulls_first: false },
+    SortOptions { descending: true, nulls_first: true },
+    SortOptions { descending: true, nulls_first: false },
 ];
 
 #[tokio::test]
 async fn every_type_sorts_as_datafusion_does() {
     let context = context(Arc::new(RuntimeEnv::default()));
-    let lanes = [
-        batches(&[0, 1, 300, 17, 900], 1, 0),
-        batches(&[256, 40], 2, 10_000),
-    ];
+    let lanes = [batches(&[0, 1, 300, 17, 900], 1, 0), batches(&[256, 40], 2, 10_000)];
     let schema = lanes[0][0].schema();
     for field in schema.fields() {
         for options in OPTIONS {
             for fetch in [None, Some(0), Some(1), Some(7), Some(600), Some(5000)] {
                 // With two lanes a top-K may keep either of two equal rows.
-                let lanes = if fetch.is_some() {
-                    &lanes[..1]
-                } else {
-                    &lanes[..]
-                };
+                let lanes = if fetch.is_some() { &lanes[..1] } else { &lanes[..] };
                 check(lanes, &schema, &[(field.name(), options)], fetch, &context).await;
             }
         }
@@ -97,13 +78,6 @@ async fn no_rows_at_all() {
     let context = context(Arc::new(RuntimeEnv::default()));
     let schema = plain(1, 1, 1, 0)[0].schema();
     for fetch in [None, Some(4)] {
-        check(
-            &[vec![], vec![]],
-            &schema,
-            &[("k", OPTIONS[0])],
-            fetch,
-            &context,
-        )
-        .await;
+        check(&[vec![], vec![]], &schema, &[("k", OPTIONS[0])], fetch, &context).await;
     }
 }

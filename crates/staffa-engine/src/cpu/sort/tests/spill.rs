@@ -23,24 +23,17 @@ fn limited(pool: Arc<dyn MemoryPool>, disk: DiskManagerMode) -> Arc<RuntimeEnv> 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn runs_are_merged_and_memory_is_given_back() {
-    let pools: [Arc<dyn MemoryPool>; 2] = [
-        Arc::new(FairSpillPool::new(6 << 20)),
-        Arc::new(GreedyMemoryPool::new(6 << 20)),
-    ];
+    let pools: [Arc<dyn MemoryPool>; 2] =
+        [Arc::new(FairSpillPool::new(6 << 20)), Arc::new(GreedyMemoryPool::new(6 << 20))];
     let lanes = [plain(60_000, 4096, 1, 0), plain(50_000, 4096, 2, 60_000)];
     let schema = lanes[0][0].schema();
     for pool in pools {
         let context = context(limited(Arc::clone(&pool), DiskManagerMode::OsTmpDirectory));
         for keys in [vec!["k"], vec!["w", "id"]] {
-            let keys: Vec<_> = keys
-                .into_iter()
-                .map(|k| (k, SortOptions::default()))
-                .collect();
+            let keys: Vec<_> = keys.into_iter().map(|k| (k, SortOptions::default())).collect();
             let ordering = ordering(&schema, &keys);
             for fetch in [None, Some(40_000)] {
-                let state = seal(spec(&ordering, fetch), &lanes, &schema, &context)
-                    .await
-                    .unwrap();
+                let state = seal(spec(&ordering, fetch), &lanes, &schema, &context).await.unwrap();
                 assert!(context.task.runtime_env().disk_manager.used_disk_space() > 0);
                 let wanted = expected(&lanes, &schema, &ordering, fetch);
                 // Twice: a state may be read again.
@@ -87,19 +80,9 @@ async fn without_a_disk_the_error_is_datafusions() {
             Err(error) => error,
         };
         let root = error.find_root();
-        assert!(
-            matches!(root, DataFusionError::ResourcesExhausted(_)),
-            "{error}"
-        );
+        assert!(matches!(root, DataFusionError::ResourcesExhausted(_)), "{error}");
         assert_eq!(pool.reserved(), 0);
     }
     // A small top-K needs next to nothing.
-    check(
-        &lanes,
-        &schema,
-        &[("k", SortOptions::default())],
-        Some(20),
-        &context,
-    )
-    .await;
+    check(&lanes, &schema, &[("k", SortOptions::default())], Some(20), &context).await;
 }
