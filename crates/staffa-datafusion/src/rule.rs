@@ -75,6 +75,8 @@ fn node(plan: &Arc<dyn ExecutionPlan>, order_used: bool) -> Result<Arc<dyn Execu
             Ok(NodeOp::Limit(_)) => true,
             Ok(NodeOp::Merge(..)) => true,
             Ok(NodeOp::Sort(_) | NodeOp::Aggregate(_) | NodeOp::Join(_)) => order_used && keeps[at],
+            // DataFusion's union denies keeping an order that constants complete, and relies on it.
+            Ok(NodeOp::Union | NodeOp::Interleave) => order_used,
             Ok(_) => (order_used && keeps[at]) || needs[at].is_some(),
         };
         rewritten.push(node(child, used)?);

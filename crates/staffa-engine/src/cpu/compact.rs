@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions};
 use arrow::compute::concat;
 use arrow::datatypes::{ByteViewType, DataType, SchemaRef};
+use arrow::error::ArrowError;
 use std::sync::Arc;
 
 use arrow::array::GenericByteViewArray;
@@ -76,10 +77,17 @@ impl Compactor {
         let columns = (0..self.schema.fields().len())
             .map(|i| {
                 let parts: Vec<&dyn Array> = batches.iter().map(|b| b.column(i).as_ref()).collect();
-                Ok(concat(&parts)?)
+                concat(&parts)
             })
-            .collect::<Result<Vec<ArrayRef>>>()?;
-        self.ready.push_back(Morsel::from_arrays(columns, rows));
+            .collect::<Result<Vec<ArrayRef>, ArrowError>>();
+        match columns {
+            Ok(columns) => self.ready.push_back(Morsel::from_arrays(columns, rows)),
+            // Together the values may be too many for a dictionary's keys, or for 32-bit offsets.
+            Err(ArrowError::DictionaryKeyOverflowError | ArrowError::OffsetOverflowError(_)) => {
+                self.ready.extend(batches.into_iter().map(Morsel::from_batch));
+            }
+            Err(error) => return Err(error.into()),
+        }
         Ok(())
     }
 }
