@@ -170,9 +170,10 @@ pub fn register(mut builder: SessionStateBuilder, config: StaffaConfig) -> Sessi
     builder.with_physical_optimizer_rules(with_rule(rules))
 }
 
-fn with_rule(
-    mut rules: Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>>,
-) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+/// A session's rules, in their order.
+type Rules = Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>>;
+
+fn with_rule(mut rules: Rules) -> Rules {
     if rules.iter().any(|rule| rule.name() == AccelerateRule.name()) {
         return rules;
     }

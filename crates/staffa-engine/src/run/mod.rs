@@ -4,6 +4,7 @@ mod chain;
 mod merge;
 mod region;
 mod share;
+mod steal;
 
 pub(crate) use region::own;
 pub use region::{Input, Region};

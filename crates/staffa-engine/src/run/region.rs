@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 use super::chain::{Chain, Stage};
 use super::merge::merge;
 use super::share::Share;
+use super::steal::Steal;
 use crate::context::panic_error;
 use crate::cpu::exchange::Exchange;
 use crate::engine::{Compiled, Engine, Lane, Sealed, SinkLocal};
@@ -43,6 +44,7 @@ struct Inner {
     context: Arc<RunContext>,
     states: Vec<Mutex<Option<SharedState>>>,
     shares: Vec<Mutex<Option<Arc<Share>>>>,
+    steals: Vec<Arc<Steal>>,
     exchanges: Vec<Mutex<Option<Arc<Exchange>>>>,
     tasks: Mutex<JoinSet<()>>,
 }
@@ -77,6 +79,7 @@ impl Region {
             context,
             states: (0..cells).map(|_| Mutex::default()).collect(),
             shares: (0..cells).map(|_| Mutex::default()).collect(),
+            steals: (0..cells).map(|_| Arc::default()).collect(),
             exchanges: (0..cells).map(|_| Mutex::default()).collect(),
             tasks: Mutex::default(),
         };
@@ -168,7 +171,10 @@ impl Inner {
         match &pipeline.source {
             Source::Input(input) => {
                 let stream = self.inputs[*input].execute(lane, Arc::clone(&self.context.task))?;
-                Ok(morsels(stream))
+                Ok(match self.steals(pipeline) {
+                    true => self.steals[pipeline.id].lane(morsels(stream)),
+                    false => morsels(stream),
+                })
             }
             Source::Lanes(ids) => {
                 let mut lane = lane;
@@ -223,6 +229,13 @@ impl Inner {
                 merge(self.lanes(*id), schema, ordering, *fetch, &self.context)
             }
         }
+    }
+
+    /// Whether a pipeline's lanes may exchange morsels: its own tasks drive them all together, into
+    /// one state.
+    fn steals(&self, pipeline: &Pipeline) -> bool {
+        let breaks = !matches!(pipeline.sink, SinkKind::Stream | SinkKind::Exchange(..));
+        breaks && pipeline.scope == Scope::Shared && pipeline.lanes > 1
     }
 
     fn lanes(self: &Arc<Self>, id: PipelineId) -> Vec<LaneStream> {

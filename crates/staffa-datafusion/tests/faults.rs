@@ -1,0 +1,117 @@
+//! Cancelled queries, exhausted memory, panics: what is left is released, and answers stay right.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arrow::array::{Int64Array, RecordBatch};
+use arrow::util::pretty::pretty_format_batches;
+use datafusion::datasource::MemTable;
+use datafusion::error::DataFusionError;
+use datafusion::execution::SessionStateBuilder;
+use datafusion::execution::memory_pool::{GreedyMemoryPool, MemoryPool};
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::prelude::{SessionConfig, SessionContext};
+use futures::StreamExt;
+use staffa_datafusion::{StaffaConfig, register, report};
+
+const ROWS: i64 = 400_000;
+
+/// A session over `t (id, k)`, `ROWS` rows in four partitions, with a pool of `limit` bytes.
+fn session(limit: usize, staffa: bool) -> (SessionContext, Arc<dyn MemoryPool>) {
+    let pool: Arc<dyn MemoryPool> = Arc::new(GreedyMemoryPool::new(limit));
+    let runtime = RuntimeEnvBuilder::new().with_memory_pool(Arc::clone(&pool)).build_arc().unwrap();
+    let config = SessionConfig::new().with_target_partitions(4);
+    let builder = SessionStateBuilder::new()
+        .with_default_features()
+        .with_config(config)
+        .with_runtime_env(runtime);
+    let settings = StaffaConfig { min_rows: 0, ..StaffaConfig::default() };
+    let builder = if staffa { register(builder, settings) } else { builder };
+    let context = SessionContext::new_with_state(builder.build());
+    let part = |p: i64| {
+        let ids = (0..ROWS / 4).map(|i| i * 4 + p);
+        let keys = (0..ROWS / 4).map(|i| (i * 7919 + p) % 100_003);
+        RecordBatch::try_from_iter([
+            ("id", Arc::new(Int64Array::from_iter_values(ids)) as _),
+            ("k", Arc::new(Int64Array::from_iter_values(keys)) as _),
+        ])
+        .unwrap()
+    };
+    let schema = part(0).schema();
+    let slices = |batch: RecordBatch| {
+        (0..batch.num_rows())
+            .step_by(8192)
+            .map(|at| batch.slice(at, 8192.min(batch.num_rows() - at)))
+            .collect::<Vec<_>>()
+    };
+    let table = MemTable::try_new(schema, (0..4).map(|p| slices(part(p))).collect()).unwrap();
+    context.register_table("t", Arc::new(table)).unwrap();
+    (context, pool)
+}
+
+/// Queries that hold much: a wide join, many groups, a sort, and all of them together.
+const HEAVY: &[&str] = &[
+    "SELECT a.id, b.id AS other FROM t a JOIN t b ON a.k = b.k",
+    "SELECT k, count(*), sum(id), min(id) FROM t GROUP BY k",
+    "SELECT id, k FROM t ORDER BY k DESC, id",
+    "SELECT a.k, count(*) AS n FROM t a JOIN t b ON a.k = b.k GROUP BY a.k ORDER BY n DESC, a.k",
+    "SELECT id FROM t WHERE k NOT IN (SELECT k FROM t WHERE id % 3 = 0)",
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dropped_query_frees_its_memory_within_100_ms() {
+    let (context, pool) = session(usize::MAX, true);
+    for sql in HEAVY {
+        for wait_ms in [0, 2, 10, 30] {
+            let frame = context.sql(sql).await.unwrap();
+            let plan = frame.create_physical_plan().await.unwrap();
+            assert!(report(&plan).staffa_nodes() > 0, "{sql}");
+            let mut stream =
+                datafusion::physical_plan::execute_stream(plan, context.task_ctx()).unwrap();
+            // Polls for a while, in whatever state that leaves the query.
+            let _ = tokio::time::timeout(Duration::from_millis(wait_ms), stream.next()).await;
+            drop(stream);
+            let dropped = Instant::now();
+            while pool.reserved() > 0 {
+                assert!(
+                    dropped.elapsed() < Duration::from_millis(100),
+                    "{sql}: {}",
+                    pool.reserved()
+                );
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_memory_limit_gives_the_answer_or_datafusions_error() {
+    let (vanilla, _) = session(usize::MAX, false);
+    let mut finished = 0;
+    for sql in HEAVY {
+        let expected = rows(&vanilla, sql).await.unwrap();
+        for megabytes in [1, 2, 4, 8, 16, 64] {
+            let (context, pool) = session(megabytes << 20, true);
+            match rows(&context, sql).await {
+                Ok(rows) => {
+                    finished += 1;
+                    assert!(rows == expected, "{sql} in {megabytes} MB: other rows");
+                }
+                Err(error) => assert!(
+                    matches!(error.find_root(), DataFusionError::ResourcesExhausted(_)),
+                    "{sql} in {megabytes} MB: {error}"
+                ),
+            }
+            assert_eq!(pool.reserved(), 0, "{sql} in {megabytes} MB");
+        }
+    }
+    assert!(finished > 2 * HEAVY.len(), "only {finished} runs finished");
+}
+
+async fn rows(context: &SessionContext, sql: &str) -> datafusion::error::Result<Vec<String>> {
+    let batches = context.sql(sql).await?.collect().await?;
+    let text = pretty_format_batches(&batches)?.to_string();
+    let mut lines: Vec<String> = text.lines().map(ToString::to_string).collect();
+    lines.sort();
+    Ok(lines)
+}
