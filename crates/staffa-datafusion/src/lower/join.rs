@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use datafusion::common::{JoinType, NullEquality};
-use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::ExecutionPlan;
-use datafusion::physical_plan::joins::utils::{ColumnIndex, build_join_schema};
+use datafusion::physical_plan::joins::utils::{ColumnIndex, JoinOnRef, build_join_schema};
 use datafusion::physical_plan::joins::{
     CrossJoinExec, HashJoinExec, NestedLoopJoinExec, PartitionMode, SortMergeJoinExec,
 };
@@ -104,10 +103,7 @@ fn sort_merge(
     Ok(NodeOp::Join(Arc::new(spec)))
 }
 
-fn check_keys(
-    on: &[(Arc<dyn PhysicalExpr>, Arc<dyn PhysicalExpr>)],
-    left: &Arc<dyn ExecutionPlan>,
-) -> Result<(), Reason> {
+fn check_keys(on: JoinOnRef<'_>, left: &Arc<dyn ExecutionPlan>) -> Result<(), Reason> {
     let schema = left.schema();
     for (key, _) in on {
         let Ok(of) = key.data_type(&schema) else {
