@@ -47,6 +47,14 @@ impl Decision {
         }
     }
 
+    /// DataFusion's plan, if that was chosen.
+    fn original(&self) -> Option<Arc<dyn ExecutionPlan>> {
+        match &*self.choice.lock() {
+            Choice::Original(plan) => Some(Arc::clone(plan)),
+            Choice::Open | Choice::Staffa => None,
+        }
+    }
+
     /// A partition has run out of memory.
     fn fall_back(&self) -> Result<Option<Arc<dyn ExecutionPlan>>> {
         let mut choice = self.choice.lock();
@@ -96,7 +104,8 @@ impl Output {
             }
             let original = match &item {
                 Err(error) if out_of_memory(error) => self.decision.fall_back()?,
-                Err(_) => None,
+                // Another partition's fall back has stopped the region under this one.
+                Err(_) => self.decision.original(),
                 Ok(_) => self.decision.before_output(),
             };
             match original {

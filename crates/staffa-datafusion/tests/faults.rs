@@ -105,7 +105,13 @@ async fn a_memory_limit_gives_the_answer_or_datafusions_error() {
                     "{sql} in {megabytes} MB: {error}"
                 ),
             }
-            assert_eq!(pool.reserved(), 0, "{sql} in {megabytes} MB");
+            // Stopped tasks let go when they are next at a point where they can.
+            let ended = Instant::now();
+            while pool.reserved() > 0 {
+                let reserved = pool.reserved();
+                assert!(ended.elapsed() < Duration::from_secs(5), "{sql} leaks {reserved} bytes");
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
         }
     }
     assert!(finished > 2 * HEAVY.len(), "only {finished} runs finished");
