@@ -127,5 +127,19 @@ fn session(ctx: &SessionContext, accelerated: bool) -> SessionContext {
     } else {
         builder
     };
-    SessionContext::new_with_state(builder.build())
+    let session = SessionContext::new_with_state(builder.build());
+    keep_names(ctx, &session);
+    session
+}
+
+/// Where two functions share a name (one as an alias), building anew gives it to either, by
+/// chance. Gives it to the one that had it.
+fn keep_names(from: &SessionContext, to: &SessionContext) {
+    let built = to.state();
+    for (name, function) in from.state().scalar_functions() {
+        let now = built.scalar_functions().get(name);
+        if now.is_none_or(|now| now.name() != function.name()) {
+            to.register_udf(function.as_ref().clone());
+        }
+    }
 }
