@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
-use datafusion::common::{JoinType, NullEquality};
+use datafusion::common::{JoinSide, JoinType, NullEquality};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::joins::utils::{ColumnIndex, JoinOnRef, build_join_schema};
@@ -16,6 +16,27 @@ use staffa_engine::plan::{JoinKind, JoinSpec, NodeOp};
 use super::{Lowered, Setting, dynamic_filter, reads_expression};
 
 pub(super) fn lower(plan: &Arc<dyn ExecutionPlan>, setting: Setting) -> Option<Lowered> {
+    let lowered = join(plan, setting)?;
+    Some(lowered.and_then(|op| match &op {
+        NodeOp::Join(spec) if !reads_its_inputs(spec) => {
+            Err(Reason::new(ReasonCode::JoinOption, "the filter names a column that no input has"))
+        }
+        _ => Ok(op),
+    }))
+}
+
+/// Whether a join's filter reads columns that there are. DataFusion's projection push-down leaves
+/// sort-merge joins whose filter does not; they run until a pair of rows is tried.
+fn reads_its_inputs(spec: &JoinSpec) -> bool {
+    let columns = spec.filter.as_ref().map_or(&[][..], |filter| filter.column_indices());
+    columns.iter().all(|column| match column.side {
+        JoinSide::Left => column.index < spec.build_schema.fields().len(),
+        JoinSide::Right => column.index < spec.probe_schema.fields().len(),
+        JoinSide::None => false,
+    })
+}
+
+fn join(plan: &Arc<dyn ExecutionPlan>, setting: Setting) -> Option<Lowered> {
     if let Some(join) = plan.downcast_ref::<HashJoinExec>() {
         return Some(hash(join, plan));
     }
