@@ -236,7 +236,7 @@ impl Case {
     /// The line that replays the case.
     pub fn replay_line(seed: u64) -> String {
         format!(
-            "STAFFA_SEED={seed} cargo test --profile ci -p staffa --test differential -- replay --nocapture"
+            "STAFFA_SEED={seed} scripts/test --test differential -- replay --nocapture"
         )
     }
 
