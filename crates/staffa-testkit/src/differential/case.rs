@@ -235,9 +235,7 @@ impl Case {
 
     /// The line that replays the case.
     pub fn replay_line(seed: u64) -> String {
-        format!(
-            "STAFFA_SEED={seed} scripts/test --test differential -- replay --nocapture"
-        )
+        format!("STAFFA_SEED={seed} scripts/test --test differential -- replay --nocapture")
     }
 
     /// Everything there is to know about the case, for the one who replays it.
