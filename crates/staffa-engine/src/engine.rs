@@ -135,7 +135,7 @@ pub trait SinkLocal: Send + Any {
 /// A sealed state: what a breaker left behind, read by other pipelines.
 pub trait Sealed: Send + Sync {
     /// One of `lanes` streams that together give every row once. Lanes do not depend on each
-    /// other, and a state may be read several times (a sub-plan that stands twice runs once).
+    /// other, and a state may be read several times.
     /// A state that declares an order is read by a single lane.
     fn open(self: Arc<Self>, lane: usize, lanes: usize) -> LaneStream;
 

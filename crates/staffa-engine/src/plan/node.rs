@@ -100,7 +100,7 @@ pub struct JoinSpec {
     pub join_type: JoinType,
     /// Whether NULL keys match each other.
     pub null_equality: NullEquality,
-    /// The rule of NOT IN: any NULL among the build keys... see DataFusion's `null_aware`.
+    /// The rule of NOT IN: a NULL on the probe side leaves no row (DataFusion's `null_aware`).
     pub null_aware: bool,
     /// True when both sides are hash-partitioned alike (partition `i` matches partition `i` only).
     pub partitioned: bool,

@@ -25,7 +25,7 @@ const GROUPS: usize = 64 * 1024;
 const REDUCES_WELL: usize = 16;
 /// A full table also grows where no more than so many times its groups are expected in all: then
 /// the cache misses cost less than merging every row. (TPC-H Q13, 150 K keys in random order, ran
-/// 25 % longer than DataFusion past the table; Q20, 540 K keys, 10 % longer in a grown table.)
+/// 25 % longer than DataFusion past the table; Q20, 540 K keys, a quarter longer or more in a grown table.)
 const EXPECTED: usize = 4;
 /// A table never grows beyond so many times [`GROUPS`].
 const GROWTH: usize = 16;
