@@ -11,7 +11,7 @@ use arrow::datatypes::{DataType, UInt32Type};
 use crate::chunk::ChunkBytes;
 use crate::decode::body::Body;
 use crate::decode::page::{OpenPage, Opener};
-use crate::decode::scatter::scatter;
+use crate::decode::scatter::{beyond_dictionary, scatter};
 use crate::decode::sink::Sink;
 use crate::decode::target::{self};
 use crate::encoding::bitmap::Rows;
@@ -312,15 +312,23 @@ impl ColumnReader {
         batch.rows += len;
         match &mut page.body {
             Body::Codes { reader } => {
-                for_codes(reader, entries, rows, &mut self.scratch, |codes, rows| match &mut batch
-                    .codes
-                {
-                    Some(out) => {
+                let Some(out) = &mut batch.codes else {
+                    let sink = &mut self.sink;
+                    return for_codes(reader, rows, &mut self.scratch, |codes, rows| {
+                        sink.gather(codes, rows)
+                    });
+                };
+                let from = out.len();
+                if rows.bits.is_none() {
+                    out.resize(from + len, 0);
+                    reader.read(&mut out[from..])?;
+                } else {
+                    for_codes(reader, rows, &mut self.scratch, |codes, rows| {
                         scatter(codes, rows, out, |c| c);
                         Ok(())
-                    }
-                    None => self.sink.gather(codes, rows),
-                })
+                    })?;
+                }
+                check_codes(&out[from..], reader.width(), entries)
             }
             // A page of NULLs fits either form.
             Body::Empty if batch.codes.is_some() && self.table.dictionary.is_some() => {
@@ -367,17 +375,27 @@ fn look_up(sink: &mut dyn Sink, codes: &[u32], batch: &Batch, new_rows: usize) -
     sink.gather(&dense, &rows)
 }
 
-/// Unpacks codes piece by piece, checks them against the dictionary, and hands them on.
+/// Checks that all codes are below the number of entries. Slots of NULLs hold 0, which is fine
+/// also for an empty dictionary: nothing looks them up.
+fn check_codes(codes: &[u32], width: u8, entries: usize) -> Flawed<()> {
+    if width < 32 && 1usize << width <= entries {
+        return Ok(()); // No code of this width can be too large.
+    }
+    let largest = codes.iter().copied().max().unwrap_or(0) as usize;
+    if largest >= entries && largest > 0 {
+        return Err(beyond_dictionary(entries));
+    }
+    Ok(())
+}
+
+/// Unpacks codes piece by piece and hands them on.
 fn for_codes(
     reader: &mut crate::encoding::hybrid::HybridReader,
-    entries: usize,
     rows: Rows<'_>,
     scratch: &mut Vec<u32>,
     mut each: impl FnMut(&[u32], &Rows<'_>) -> Flawed<()>,
 ) -> Flawed<()> {
     scratch.resize(CODES, 0);
-    // No code of this width can be too large.
-    let safe = reader.width() < 32 && 1usize << reader.width() <= entries;
     let mut done = 0;
     while done < rows.len {
         let len = (rows.len - done).min(CODES);
@@ -387,9 +405,6 @@ fn for_codes(
         };
         let codes = &mut scratch[..valid];
         reader.read(codes)?;
-        if !safe && codes.iter().copied().max().is_some_and(|m| m as usize >= entries) {
-            return Err(Flaw::bad(format!("a code beyond the dictionary's {entries} entries")));
-        }
         each(codes, &Rows { len, valid, bits })?;
         done += len;
     }

@@ -6,7 +6,7 @@ use arrow::datatypes::{ArrowNativeType, DataType, i256};
 use bytes::Bytes;
 
 use crate::decode::body::{Body, Span, too_few};
-use crate::decode::scatter::scatter;
+use crate::decode::scatter::{gather, scatter};
 use crate::decode::sink::{Sink, primitive};
 use crate::decode::target::big_endian_256;
 use crate::encoding::bitmap::Rows;
@@ -90,9 +90,7 @@ impl<T: DecimalNative> Sink for DecimalBytesSink<T> {
     }
 
     fn gather(&mut self, codes: &[u32], rows: &Rows<'_>) -> Flawed<()> {
-        let dictionary = &self.dictionary[..];
-        scatter(codes, rows, &mut self.out, |c| dictionary[c as usize]);
-        Ok(())
+        gather(codes, rows, &self.dictionary, &mut self.out)
     }
 
     fn dictionary(&self) -> Flawed<ArrayRef> {

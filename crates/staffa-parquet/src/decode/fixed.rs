@@ -6,7 +6,7 @@ use arrow::datatypes::{ArrowNativeType, DataType};
 use bytes::Bytes;
 
 use crate::decode::body::{Body, too_few};
-use crate::decode::scatter::scatter;
+use crate::decode::scatter::{gather, scatter};
 use crate::decode::sink::{Sink, primitive};
 use crate::encoding::bitmap::Rows;
 use crate::error::Flawed;
@@ -54,9 +54,7 @@ where
     }
 
     fn gather(&mut self, codes: &[u32], rows: &Rows<'_>) -> Flawed<()> {
-        let dictionary = &self.dictionary[..];
-        scatter(codes, rows, &mut self.out, |c| dictionary[c as usize]);
-        Ok(())
+        gather(codes, rows, &self.dictionary, &mut self.out)
     }
 
     fn dictionary(&self) -> Flawed<ArrayRef> {

@@ -7,6 +7,7 @@ use arrow::buffer::{Buffer, NullBuffer};
 use bytes::Bytes;
 
 use crate::decode::body::{Body, too_few};
+use crate::decode::scatter::beyond_dictionary;
 use crate::decode::sink::Sink;
 use crate::encoding::bitmap::Rows;
 use crate::error::{Flaw, Flawed};
@@ -75,6 +76,9 @@ impl Sink for FixedBytesSink {
     }
 
     fn gather(&mut self, codes: &[u32], rows: &Rows<'_>) -> Flawed<()> {
+        if codes.iter().any(|c| *c as usize >= self.entries) {
+            return Err(beyond_dictionary(self.entries));
+        }
         let (w, d) = (self.width, &self.dictionary[..]);
         let values = codes.iter().map(|c| &d[*c as usize * w..][..w]);
         scatter(values, rows, w, &mut self.out);

@@ -90,7 +90,7 @@ impl Opener {
         let mut validity = None;
         if self.leaf.nullable {
             let mut bits = std::mem::take(&mut self.spare_bits);
-            valid = levels::read_validity(levels, rows, &mut bits)?;
+            valid = levels::read_validity(&levels, rows, &mut bits)?;
             if valid < rows {
                 validity = Some(bits);
             } else {

@@ -20,8 +20,8 @@ pub(crate) trait Sink: Send {
     /// Sets the chunk's dictionary: `entries` values in PLAIN encoding.
     fn set_dictionary(&mut self, data: Bytes, entries: usize) -> Flawed<()>;
 
-    /// Appends the dictionary's entries for `codes`, `rows.valid` of them, all below the number of
-    /// entries.
+    /// Appends the dictionary's entries for `codes`, `rows.valid` of them; a code beyond the
+    /// dictionary is an error.
     fn gather(&mut self, codes: &[u32], rows: &Rows<'_>) -> Flawed<()>;
 
     /// The dictionary as an array.

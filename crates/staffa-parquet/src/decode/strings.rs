@@ -8,10 +8,10 @@ use arrow::datatypes::{ArrowNativeType, ByteArrayType};
 use bytes::Bytes;
 
 use crate::decode::body::{Body, Span, too_few};
-use crate::decode::scatter::scatter;
+use crate::decode::scatter::{gather, scatter};
 use crate::decode::sink::Sink;
 use crate::decode::trusted;
-use crate::decode::views::check_utf8;
+use crate::decode::views::{check_adjacent, check_prefixed};
 use crate::encoding::bitmap::Rows;
 use crate::error::{Flaw, Flawed};
 
@@ -51,23 +51,42 @@ impl<T: ByteArrayType> StringSink<T> {
         if end > limit.min(self.limit_bytes as u64) {
             return Err(Flaw::too_large(format!("{end} bytes of strings in one batch")));
         }
-        self.values.reserve(total as usize);
-        self.offsets.reserve(self.rows.len());
+        let mut at = self.values.len();
+        self.values.resize(end as usize + SPARE, 0);
+        self.offsets.reserve(self.rows.len() + 1);
         if self.offsets.is_empty() {
             self.offsets.push(T::Offset::default());
         }
         for span in &self.rows {
-            self.values.extend_from_slice(span.of(bytes));
-            let end = T::Offset::from_usize(self.values.len());
-            self.offsets.push(end.ok_or_else(|| Flaw::bug("offset"))?);
+            append(bytes, *span, &mut self.values, &mut at);
+            // It fits: the sum was compared with the limit.
+            self.offsets.push(T::Offset::usize_as(at));
         }
+        self.values.truncate(at);
         Ok(())
     }
 }
 
-fn check_each(bytes: &[u8], spans: &[Span]) -> Flawed<()> {
-    spans.iter().try_for_each(|s| check_utf8(s.of(bytes)))
+/// Appends `text` to the front `*end` bytes of `out`, which has [`SPARE`] bytes of room behind
+/// the end. Most strings are short: two copies of fixed size beat a call of `memcpy`.
+#[inline]
+fn append(bytes: &[u8], span: Span, out: &mut [u8], end: &mut usize) {
+    let (start, len) = (span.start as usize, span.len as usize);
+    let from = bytes.get(start..).and_then(|b| b.first_chunk::<SPARE>());
+    let to = out.get_mut(*end..).and_then(|b| b.first_chunk_mut::<SPARE>());
+    match (from, to) {
+        (Some(from), Some(to)) if len <= SPARE => *to = *from,
+        _ => {
+            if let Some(to) = out.get_mut(*end..*end + len) {
+                to.copy_from_slice(span.of(bytes));
+            }
+        }
+    }
+    *end += len;
 }
+
+/// Bytes that are copied at once.
+const SPARE: usize = 32;
 
 impl<T: ByteArrayType> Sink for StringSink<T> {
     fn reserve(&mut self, rows: usize) {
@@ -76,9 +95,12 @@ impl<T: ByteArrayType> Sink for StringSink<T> {
 
     fn take(&mut self, body: &mut Body, rows: &Rows<'_>) -> Flawed<()> {
         self.dense.clear();
+        let prefixed = matches!(body, Body::Prefixed { .. });
         let bytes = body.take_spans(rows.valid, &mut self.dense)?;
-        if self.utf8 {
-            check_each(&bytes, &self.dense)?;
+        match self.utf8 {
+            true if prefixed => check_prefixed(&bytes, &self.dense)?,
+            true => check_adjacent(&bytes, &self.dense)?,
+            false => {}
         }
         self.rows.clear();
         scatter(&self.dense, rows, &mut self.rows, |s| s);
@@ -92,7 +114,7 @@ impl<T: ByteArrayType> Sink for StringSink<T> {
         let mut spans = vec![];
         Body::Prefixed { bytes: data.clone(), at: 0 }.take_spans(entries, &mut spans)?;
         if self.utf8 {
-            check_each(&data, &spans)?;
+            check_prefixed(&data, &spans)?;
         }
         self.dictionary = spans;
         self.dictionary_bytes = data;
@@ -100,9 +122,8 @@ impl<T: ByteArrayType> Sink for StringSink<T> {
     }
 
     fn gather(&mut self, codes: &[u32], rows: &Rows<'_>) -> Flawed<()> {
-        let dictionary = &self.dictionary[..];
         self.rows.clear();
-        scatter(codes, rows, &mut self.rows, |c| dictionary[c as usize]);
+        gather(codes, rows, &self.dictionary, &mut self.rows)?;
         let bytes = self.dictionary_bytes.clone();
         self.copy(&bytes)
     }

@@ -8,8 +8,8 @@ use arrow::array::ArrayRef;
 use arrow::buffer::{Buffer, NullBuffer};
 use bytes::Bytes;
 
-use crate::decode::body::{Body, Span, prefixed, too_few};
-use crate::decode::scatter::scatter;
+use crate::decode::body::{Body, Span, too_few};
+use crate::decode::scatter::{gather, scatter};
 use crate::decode::sink::Sink;
 use crate::decode::trusted::CheckedViews;
 use crate::encoding::bitmap::Rows;
@@ -109,42 +109,45 @@ fn plain_views(
     utf8: bool,
     out: &mut Vec<u128>,
 ) -> Flawed<bool> {
-    out.reserve(n);
+    let first = out.len();
+    out.resize(first + n, 0);
     let mut check = Utf8Check::new(bytes, *at);
     let mut longest = 0u32;
-    for _ in 0..n {
-        let (start, end, word) = match bytes.get(*at..).and_then(|b| b.first_chunk::<16>()) {
-            Some(chunk) => {
-                let word = u128::from_le_bytes(*chunk);
-                let end = *at + 4 + (word as u32) as usize;
-                if end > bytes.len() {
-                    return Err(Flaw::bad("a byte array goes beyond its page"));
-                }
-                (*at + 4, end, word)
-            }
-            None => {
-                // The last few bytes of a page.
-                let (start, end) = prefixed(bytes, *at)?;
-                let mut chunk = [0; 16];
-                let rest = &bytes[*at..];
-                chunk[..rest.len()].copy_from_slice(rest);
-                (start, end, u128::from_le_bytes(chunk))
-            }
+    // A local: the position is on the critical path of every string.
+    let mut pos = *at;
+    for view in &mut out[first..] {
+        let word = match bytes.get(pos..).and_then(|b| b.first_chunk::<16>()) {
+            Some(chunk) => u128::from_le_bytes(*chunk),
+            None => last_word(bytes, pos)?,
         };
         let len = word as u32;
-        if utf8 && len >= 128 {
-            check.pass_prefix(*at)?;
+        if len >= 128 && utf8 {
+            check.pass_prefix(pos)?;
         }
-        let long = u128::from(word as u64) | u128::from(number) << 64 | (start as u128) << 96;
+        let place = (pos as u64 + 4) << 32 | u64::from(number);
+        let long = u128::from(word as u64) | u128::from(place) << 64;
         let short = word & MASK[len.min(INLINE) as usize];
-        out.push(if len <= INLINE { short } else { long });
+        *view = if len <= INLINE { short } else { long };
         longest = longest.max(len);
-        *at = end;
+        pos += 4 + len as usize;
+        if pos > bytes.len() {
+            return Err(Flaw::bad("a byte array goes beyond its page"));
+        }
     }
     if utf8 {
-        check.finish(*at)?;
+        check.finish(pos)?;
     }
+    *at = pos;
     Ok(longest > INLINE)
+}
+
+/// The sixteen bytes from `at`, zeros behind the end.
+#[cold]
+fn last_word(bytes: &[u8], at: usize) -> Flawed<u128> {
+    let rest = bytes.get(at..).filter(|r| r.len() >= 4).ok_or_else(too_few)?;
+    let mut chunk = [0; 16];
+    chunk[..rest.len()].copy_from_slice(rest);
+    Ok(u128::from_le_bytes(chunk))
 }
 
 /// Validates length-prefixed strings as UTF-8 in runs as long as possible.
@@ -170,6 +173,16 @@ impl<'a> Utf8Check<'a> {
     fn finish(&self, to: usize) -> Flawed<()> {
         check_utf8(self.bytes.get(self.from..to).unwrap_or_default())
     }
+}
+
+/// Validates length-prefixed strings, each of which ends where the next one's prefix starts.
+pub(crate) fn check_prefixed(bytes: &[u8], spans: &[Span]) -> Flawed<()> {
+    let (Some(first), Some(last)) = (spans.first(), spans.last()) else { return Ok(()) };
+    let mut check = Utf8Check::new(bytes, (first.start as usize).saturating_sub(4));
+    for s in spans.iter().filter(|s| s.len >= 128) {
+        check.pass_prefix((s.start as usize).saturating_sub(4))?;
+    }
+    check.finish(last.start as usize + last.len as usize)
 }
 
 /// # Errors
@@ -256,15 +269,14 @@ impl Sink for ViewSink {
                 n
             }
         };
-        let dictionary = &self.dictionary[..];
-        if number == 0 {
-            scatter(codes, rows, &mut self.out, |c| dictionary[c as usize]);
-        } else {
+        let start = self.out.len();
+        gather(codes, rows, &self.dictionary, &mut self.out)?;
+        if number > 0 {
+            // Rare: a chunk that changed from plain pages to codes within a batch.
             let add = u128::from(number) << 64;
-            scatter(codes, rows, &mut self.out, |c| {
-                let v = dictionary[c as usize];
-                if v as u32 > INLINE { v + add } else { v }
-            });
+            for v in self.out[start..].iter_mut().filter(|v| **v as u32 > INLINE) {
+                *v += add;
+            }
         }
         Ok(())
     }

@@ -77,6 +77,22 @@ impl Bitmap {
         }
     }
 
+    /// Appends the lowest `n` (1 to 64) bits of a word whose other bits are zero.
+    #[inline]
+    pub(crate) fn append_word(&mut self, word: u64, n: usize) {
+        let shift = self.len % 64;
+        match self.words.last_mut() {
+            Some(last) if shift > 0 => {
+                *last |= word << shift;
+                if shift + n > 64 {
+                    self.words.push(word >> (64 - shift));
+                }
+            }
+            _ => self.words.push(word),
+        }
+        self.len += n;
+    }
+
     /// 64 bits from bit `at`; zeros behind the end.
     #[inline]
     pub(crate) fn word(&self, at: usize) -> u64 {

@@ -88,17 +88,18 @@ pub(crate) fn decode<T: DeltaInt>(data: &[u8], need: usize) -> Flawed<(Vec<T>, u
         return Ok((vec![], pos));
     }
     let mut last = T::from_i64(head.first)?;
-    let mut out = Vec::with_capacity(need);
-    out.push(last);
+    let mut out = vec![T::default(); need];
+    out[0] = last;
+    let mut done = 1;
     let mut scratch = [0u32; 32];
-    while out.len() < need {
+    while done < need {
         let min = T::from_i64(unzigzag(uleb(data, &mut pos)?))?;
         let widths_end = pos.checked_add(head.miniblocks).filter(|e| *e <= data.len());
         let widths_end = widths_end.ok_or_else(|| Flaw::bad("delta bit widths cut short"))?;
         let widths = &data[pos..widths_end];
         pos = widths_end;
         for &width in widths {
-            let n = head.per_miniblock.min(need - out.len());
+            let n = head.per_miniblock.min(need - done);
             if n == 0 {
                 break; // Trailing miniblocks hold nothing; their widths may be anything.
             }
@@ -114,7 +115,8 @@ pub(crate) fn decode<T: DeltaInt>(data: &[u8], need: usize) -> Flawed<(Vec<T>, u
             }
             let bytes = &rest[..whole.min(rest.len())];
             pos += bytes.len();
-            last = miniblock(width, bytes, min, last, n, &mut out, &mut scratch);
+            last = miniblock(width, bytes, min, last, &mut out[done..done + n], &mut scratch);
+            done += n;
         }
     }
     Ok((out, pos))
@@ -125,28 +127,25 @@ fn miniblock<T: DeltaInt>(
     bytes: &[u8],
     min: T,
     mut last: T,
-    n: usize,
-    out: &mut Vec<T>,
+    out: &mut [T],
     scratch: &mut [u32; 32],
 ) -> T {
-    let mut done = 0;
-    while done < n {
-        let take = (n - done).min(32);
-        let block = bytes.get(done / 8 * usize::from(width)..).unwrap_or_default();
+    let w = usize::from(width);
+    for (i, out) in out.chunks_mut(32).enumerate() {
+        let block = bytes.get(i * 4 * w..).unwrap_or_default();
+        // The sum of delta and minimum first: one addition per value waits for the one before.
         if width <= 32 && bitpack::unpack_blocks(width, block, &mut scratch[..]) == 32 {
-            out.extend(scratch[..take].iter().map(|d| {
-                last = last.wrapping_add(min).wrapping_add(T::from_bits(u64::from(*d)));
-                last
-            }));
+            for (o, d) in out.iter_mut().zip(&*scratch) {
+                last = min.wrapping_add(T::from_bits(u64::from(*d))).wrapping_add(last);
+                *o = last;
+            }
         } else {
-            let w = usize::from(width);
-            out.extend((0..take).map(|i| {
-                let d = bitpack::get_wide(width, block, i * w);
-                last = last.wrapping_add(min).wrapping_add(T::from_bits(d));
-                last
-            }));
+            for (i, o) in out.iter_mut().enumerate() {
+                let d = T::from_bits(bitpack::get_wide(width, block, i * w));
+                last = min.wrapping_add(d).wrapping_add(last);
+                *o = last;
+            }
         }
-        done += take;
     }
     last
 }

@@ -168,17 +168,6 @@ impl HybridReader {
         }
         Ok(())
     }
-
-    /// When the stream starts with one run of at least `n` equal values: that value.
-    pub(crate) fn peek_constant(&mut self, n: usize) -> Flawed<Option<u32>> {
-        if let Run::Repeated { left: 0, .. } = self.run {
-            self.next_run()?;
-        }
-        match self.run {
-            Run::Repeated { value, left } if left >= n => Ok(Some(value)),
-            _ => Ok(None),
-        }
-    }
 }
 
 /// Unpacks `n` values from number `done` of a packed run into the front of `out`, which may be
