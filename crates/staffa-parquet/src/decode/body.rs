@@ -10,7 +10,7 @@ use crate::error::{Flaw, Flawed};
 #[derive(Debug)]
 pub(crate) enum Body {
     /// Values of `width` bytes from byte `at`.
-    Fixed { bytes: Bytes, width: usize, at: usize },
+    Fixed { values: Values, width: usize, at: usize },
     /// Length-prefixed byte strings from byte `at`.
     Prefixed { bytes: Bytes, at: usize },
     /// Byte strings one behind the other; `next` is the number of the next, `at` its first byte.
@@ -21,6 +21,22 @@ pub(crate) enum Body {
     Codes { reader: HybridReader },
     /// Nothing: all rows are NULL.
     Empty,
+}
+
+/// Where fixed-width values lie: in the page, or in words that were decoded from it.
+#[derive(Debug)]
+pub(crate) enum Values {
+    Page(Bytes),
+    Words(Vec<u64>),
+}
+
+impl Values {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Values::Page(bytes) => bytes,
+            Values::Words(words) => bytemuck::cast_slice(words),
+        }
+    }
 }
 
 /// A byte string of a page or dictionary: first byte and length.
@@ -40,9 +56,9 @@ impl Body {
     /// Takes `n` fixed-width values.
     pub(crate) fn take_fixed(&mut self, n: usize) -> Flawed<&[u8]> {
         match self {
-            Body::Fixed { bytes, width, at } => {
+            Body::Fixed { values, width, at } => {
                 let end = *at + n * *width;
-                let taken = bytes.get(*at..end).ok_or_else(too_few)?;
+                let taken = values.bytes().get(*at..end).ok_or_else(too_few)?;
                 *at = end;
                 Ok(taken)
             }

@@ -381,8 +381,11 @@ fn check_codes(codes: &[u32], width: u8, entries: usize) -> Flawed<()> {
     if width < 32 && 1usize << width <= entries {
         return Ok(()); // No code of this width can be too large.
     }
-    let largest = codes.iter().copied().max().unwrap_or(0) as usize;
-    if largest >= entries && largest > 0 {
+    // `last - code` is negative exactly for a code too large, as both are below 2^31; the baseline
+    // instruction set has no maximum of 32-bit integers, which takes three times as long.
+    let last = u32::try_from(entries.max(1) - 1).unwrap_or(u32::MAX >> 1).min(u32::MAX >> 1);
+    let (signs, all) = codes.iter().fold((0, 0), |(s, a), c| (s | last.wrapping_sub(*c), a | *c));
+    if (signs | all) >> 31 == 1 {
         return Err(beyond_dictionary(entries));
     }
     Ok(())

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use parquet::basic::{Encoding, Type as Physical};
 
 use crate::codec::{Codec, Decompressor};
-use crate::decode::body::Body;
+use crate::decode::body::{Body, Values};
 use crate::decode::target::LeafType;
 use crate::encoding::bitmap::Bitmap;
 use crate::encoding::hybrid::HybridReader;
@@ -35,12 +35,20 @@ pub(crate) struct Opener {
     /// Memory of an earlier page that nothing points to any more.
     spare: Vec<u8>,
     spare_bits: Bitmap,
+    spare_words: Vec<u64>,
 }
 
 impl Opener {
     pub(crate) fn new(leaf: LeafType, codec: Codec, limits: Limits) -> Self {
         let decompressor = Decompressor::new(codec);
-        Self { leaf, decompressor, limits, spare: vec![], spare_bits: Bitmap::default() }
+        Self {
+            leaf,
+            decompressor,
+            limits,
+            spare: vec![],
+            spare_bits: Bitmap::default(),
+            spare_words: vec![],
+        }
     }
 
     /// Takes back a page's memory, if no array shares it.
@@ -48,7 +56,9 @@ impl Opener {
         if let Some(bits) = page.validity {
             self.spare_bits = bits;
         }
-        drop(page.body);
+        if let Body::Fixed { values: Values::Words(words), .. } = page.body {
+            self.spare_words = words;
+        }
         if let Ok(bytes) = page.whole.try_into_mut() {
             self.spare = bytes.into();
         }
@@ -97,8 +107,15 @@ impl Opener {
                 self.spare_bits = bits;
             }
         }
-        let body =
-            body_of(&self.leaf, header.encoding, values, valid, has_dictionary, &self.limits)?;
+        let body = body_of(
+            &self.leaf,
+            header.encoding,
+            values,
+            valid,
+            has_dictionary,
+            &mut self.spare_words,
+            &self.limits,
+        )?;
         Ok(OpenPage { row: 0, validity, body, whole })
     }
 
@@ -177,13 +194,23 @@ fn crc32(bytes: &[u8]) -> u32 {
     crc.sum()
 }
 
-/// Bytes behind an integer vector.
-struct AsBytes<T>(Vec<T>);
-
-impl<T: bytemuck::NoUninit> AsRef<[u8]> for AsBytes<T> {
-    fn as_ref(&self) -> &[u8] {
-        bytemuck::cast_slice(&self.0)
+/// Decodes DELTA_BINARY_PACKED into `words`, whose memory is used again from page to page.
+fn delta<T: delta::DeltaInt>(
+    data: &[u8],
+    valid: usize,
+    mut words: Vec<u64>,
+    limits: &Limits,
+) -> Flawed<Body> {
+    let width = size_of::<T>();
+    // A few bytes can stand for any number of equal differences.
+    if valid.checked_mul(width).is_none_or(|n| n > limits.page_bytes) {
+        return Err(Flaw::too_large(format!("a page of {valid} values")));
     }
+    words.resize((valid * width).div_ceil(8), 0);
+    let out: &mut [T] = bytemuck::cast_slice_mut(&mut words);
+    let out = out.get_mut(..valid).ok_or_else(|| Flaw::bug("words"))?;
+    delta::decode_into(data, out)?;
+    Ok(Body::Fixed { values: Values::Words(words), width, at: 0 })
 }
 
 fn body_of(
@@ -192,6 +219,7 @@ fn body_of(
     values: Bytes,
     valid: usize,
     has_dictionary: bool,
+    words: &mut Vec<u64>,
     limits: &Limits,
 ) -> Flawed<Body> {
     if valid == 0 {
@@ -202,7 +230,7 @@ fn body_of(
         if bytes.len() / width < valid {
             return Err(Flaw::bad(format!("page of {} bytes for {valid} values", bytes.len())));
         }
-        Ok(Body::Fixed { bytes, width, at: 0 })
+        Ok(Body::Fixed { values: Values::Page(bytes), width, at: 0 })
     };
     let lengths = |l: delta_bytes::Lengths| Body::Lengths {
         bytes: l.data,
@@ -239,10 +267,10 @@ fn body_of(
             fixed(Bytes::from(stream_split::join(&values, width, valid)?))
         }
         (Encoding::DELTA_BINARY_PACKED, Physical::INT32) => {
-            fixed(Bytes::from_owner(AsBytes(delta::decode::<i32>(&values, valid)?.0)))
+            delta::<i32>(&values, valid, std::mem::take(words), limits)
         }
         (Encoding::DELTA_BINARY_PACKED, Physical::INT64) => {
-            fixed(Bytes::from_owner(AsBytes(delta::decode::<i64>(&values, valid)?.0)))
+            delta::<i64>(&values, valid, std::mem::take(words), limits)
         }
         (Encoding::DELTA_LENGTH_BYTE_ARRAY, Physical::BYTE_ARRAY) => {
             Ok(lengths(delta_bytes::delta_length(&values, valid)?))

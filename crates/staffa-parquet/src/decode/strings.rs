@@ -51,38 +51,33 @@ impl<T: ByteArrayType> StringSink<T> {
         if end > limit.min(self.limit_bytes as u64) {
             return Err(Flaw::too_large(format!("{end} bytes of strings in one batch")));
         }
-        let mut at = self.values.len();
-        self.values.resize(end as usize + SPARE, 0);
+        self.values.reserve(total as usize + SPARE);
         self.offsets.reserve(self.rows.len() + 1);
         if self.offsets.is_empty() {
             self.offsets.push(T::Offset::default());
         }
         for span in &self.rows {
-            append(bytes, *span, &mut self.values, &mut at);
+            append(bytes, *span, &mut self.values);
             // It fits: the sum was compared with the limit.
-            self.offsets.push(T::Offset::usize_as(at));
+            self.offsets.push(T::Offset::usize_as(self.values.len()));
         }
-        self.values.truncate(at);
         Ok(())
     }
 }
 
-/// Appends `text` to the front `*end` bytes of `out`, which has [`SPARE`] bytes of room behind
-/// the end. Most strings are short: two copies of fixed size beat a call of `memcpy`.
+/// Appends a string. Most are short: a copy of fixed size, of which the rest is taken back, beats
+/// a call of `memcpy`.
 #[inline]
-fn append(bytes: &[u8], span: Span, out: &mut [u8], end: &mut usize) {
-    let (start, len) = (span.start as usize, span.len as usize);
-    let from = bytes.get(start..).and_then(|b| b.first_chunk::<SPARE>());
-    let to = out.get_mut(*end..).and_then(|b| b.first_chunk_mut::<SPARE>());
-    match (from, to) {
-        (Some(from), Some(to)) if len <= SPARE => *to = *from,
-        _ => {
-            if let Some(to) = out.get_mut(*end..*end + len) {
-                to.copy_from_slice(span.of(bytes));
-            }
+fn append(bytes: &[u8], span: Span, out: &mut Vec<u8>) {
+    let len = span.len as usize;
+    match bytes.get(span.start as usize..).and_then(|b| b.first_chunk::<SPARE>()) {
+        Some(chunk) if len <= SPARE => {
+            let end = out.len() + len;
+            out.extend_from_slice(chunk);
+            out.truncate(end);
         }
+        _ => out.extend_from_slice(span.of(bytes)),
     }
-    *end += len;
 }
 
 /// Bytes that are copied at once.
@@ -102,8 +97,12 @@ impl<T: ByteArrayType> Sink for StringSink<T> {
             true => check_adjacent(&bytes, &self.dense)?,
             false => {}
         }
-        self.rows.clear();
-        scatter(&self.dense, rows, &mut self.rows, |s| s);
+        if rows.valid == rows.len {
+            std::mem::swap(&mut self.dense, &mut self.rows);
+        } else {
+            self.rows.clear();
+            scatter(&self.dense, rows, &mut self.rows, |s| s);
+        }
         self.copy(&bytes)
     }
 

@@ -12,7 +12,7 @@ use crate::encoding::varint::{uleb, unzigzag};
 use crate::error::{Flaw, Flawed};
 
 /// The integer type of a stream: sums wrap at its width.
-pub(crate) trait DeltaInt: Copy + Default + Send + 'static {
+pub(crate) trait DeltaInt: Copy + Default + bytemuck::Pod {
     const BITS: u8;
     fn from_i64(v: i64) -> Flawed<Self>;
     fn from_bits(v: u64) -> Self;
@@ -79,16 +79,29 @@ pub(crate) fn claimed_count(data: &[u8]) -> Flawed<usize> {
 /// # Errors
 /// When the stream holds fewer, or is malformed.
 pub(crate) fn decode<T: DeltaInt>(data: &[u8], need: usize) -> Flawed<(Vec<T>, usize)> {
+    if need > 0 && claimed_count(data)? < need {
+        return Err(Flaw::bad("delta stream holds too few values"));
+    }
+    let mut out = vec![T::default(); need];
+    let end = decode_into(data, &mut out)?;
+    Ok((out, end))
+}
+
+/// Fills `out` with the first values; returns the byte behind the last block read.
+///
+/// # Errors
+/// As for [`decode`].
+pub(crate) fn decode_into<T: DeltaInt>(data: &[u8], out: &mut [T]) -> Flawed<usize> {
+    let need = out.len();
     let mut pos = 0;
     let head = header(data, &mut pos)?;
     if head.count < need {
         return Err(Flaw::bad("delta stream holds too few values"));
     }
     if need == 0 {
-        return Ok((vec![], pos));
+        return Ok(pos);
     }
     let mut last = T::from_i64(head.first)?;
-    let mut out = vec![T::default(); need];
     out[0] = last;
     let mut done = 1;
     let mut scratch = [0u32; 32];
@@ -119,7 +132,7 @@ pub(crate) fn decode<T: DeltaInt>(data: &[u8], need: usize) -> Flawed<(Vec<T>, u
             done += n;
         }
     }
-    Ok((out, pos))
+    Ok(pos)
 }
 
 fn miniblock<T: DeltaInt>(
