@@ -83,6 +83,7 @@ mod encoding;
 mod error;
 mod file;
 mod limits;
+mod lz4;
 mod page;
 mod selection;
 
