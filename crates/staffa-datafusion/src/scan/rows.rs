@@ -40,7 +40,7 @@ impl Cursor {
         while wanted > 0
             && let Some(range) = self.left.front_mut()
         {
-            let end = range.end.min(range.start + wanted);
+            let end = range.end.min(range.start.saturating_add(wanted));
             taken.push(range.start..end);
             wanted -= end - range.start;
             if end == range.end {
