@@ -17,7 +17,7 @@
 #ifdef STAFFA_EMULATED_SCAN
 // scripts/with-emulated-gpu preprocesses a source with this to find the kernels and their bounds.
 #define __global__ STAFFA_KERNEL_MARK
-#define STAFFA_BOUNDS(...) STAFFA_BOUNDS_MARK(__VA_ARGS__)
+#define STAFFA_BOUNDS(...) STAFFA_BOUNDS_BEGIN __VA_ARGS__ STAFFA_BOUNDS_END
 #else
 #define __global__
 #define STAFFA_BOUNDS(...)
@@ -71,9 +71,13 @@ struct Site {
     std::uint32_t line;
     std::uint32_t part = 0;
     constexpr Site step(unsigned n) const { return {file, line, part * 8 + n + 1}; }
+    // As a default argument's call, it stands for the caller's place.
+    static constexpr Site here(const char* file = __builtin_FILE(), std::uint32_t line = __builtin_LINE()) {
+        return {file, line, 0};
+    }
 };
 }  // namespace staffa
-#define STAFFA_HERE (::staffa::Site{__builtin_FILE(), static_cast<std::uint32_t>(__builtin_LINE())})
+#define STAFFA_HERE (::staffa::Site::here())
 
 namespace staffa_emulated {
 
