@@ -139,11 +139,11 @@ inline uint32_t match_any(uint32_t mask, T value, Site site) {
     return static_cast<uint32_t>(collective(WarpOp::match_any, mask, words, 0, 32, site).low);
 }
 
-inline void before_access(const void* address, uint64_t bytes, uint64_t align) {
+STAFFA_UNWATCHED inline void before_access(const void* address, uint64_t bytes, uint64_t align) {
     if (reinterpret_cast<uint64_t>(address) % align != 0) misaligned(address, bytes);
 }
 
-inline void before_atomic(const void* address, uint64_t bytes) {
+STAFFA_UNWATCHED inline void before_atomic(const void* address, uint64_t bytes) {
     before_access(address, bytes, bytes);
     Self* self = staffa_emulated_self;
     if (self->atomics_to_yield != 0 && --self->atomics_to_yield == 0) yield_at_atomic();
