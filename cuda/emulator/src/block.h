@@ -36,6 +36,8 @@ struct Launch {
     CUresult error = CUDA_SUCCESS;
     std::string message;
     std::atomic<u32> static_shared{0};
+    // For the race detector: before the first thread, and after the last.
+    Point begin = new_point(), end = new_point();
 };
 
 // A stack that threads run on; used again when its thread ends.
@@ -162,8 +164,6 @@ constexpr u64 kSharedBytes = 232 << 10;
 // worker.cpp
 void run_launch(Launch& launch);
 void run_blocks(Worker& worker, Launch& launch);
-void order_thread_start(u64 launch_number);
-void order_thread_end(u64 launch_number);
 
 // fiber.cpp
 void enter_worker(Worker& worker);

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "cuda_abi.h"
+#include "order.h"
 
 namespace emulator {
 
@@ -161,6 +162,7 @@ struct EventState {
     Clock::time_point when{};
     u32 flags = 0;
     Context* context = nullptr;
+    Point done = new_point();  // of the newest record
 };
 struct Op {
     u64 number = 0;  // order of submission, over all streams
@@ -168,6 +170,7 @@ struct Op {
     std::function<CUresult()> run;
     std::shared_ptr<EventState> wait_for;  // the op may start once this version has completed
     u64 wait_version = 0;
+    Point submitted = new_point(), waited;
     bool on_host_thread = false;
     // Host memory that the op reads or writes when it runs.
     u64 host_address = 0, host_bytes = 0;
@@ -182,6 +185,8 @@ struct Stream {
     bool running = false;
     u64 running_number = 0;
     u64 submitted = 0;  // number of the newest op
+    Line line;
+    Point done = new_point();
     bool idle() const { return queue.empty() && !running; }
 };
 
@@ -198,6 +203,7 @@ struct Driver {
     u64 next_op = 0;
     u64 ops_done = 0;
     u32 demands = 0;  // callers that wait
+    Line host;        // all threads of the host, for the race detector
     Clock::time_point last_submission{};
     u64 new_handle() { return next_handle += 16; }
 };
@@ -205,6 +211,8 @@ Driver& driver();
 
 using Lock = std::unique_lock<std::mutex>;
 void submit(Stream* stream, Op op);
+// The line of the stream whose operation runs; on the device thread.
+Line& running_line();
 // Runs queued work until `done` holds or the context breaks (if one is given).
 void wait_until(Lock& lock, Context* context, const std::function<bool()>& done);
 void wait_for_stream(Lock& lock, Stream* stream);

@@ -94,9 +94,9 @@ void loop() {
         Worker& worker = *this_worker;
         Thread& thread = *worker.current;
         const Launch& launch = *thread.home->launch;
-        order_thread_start(launch.number);
+        if (has_tsan()) __tsan_acquire(launch.begin.get());
         launch.kernel->run(launch.parameters.data());
-        order_thread_end(launch.number);
+        if (has_tsan()) __tsan_release(launch.end.get());
         thread_ended(thread);
         Thread* const next = next_of_warp(worker, thread);
         if (!next) {
