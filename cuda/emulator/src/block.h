@@ -85,6 +85,7 @@ struct Warp {
     u32 number = 0;
     u32 phase = 0;
     char order[2] = {};  // for the race detector: what warp_sync orders
+    struct WarpAccesses* accesses = nullptr;  // coalescing.cpp
 };
 
 // What the race detector takes for an OS thread: it keeps its stack, or the stack's frames would look
@@ -200,6 +201,9 @@ std::string describe_shared(const Block& block, u64 address);
 void install_signal_handlers();
 void enter_signals(Worker& worker);
 void interrupt(Worker& worker);  // ends what its thread does, from another OS thread
+
+// coalescing.cpp
+void end_accesses(Block& block);
 
 // watchdog.cpp
 void watch(Worker& worker);

@@ -71,7 +71,7 @@ struct Random {
     X(bytes_set) X(copies_to_device) X(copies_to_host) X(copies_on_device) X(staged_bytes)             \
     X(device_allocations) X(device_frees) X(pool_allocations) X(pool_frees) X(host_allocations)        \
     X(host_frees) X(live_bytes) X(peak_bytes) X(leaked_allocations) X(leaked_bytes) X(synchronizations) \
-    X(queries) X(calls) X(faults_injected) X(findings)
+    X(queries) X(warp_accesses) X(accessed_bytes) X(sectors) X(calls) X(faults_injected) X(findings)
 enum class Counter : u32 {
 #define X(name) name,
     STAFFA_COUNTERS(X)
@@ -116,6 +116,7 @@ void make_live(Allocation& allocation);
 void release(Allocation& allocation);  // drops the pages, keeps the addresses closed
 void release_all(Context* context);    // counts leaks
 void report_leaks_at_exit();
+void write_accesses();  // coalescing.cpp
 std::string describe(u64 address);     // "8 bytes behind allocation 7 (1024 bytes) .."
 void check_canaries(const char* when);
 extern std::map<u64, Allocation>& allocations;  // by address
