@@ -36,6 +36,8 @@ struct Launch {
     CUresult error = CUDA_SUCCESS;
     std::string message;
     std::atomic<u32> static_shared{0};
+    // For the race detector: before the first thread, and after the last.
+    Point begin = new_point(), end = new_point();
 };
 
 // A stack that threads run on; used again when its thread ends.
@@ -83,6 +85,7 @@ struct Warp {
     u32 number = 0;
     u32 phase = 0;
     char order[2] = {};  // for the race detector: what warp_sync orders
+    struct WarpAccesses* accesses = nullptr;  // coalescing.cpp
 };
 
 // What the race detector takes for an OS thread: it keeps its stack, or the stack's frames would look
@@ -138,6 +141,7 @@ struct Worker {
     std::vector<Stack*> free_stacks;
     u64 events = 0;  // whatever is not spinning: for noticing that nothing moves
     std::atomic<u64> switches{0};  // watched by the watchdog
+    u32 chain = 0;  // how many more threads of a warp may follow each other before the scheduler is asked
     u8* signal_stack = nullptr;
     u8* landing_stack = nullptr;
     pthread_t os_thread{};
@@ -145,19 +149,26 @@ struct Worker {
     int fault_signal = 0;
     u64 fault_address = 0;
 };
-extern thread_local Worker* this_worker;
+// A thread pointer's offset known at load time: a library call for each access would be felt.
+extern __attribute__((tls_model("initial-exec"))) __thread Worker* this_worker;
+
+// A lane of a mask that is not empty: the lowest, or any by the seed.
+inline u32 pick(u32 mask, Worker& worker) {
+    if (!worker.shuffled) return static_cast<u32>(__builtin_ctz(mask));
+    const u32 turn = static_cast<u32>(worker.random.next()) & 31;
+    const u32 turned = (mask >> turn) | (turn ? mask << (32 - turn) : 0);
+    return (static_cast<u32>(__builtin_ctz(turned)) + turn) & 31;
+}
 
 constexpr u64 kSharedBytes = 232 << 10;
 
 // worker.cpp
 void run_launch(Launch& launch);
 void run_blocks(Worker& worker, Launch& launch);
-void order_thread_start(u64 launch_number);
-void order_thread_end(u64 launch_number);
 
 // fiber.cpp
 void enter_worker(Worker& worker);
-void resume(Worker& worker, Thread& thread);
+Thread& resume(Worker& worker, Thread& thread);  // the thread that came back, of the same warp
 void leave(Thread& thread, Doing why);  // from a thread to the scheduler
 [[noreturn]] void leave_for_good();
 void drop_stack(Worker& worker, Thread& thread);
@@ -190,6 +201,9 @@ std::string describe_shared(const Block& block, u64 address);
 void install_signal_handlers();
 void enter_signals(Worker& worker);
 void interrupt(Worker& worker);  // ends what its thread does, from another OS thread
+
+// coalescing.cpp
+void end_accesses(Block& block);
 
 // watchdog.cpp
 void watch(Worker& worker);
