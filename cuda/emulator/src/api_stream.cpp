@@ -151,9 +151,14 @@ STAFFA_EXPORT CUresult cuEventDestroy_v2(CUevent handle) {
 STAFFA_EXPORT CUresult cuEventRecord(CUevent event, CUstream handle) {
     ENTER("cuEventRecord", kContext);
     Stream* const stream = stream_of(call.context, handle);
-    const auto state = event_of(event);
+    auto state = event_of(event);
     if (!stream || !state) return CUDA_ERROR_INVALID_HANDLE;
     if (state->context != call.context) return CUDA_ERROR_INVALID_HANDLE;
+    // A state of its own for each record: waits that are queued keep the record they were queued for,
+    // even when this one, on another stream, is done first.
+    state = std::make_shared<EventState>(*state);
+    state->completed = 0;
+    driver().events[reinterpret_cast<u64>(event)] = state;
     const u64 version = ++state->recorded;
     state->done = new_point();
     Op op;
