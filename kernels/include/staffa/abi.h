@@ -115,15 +115,16 @@ struct page_state {
     uint32_t valid;            // rows that are not NULL
     uint32_t consumed;         // bytes of the values section that the delta headers cover
     uint64_t heap_needed;      // DELTA_BYTE_ARRAY: bytes of the page's strings
-    uint64_t reserved;         // zero
+    uint32_t levels_offset;    // from body: the hybrid stream of definition levels
+    uint32_t levels_bytes;
 };
 
 // Where in a hybrid stream a tile's first value stands: inside a run, `taken` values past its start.
 struct checkpoint {
-    uint32_t data;             // offset of the run's value or packed values from the stream's start
-    uint32_t length;           // values in the run, clipped to what the stream and the page hold
+    uint32_t data;             // of a bit-packed run: its offset in the stream; else the repeated value
+    uint32_t length;           // values in the run, clipped to the stream and the page; bit 31: packed
     uint32_t taken;
-    uint32_t packed;           // 1: bit-packed; 0: repeated
+    uint32_t next;             // offset of the next run's header; 0xffffffff: the stream is broken here
 };
 
 // A compressed page. The host checked that both ranges lie inside their buffers.
@@ -175,7 +176,7 @@ struct hybrid_args {
     page_set set;
     uint64_t checkpoints;      // checkpoint[tiles], from hybrid_index
     uint64_t values;           // output: codes, values or a zeroed bitmap
-    uint64_t dictionary;       // values of the output's width
+    uint64_t dictionary;       // values of the output's width; unused by codes and booleans
     uint32_t dictionary_rows;
     uint32_t rows;             // of the column
     uint32_t width;            // bytes a row of output (dictionary_bytes)

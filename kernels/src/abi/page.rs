@@ -51,22 +51,24 @@ pub struct PageState {
     pub consumed: u32,
     /// DELTA_BYTE_ARRAY: bytes of the page's strings.
     pub heap_needed: u64,
-    /// Zero.
-    pub reserved: u64,
+    /// Where the definition levels start in the body.
+    pub levels_offset: u32,
+    /// Bytes of definition levels.
+    pub levels_bytes: u32,
 }
 
 /// Where in a run of a hybrid stream a tile starts. Scratch: only its size matters to the host.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C)]
 pub struct Checkpoint {
-    /// Offset of the run's value or packed values in the stream.
+    /// Offset of a bit-packed run in the stream, or the value of a repeated one.
     pub data: u32,
-    /// Values in the run.
+    /// Values in the run; bit 31: bit-packed.
     pub length: u32,
     /// Values of the run that earlier tiles took.
     pub taken: u32,
-    /// 1: bit-packed; 0: repeated.
-    pub packed: u32,
+    /// Offset of the next run's header.
+    pub next: u32,
 }
 
 /// A compressed page.
