@@ -7,9 +7,9 @@ use std::mem::{align_of, offset_of, size_of};
 use std::process::Command;
 
 use staffa_kernels::abi::{
-    BLOCK, Checkpoint, Column, ColumnKind, CompactArgs, CompressedPage, DecompressArgs, ErrorCode, ErrorSlot,
-    FixedArgs, HybridArgs, LEVELS_PREFIXED, LevelsArgs, Page, PageSet, PageState, Span, TILE_ROWS, TILE_WORDS,
-    Utf8Args,
+    BLOCK, Checkpoint, Column, ColumnKind, CompactArgs, CompressedPage, DecompressArgs, ErrorCode,
+    ErrorSlot, FixedArgs, HybridArgs, LEVELS_PREFIXED, LevelsArgs, Page, PageSet, PageState, Span,
+    TILE_ROWS, TILE_WORDS, Utf8Args,
 };
 
 /// One line a struct: C++ and Rust name, then the fields; `rust = cpp` where a name is a keyword.
@@ -98,10 +98,15 @@ fn cpp_name(code: ErrorCode) -> String {
 
 /// Compiles and runs a program that prints `name value` lines; `None` where there is no C++ compiler.
 fn cpp() -> Option<BTreeMap<String, usize>> {
-    let mut source = String::from("#include \"staffa/abi.h\"\n#include <cstddef>\n#include <cstdio>\nint main() {\n");
+    let mut source = String::from(
+        "#include \"staffa/abi.h\"\n#include <cstddef>\n#include <cstdio>\nint main() {\n",
+    );
     for (name, fields) in CPP {
         let _ = writeln!(source, "using t_{name} = staffa::{name};");
-        let _ = writeln!(source, "std::printf(\"{name} size,%zu\\n{name} align,%zu\\n\", sizeof(t_{name}), alignof(t_{name}));");
+        let _ = writeln!(
+            source,
+            "std::printf(\"{name} size,%zu\\n{name} align,%zu\\n\", sizeof(t_{name}), alignof(t_{name}));"
+        );
         for field in *fields {
             let _ = writeln!(
                 source,
@@ -120,7 +125,11 @@ fn cpp() -> Option<BTreeMap<String, usize>> {
     std::fs::write(&from, source).unwrap();
     let compiler = std::env::var("CXX").unwrap_or_else(|_| "g++".into());
     let include = concat!(env!("CARGO_MANIFEST_DIR"), "/include");
-    let run = Command::new(&compiler).args(["-std=c++17", "-Wall", "-Werror", "-I", include, "-o"]).arg(&to).arg(&from).output();
+    let run = Command::new(&compiler)
+        .args(["-std=c++17", "-Wall", "-Werror", "-I", include, "-o"])
+        .arg(&to)
+        .arg(&from)
+        .output();
     let run = match run {
         Ok(run) => run,
         Err(error) => {
@@ -131,7 +140,12 @@ fn cpp() -> Option<BTreeMap<String, usize>> {
     assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
     let printed = Command::new(&to).output().unwrap();
     let text = String::from_utf8(printed.stdout).unwrap();
-    Some(text.lines().map(|line| line.rsplit_once(',').unwrap()).map(|(k, v)| (k.to_owned(), v.parse().unwrap())).collect())
+    Some(
+        text.lines()
+            .map(|line| line.rsplit_once(',').unwrap())
+            .map(|(k, v)| (k.to_owned(), v.parse().unwrap()))
+            .collect(),
+    )
 }
 
 #[test]

@@ -8,7 +8,12 @@ use crate::gpu::{Gpu, gpu};
 use crate::random::Random;
 
 /// Decompresses streams, all in one launch, to the given sizes.
-fn run(gpu: &Gpu, codec: Codec, pages: &[(Vec<u8>, usize)], random: &mut Random) -> (Vec<Vec<u8>>, ErrorSlot) {
+fn run(
+    gpu: &Gpu,
+    codec: Codec,
+    pages: &[(Vec<u8>, usize)],
+    random: &mut Random,
+) -> (Vec<Vec<u8>>, ErrorSlot) {
     let mut bytes = Vec::new();
     let mut inputs = Vec::new();
     let mut target = 0u64;
@@ -30,7 +35,10 @@ fn run(gpu: &Gpu, codec: Codec, pages: &[(Vec<u8>, usize)], random: &mut Random)
     let mut output = gpu.poisoned::<u8>(target as usize);
     decompress(&gpu.context(&error), codec, &[gpu.upload(&bytes)], &inputs, &mut output).unwrap();
     let found = gpu.read(&output);
-    let parts = inputs.iter().map(|i| found[i.target_offset as usize..][..i.target_bytes as usize].to_vec()).collect();
+    let parts = inputs
+        .iter()
+        .map(|i| found[i.target_offset as usize..][..i.target_bytes as usize].to_vec())
+        .collect();
     (parts, gpu.read(&error)[0])
 }
 
@@ -47,7 +55,11 @@ fn snappy(elements: usize, random: &mut Random) -> (Vec<u8>, Vec<u8>) {
     for _ in 0..elements {
         let kind = if out.is_empty() { 0 } else { random.below(4) };
         if kind == 0 {
-            let length = 1 + random.below(match random.below(6) { 0 => 70_000, 1 => 300, _ => 60 });
+            let length = 1 + random.below(match random.below(6) {
+                0 => 70_000,
+                1 => 300,
+                _ => 60,
+            });
             let literal = random.bytes(length);
             // The shortest header or, as the format allows, a longer one.
             let bytes = (1..5).find(|n| length - 1 < 1usize << (8 * n)).unwrap();
@@ -100,7 +112,11 @@ fn lz4(sequences: usize, random: &mut Random) -> (Vec<u8>, Vec<u8>) {
         block.push(rest as u8);
     };
     for i in 0..=sequences {
-        let mut literals = random.below(match random.below(4) { 0 => 1000, 1 => 20, _ => 8 });
+        let mut literals = random.below(match random.below(4) {
+            0 => 1000,
+            1 => 20,
+            _ => 8,
+        });
         if out.is_empty() && literals == 0 {
             literals = 1;
         }
@@ -166,7 +182,8 @@ fn lz4_blocks_of_every_sequence() {
 fn what_compressors_write() {
     let Some(gpu) = gpu() else { return };
     let mut random = Random::new(62);
-    let mut texts: Vec<Vec<u8>> = vec![Vec::new(), b"a".to_vec(), vec![7; 100_000], random.bytes(40_000)];
+    let mut texts: Vec<Vec<u8>> =
+        vec![Vec::new(), b"a".to_vec(), vec![7; 100_000], random.bytes(40_000)];
     let words = ["lineitem", "orders", " ", "1995-03-15", "the", "carefully final deposits", "\n"];
     texts.push((0..8000).flat_map(|_| words[random.below(words.len())].bytes()).collect());
     texts.push((0..20_000u32).flat_map(|i| (i / 3).to_le_bytes()).collect());
@@ -221,9 +238,13 @@ fn broken_streams() {
                     }
                 }
             }
-            let pages = [(before.0, before.1.len()), (stream.clone(), size), (after.0, after.1.len())];
+            let pages =
+                [(before.0, before.1.len()), (stream.clone(), size), (after.0, after.1.len())];
             let (found, error) = run(&gpu, codec, &pages, &mut random);
-            assert!(found[0] == before.1 && found[2] == after.1, "{codec:?} wrote outside its page");
+            assert!(
+                found[0] == before.1 && found[2] == after.1,
+                "{codec:?} wrote outside its page"
+            );
             // The truth from the crates' own decoders, whose output must have the given size.
             let truth = match codec {
                 Codec::Snappy => snap::raw::Decoder::new().decompress_vec(&stream).ok(),
@@ -233,7 +254,10 @@ fn broken_streams() {
                 Some(out) => assert!(error.code == 0 && found[1] == out, "{codec:?}: {error:?}"),
                 None => {
                     let code = ErrorCode::from_number(error.code);
-                    assert!(code.is_some() && error.where_ == 1, "{codec:?} accepted {stream:x?} to {size}: {error:?}");
+                    assert!(
+                        code.is_some() && error.where_ == 1,
+                        "{codec:?} accepted {stream:x?} to {size}: {error:?}"
+                    );
                     refused += 1;
                 }
             }

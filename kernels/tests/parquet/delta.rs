@@ -18,7 +18,13 @@ fn numbers(rows: usize, bits: u32, random: &mut Random) -> Vec<i64> {
                 0 => last + random.below(20) as i64 - 3,
                 1 => random.next() as i64,
                 2 => last,
-                _ => if random.one_in(2) { i64::MIN } else { i64::MAX },
+                _ => {
+                    if random.one_in(2) {
+                        i64::MIN
+                    } else {
+                        i64::MAX
+                    }
+                }
             };
             last = if bits == 32 { i64::from(next as i32) } else { next };
             last
@@ -26,13 +32,24 @@ fn numbers(rows: usize, bits: u32, random: &mut Random) -> Vec<i64> {
         .collect()
 }
 
-fn check(gpu: &Gpu, random: &mut Random, bits: u32, shape: DeltaShape, layout: Layout, rows: usize) {
+fn check(
+    gpu: &Gpu,
+    random: &mut Random,
+    bits: u32,
+    shape: DeltaShape,
+    layout: Layout,
+    rows: usize,
+) {
     let what = format!("{rows} rows of {bits} bits, {shape:?}, {layout:?}");
     let bytes = bits as usize / 8;
     let validity = layout.validity(rows, random);
     let values = numbers(rows, bits, random);
     let placed = place(gpu, &layout, &validity, random, |range, random| {
-        if range.is_empty() && random.one_in(2) { Vec::new() } else { encode::delta(&values[range], bits, shape) }
+        if range.is_empty() && random.one_in(2) {
+            Vec::new()
+        } else {
+            encode::delta(&values[range], bits, shape)
+        }
     });
     let error = gpu.zeroed::<ErrorSlot>(1);
     let context = gpu.context(&error);

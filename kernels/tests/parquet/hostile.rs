@@ -4,9 +4,9 @@
 use staffa_cuda::DeviceBuffer;
 use staffa_kernels::abi::{ErrorCode, ErrorSlot, Span};
 use staffa_kernels::parquet::{
-    Context, Conversion, DeltaBytes, Dictionary, Levels, PageInput, PageLevels, PageSet, Slots, SpanConversion, Stored,
-    booleans_plain, booleans_rle, byte_array, delta, delta_lengths, dictionary_codes, dictionary_values, fixed, index,
-    levels, spans,
+    Context, Conversion, DeltaBytes, Dictionary, Levels, PageInput, PageLevels, PageSet, Slots,
+    SpanConversion, Stored, booleans_plain, booleans_rle, byte_array, delta, delta_lengths,
+    dictionary_codes, dictionary_values, fixed, index, levels, spans,
 };
 
 use crate::column::{Layout, place};
@@ -32,7 +32,12 @@ fn required(gpu: &Gpu, context: &Context<'_>, body: &[u8], rows: u32) -> PageSet
 }
 
 /// Runs a decoder on one page of 100 rows and expects an error on page 5.
-fn expect(gpu: &Gpu, code: ErrorCode, body: &[u8], decode: impl FnOnce(&Context<'_>, &mut PageSet)) {
+fn expect(
+    gpu: &Gpu,
+    code: ErrorCode,
+    body: &[u8],
+    decode: impl FnOnce(&Context<'_>, &mut PageSet),
+) {
     let error = gpu.zeroed::<ErrorSlot>(1);
     let context = gpu.context(&error);
     let mut set = required(gpu, &context, body, 100);
@@ -81,7 +86,10 @@ fn broken_indexes() {
         (ErrorCode::ValuesTruncated, vec![16, 200, 1, 9]),
         (ErrorCode::ValuesTruncated, vec![8, 4, 1]),
         (ErrorCode::ValuesTruncated, [vec![1], vec![0; 60]].concat()),
-        (ErrorCode::RunHeader, vec![1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]),
+        (
+            ErrorCode::RunHeader,
+            vec![1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff],
+        ),
         (ErrorCode::RunHeader, vec![1, 0x80, 0x80, 0x80, 0x80, 0x20, 1]),
     ] {
         expect(gpu, code, &body, |context, set| {
@@ -126,9 +134,14 @@ fn broken_levels() {
         };
         let mut set = PageSet::new(&context, &[gpu.upload(&body)], &[page], 100).unwrap();
         let (mut validity, mut nulls) = (gpu.zeroed(4), gpu.zeroed(1));
-        levels(&context, &mut set, Levels::Decode { validity: &mut validity, nulls: &mut nulls }).unwrap();
+        levels(&context, &mut set, Levels::Decode { validity: &mut validity, nulls: &mut nulls })
+            .unwrap();
         let found = gpu.read(&error)[0];
-        assert_eq!((ErrorCode::from_number(found.code), found.where_), (Some(code), 3), "{body:x?}: {found:?}");
+        assert_eq!(
+            (ErrorCode::from_number(found.code), found.where_),
+            (Some(code), 3),
+            "{body:x?}: {found:?}"
+        );
         // Whatever it is, validity, the count and the ranks agree with each other.
         let valid: u32 = gpu.read(&validity).iter().map(|word| word.count_ones()).sum();
         assert_eq!(u64::from(valid), 100 - gpu.read(&nulls)[0]);
@@ -146,12 +159,17 @@ fn broken_values() {
         let found = gpu.read(&output);
         assert!(found[..99].iter().all(|x| *x == 0x0101_0101) && found[99] == 0);
     });
-    for conversion in [Conversion::I32To64 { factor: 1 }, Conversion::Decimal { stored: 4, width: 16 }] {
+    for conversion in
+        [Conversion::I32To64 { factor: 1 }, Conversion::Decimal { stored: 4, width: 16 }]
+    {
         for stored in [Stored::Plain, Stored::Split] {
             expect(gpu, ErrorCode::ValuesTruncated, &[0; 396], |context, set| {
                 let mut output = gpu.poisoned::<u8>(1600);
                 fixed(context, set, stored, conversion, &mut output).unwrap();
-                assert_eq!(gpu.read(&output)[..100 * conversion.row_bytes() as usize].iter().max(), Some(&0));
+                assert_eq!(
+                    gpu.read(&output)[..100 * conversion.row_bytes() as usize].iter().max(),
+                    Some(&0)
+                );
             });
         }
     }
@@ -169,7 +187,12 @@ fn broken_values() {
     }
 }
 
-fn spans_of(gpu: &Gpu, context: &Context<'_>, set: &PageSet, decode: impl FnOnce(Slots<'_, Span>)) -> DeviceBuffer<Span> {
+fn spans_of(
+    gpu: &Gpu,
+    context: &Context<'_>,
+    set: &PageSet,
+    decode: impl FnOnce(Slots<'_, Span>),
+) -> DeviceBuffer<Span> {
     let mut slots = gpu.poisoned::<Span>(set.slots());
     decode(Slots::Compact(&mut slots));
     let _ = context;
@@ -194,8 +217,10 @@ fn broken_strings() {
         (ErrorCode::StringLength, negative, 0),
     ] {
         expect(gpu, code, &body, |context, set| {
-            let found = spans_of(gpu, context, set, |slots| byte_array(context, set, slots).unwrap());
-            let lengths: Vec<u32> = gpu.read(&found)[..100].iter().map(|span| span.length).collect();
+            let found =
+                spans_of(gpu, context, set, |slots| byte_array(context, set, slots).unwrap());
+            let lengths: Vec<u32> =
+                gpu.read(&found)[..100].iter().map(|span| span.length).collect();
             assert_eq!(lengths, [vec![3; good], vec![0; 100 - good]].concat());
         });
     }
@@ -207,9 +232,14 @@ fn broken_strings() {
     });
     let mut some = vec![3i64; 100];
     some[50] = -1;
-    expect(gpu, ErrorCode::StringLength, &[lengths(&some), vec![b'x'; 300]].concat(), |context, set| {
-        spans_of(gpu, context, set, |slots| delta_lengths(context, set, slots).unwrap());
-    });
+    expect(
+        gpu,
+        ErrorCode::StringLength,
+        &[lengths(&some), vec![b'x'; 300]].concat(),
+        |context, set| {
+            spans_of(gpu, context, set, |slots| delta_lengths(context, set, slots).unwrap());
+        },
+    );
 }
 
 #[test]
@@ -218,7 +248,8 @@ fn broken_prefixes() {
     let gpu = &gpu;
     let shape = DeltaShape::ALL[0];
     let section = |prefixes: &[i64], suffixes: &[i64], bytes: usize| {
-        [encode::delta(prefixes, 32, shape), encode::delta(suffixes, 32, shape), vec![b'x'; bytes]].concat()
+        [encode::delta(prefixes, 32, shape), encode::delta(suffixes, 32, shape), vec![b'x'; bytes]]
+            .concat()
     };
     let mut long = vec![0i64; 100];
     long[99] = 3;
@@ -313,7 +344,8 @@ fn values_of_the_wrong_length() {
     ] {
         values[77] = vec![1; length];
         expect(gpu, code, &encode::byte_array(&values), |context, set| {
-            let slots = spans_of(gpu, context, set, |slots| byte_array(context, set, slots).unwrap());
+            let slots =
+                spans_of(gpu, context, set, |slots| byte_array(context, set, slots).unwrap());
             let mut output = gpu.poisoned::<u8>(400);
             spans(context, set, &slots.freeze(), &[], conversion, &mut output).unwrap();
         });
@@ -326,8 +358,11 @@ fn decode_all(gpu: &Gpu, context: &Context<'_>, placed: &crate::column::Placed, 
     let open = || {
         let mut set = PageSet::new(context, &placed.buffers, &placed.inputs, rows as u32).unwrap();
         let (mut validity, mut nulls) = (gpu.zeroed(rows.div_ceil(32)), gpu.zeroed(1));
-        let wanted =
-            if nullable { Levels::Decode { validity: &mut validity, nulls: &mut nulls } } else { Levels::Skip };
+        let wanted = if nullable {
+            Levels::Decode { validity: &mut validity, nulls: &mut nulls }
+        } else {
+            Levels::Skip
+        };
         levels(context, &mut set, wanted).unwrap();
         set
     };
@@ -358,13 +393,23 @@ fn decode_all(gpu: &Gpu, context: &Context<'_>, placed: &crate::column::Placed, 
     byte_array(context, &set, Slots::Compact(&mut slots)).unwrap();
     let slots = slots.freeze();
     spans(context, &set, &slots, &[], SpanConversion::Decimal { width: 32 }, &mut bytes).unwrap();
-    spans(context, &set, &slots, &[], SpanConversion::Bytes { stored: 9, width: 9, offset: 0 }, &mut bytes).unwrap();
+    spans(
+        context,
+        &set,
+        &slots,
+        &[],
+        SpanConversion::Bytes { stored: 9, width: 9, offset: 0 },
+        &mut bytes,
+    )
+    .unwrap();
     delta(context, &open(), Slots::Compact(&mut gpu.poisoned::<i32>(set.slots()))).unwrap();
     delta(context, &open(), Slots::Compact(&mut gpu.poisoned::<i64>(set.slots()))).unwrap();
-    delta_lengths(context, &open(), Slots::Compact(&mut gpu.poisoned::<Span>(set.slots()))).unwrap();
+    delta_lengths(context, &open(), Slots::Compact(&mut gpu.poisoned::<Span>(set.slots())))
+        .unwrap();
     let mut set = open();
     let lengths = DeltaBytes::lengths(context, &set).unwrap();
-    let sizes: Vec<u64> = gpu.read(set.states()).iter().map(|state| state.heap_needed.min(1 << 20)).collect();
+    let sizes: Vec<u64> =
+        gpu.read(set.states()).iter().map(|state| state.heap_needed.min(1 << 20)).collect();
     let mut heap = gpu.poisoned::<u8>(sizes.iter().sum::<u64>() as usize);
     let mut slots = gpu.poisoned::<Span>(set.slots());
     lengths.expand(context, &mut set, &sizes, &mut heap, Slots::Compact(&mut slots)).unwrap();
@@ -386,7 +431,11 @@ fn fuzzed_pages_under_every_decoder() {
                 0 => encode::byte_array(&strings[range]),
                 1 => encode::delta_length_byte_array(&strings[range], DeltaShape::ALL[0]),
                 2 => encode::delta_byte_array(&strings[range], DeltaShape::ALL[1]),
-                3 => encode::delta(&range.map(|i| i as i64 * 77).collect::<Vec<_>>(), 64, DeltaShape::ALL[2]),
+                3 => encode::delta(
+                    &range.map(|i| i as i64 * 77).collect::<Vec<_>>(),
+                    64,
+                    DeltaShape::ALL[2],
+                ),
                 4 => {
                     let codes: Vec<u32> = range.map(|i| i as u32 % 13).collect();
                     [&[4u8], &hybrid(&codes, 4, Runs::Mixed, random)[..]].concat()
@@ -414,6 +463,9 @@ fn fuzzed_pages_under_every_decoder() {
         decode_all(&gpu, &gpu.context(&error), &placed, layout.nullable());
         let found = gpu.read(&error)[0];
         // All NULL, there is nothing to be wrong.
-        assert!(found.code == 0 || ErrorCode::from_number(found.code).is_some(), "round {round}: {found:?}");
+        assert!(
+            found.code == 0 || ErrorCode::from_number(found.code).is_some(),
+            "round {round}: {found:?}"
+        );
     }
 }

@@ -8,7 +8,8 @@ pub(crate) struct Random(Cell<u64>);
 impl Random {
     /// A generator for a test, moved by `STAFFA_TEST_SEED`.
     pub(crate) fn new(salt: u64) -> Self {
-        let seed = std::env::var("STAFFA_TEST_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(1u64);
+        let seed =
+            std::env::var("STAFFA_TEST_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(1u64);
         Self(Cell::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ salt))
     }
 

@@ -3,7 +3,9 @@
 
 use staffa_cuda::{DeviceBuffer, DeviceSlice};
 use staffa_kernels::abi::{ErrorCode, ErrorSlot, Span};
-use staffa_kernels::parquet::{Context, DeltaBytes, PageSet, Slots, SpanConversion, byte_array, delta_lengths, spans, utf8};
+use staffa_kernels::parquet::{
+    Context, DeltaBytes, PageSet, Slots, SpanConversion, byte_array, delta_lengths, spans, utf8,
+};
 
 use crate::column::{Layout, SIZES, check_opened, check_rows, open, place};
 use crate::encode::{self, DeltaShape};
@@ -60,7 +62,8 @@ fn decode(
         Encoding::DeltaLength => delta_lengths(context, set, slots).unwrap(),
         Encoding::DeltaBytes => {
             let lengths = DeltaBytes::lengths(context, set).unwrap();
-            let sizes: Vec<u64> = gpu.read(set.states()).iter().map(|state| state.heap_needed).collect();
+            let sizes: Vec<u64> =
+                gpu.read(set.states()).iter().map(|state| state.heap_needed).collect();
             let mut heap = gpu.poisoned::<u8>(sizes.iter().sum::<u64>() as usize);
             lengths.expand(context, set, &sizes, &mut heap, slots).unwrap();
             return Some(heap);
@@ -80,7 +83,10 @@ fn follow(spans: &[Span], memory: &[(u64, Vec<u8>)], what: &str) -> Vec<Vec<u8>>
             }
             let (start, bytes) = memory
                 .iter()
-                .find(|(start, bytes)| *start <= span.address && span.address + u64::from(span.length) <= start + bytes.len() as u64)
+                .find(|(start, bytes)| {
+                    *start <= span.address
+                        && span.address + u64::from(span.length) <= start + bytes.len() as u64
+                })
                 .unwrap_or_else(|| panic!("{span:?} points nowhere: {what}"));
             let string = bytes[(span.address - start) as usize..][..span.length as usize].to_vec();
             let mut prefix = [0; 4];
@@ -91,7 +97,11 @@ fn follow(spans: &[Span], memory: &[(u64, Vec<u8>)], what: &str) -> Vec<Vec<u8>>
         .collect()
 }
 
-fn memory(gpu: &Gpu, buffers: &[DeviceSlice<u8>], heap: Option<&DeviceBuffer<u8>>) -> Vec<(u64, Vec<u8>)> {
+fn memory(
+    gpu: &Gpu,
+    buffers: &[DeviceSlice<u8>],
+    heap: Option<&DeviceBuffer<u8>>,
+) -> Vec<(u64, Vec<u8>)> {
     let mut all: Vec<_> =
         buffers.iter().map(|b| (b.address(), b.read(&gpu.ring, &gpu.stream).unwrap())).collect();
     all.extend(heap.map(|heap| (heap.address(), gpu.read(heap))));
@@ -102,7 +112,9 @@ fn check(gpu: &Gpu, random: &mut Random, encoding: Encoding, layout: Layout, row
     let what = format!("{rows} rows, {encoding:?}, {layout:?}");
     let validity = layout.validity(rows, random);
     let values = strings(rows, random);
-    let placed = place(gpu, &layout, &validity, random, |range, random| encoded(&values[range], encoding, random));
+    let placed = place(gpu, &layout, &validity, random, |range, random| {
+        encoded(&values[range], encoding, random)
+    });
     let error = gpu.zeroed::<ErrorSlot>(1);
     let context = gpu.context(&error);
     let mut opened = open(gpu, &context, &placed);
@@ -110,7 +122,8 @@ fn check(gpu: &Gpu, random: &mut Random, encoding: Encoding, layout: Layout, row
     let heap = if layout.nullable() {
         let mut slots = gpu.poisoned::<Span>(opened.set.slots());
         let heap = decode(gpu, &context, &mut opened.set, encoding, Slots::Compact(&mut slots));
-        spans(&context, &opened.set, &slots.freeze(), &[], SpanConversion::Span, &mut output).unwrap();
+        spans(&context, &opened.set, &slots.freeze(), &[], SpanConversion::Span, &mut output)
+            .unwrap();
         heap
     } else {
         decode(gpu, &context, &mut opened.set, encoding, Slots::Rows(&mut output))
@@ -155,7 +168,9 @@ fn decimals_and_fixed_widths_behind_spans() {
                     let values: Vec<Vec<u8>> = (0..rows)
                         .map(|_| {
                             let length = match conversion {
-                                SpanConversion::Decimal { width } => 1 + random.below(width as usize),
+                                SpanConversion::Decimal { width } => {
+                                    1 + random.below(width as usize)
+                                }
                                 SpanConversion::Bytes { stored, .. } => stored as usize,
                                 SpanConversion::Span => 0,
                             };
@@ -169,14 +184,31 @@ fn decimals_and_fixed_widths_behind_spans() {
                     let context = gpu.context(&error);
                     let mut opened = open(&gpu, &context, &placed);
                     let mut slots = gpu.poisoned::<Span>(opened.set.slots());
-                    let heap = decode(&gpu, &context, &mut opened.set, encoding, Slots::Compact(&mut slots));
+                    let heap = decode(
+                        &gpu,
+                        &context,
+                        &mut opened.set,
+                        encoding,
+                        Slots::Compact(&mut slots),
+                    );
                     let width = match conversion {
-                        SpanConversion::Decimal { width } | SpanConversion::Bytes { width, .. } => width as usize,
+                        SpanConversion::Decimal { width } | SpanConversion::Bytes { width, .. } => {
+                            width as usize
+                        }
                         SpanConversion::Span => 16,
                     };
                     let mut output = gpu.poisoned::<u8>(rows * width);
-                    let pointed: Vec<DeviceSlice<u8>> = heap.into_iter().map(DeviceBuffer::freeze).collect();
-                    spans(&context, &opened.set, &slots.freeze(), &pointed, conversion, &mut output).unwrap();
+                    let pointed: Vec<DeviceSlice<u8>> =
+                        heap.into_iter().map(DeviceBuffer::freeze).collect();
+                    spans(
+                        &context,
+                        &opened.set,
+                        &slots.freeze(),
+                        &pointed,
+                        conversion,
+                        &mut output,
+                    )
+                    .unwrap();
                     let mut next = values.iter();
                     let expected: Vec<u8> = validity
                         .iter()
@@ -186,11 +218,17 @@ fn decimals_and_fixed_widths_behind_spans() {
                             }
                             let value = next.next().unwrap();
                             match conversion {
-                                SpanConversion::Bytes { offset, .. } => value[offset as usize..][..width].to_vec(),
+                                SpanConversion::Bytes { offset, .. } => {
+                                    value[offset as usize..][..width].to_vec()
+                                }
                                 _ => {
                                     let sign = if value[0] >= 128 { 255 } else { 0 };
                                     let mut bytes = vec![sign; width];
-                                    value.iter().rev().zip(&mut bytes).for_each(|(from, to)| *to = *from);
+                                    value
+                                        .iter()
+                                        .rev()
+                                        .zip(&mut bytes)
+                                        .for_each(|(from, to)| *to = *from);
                                     bytes
                                 }
                             }
@@ -209,13 +247,35 @@ fn decimals_and_fixed_widths_behind_spans() {
 fn utf8_as_the_standard_library_sees_it() {
     let Some(gpu) = gpu() else { return };
     let random = Random::new(52);
-    let mut cases: Vec<Vec<u8>> = ["", "a", "abc", "abcd", "abcdefg", "h\u{e9}llo", "\u{20ac}", "\u{10ffff}", "a\u{800}bcd\u{1f600}"]
-        .iter()
-        .map(|s| s.as_bytes().to_vec())
-        .collect();
+    let mut cases: Vec<Vec<u8>> = [
+        "",
+        "a",
+        "abc",
+        "abcd",
+        "abcdefg",
+        "h\u{e9}llo",
+        "\u{20ac}",
+        "\u{10ffff}",
+        "a\u{800}bcd\u{1f600}",
+    ]
+    .iter()
+    .map(|s| s.as_bytes().to_vec())
+    .collect();
     let broken: [&[u8]; 14] = [
-        b"\x80", b"\xc0\x80", b"\xc1\xbf", b"\xc2", b"\xe0\x9f\xbf", b"\xed\xa0\x80", b"\xe2\x82", b"\xf0\x8f\xbf\xbf",
-        b"\xf4\x90\x80\x80", b"\xf5\x80\x80\x80", b"\xff", b"abcd\xff", b"abc\xe2\x82", b"\xf0\x9f\x98",
+        b"\x80",
+        b"\xc0\x80",
+        b"\xc1\xbf",
+        b"\xc2",
+        b"\xe0\x9f\xbf",
+        b"\xed\xa0\x80",
+        b"\xe2\x82",
+        b"\xf0\x8f\xbf\xbf",
+        b"\xf4\x90\x80\x80",
+        b"\xf5\x80\x80\x80",
+        b"\xff",
+        b"abcd\xff",
+        b"abc\xe2\x82",
+        b"\xf0\x9f\x98",
     ];
     cases.extend(broken.iter().map(|bytes| bytes.to_vec()));
     for _ in 0..2000 {
@@ -237,7 +297,8 @@ fn utf8_as_the_standard_library_sees_it() {
         let error = gpu.zeroed::<ErrorSlot>(1);
         let strings = gpu.upload(&[span, Span::default()]);
         utf8(&gpu.context(&error), &strings, 2, 9, std::slice::from_ref(&uploaded)).unwrap();
-        let expected = if std::str::from_utf8(case).is_ok() { (0, 0) } else { (ErrorCode::Utf8 as u32, 9) };
+        let expected =
+            if std::str::from_utf8(case).is_ok() { (0, 0) } else { (ErrorCode::Utf8 as u32, 9) };
         let found = gpu.read(&error)[0];
         assert_eq!((found.code, found.where_), expected, "{case:x?}");
     }
