@@ -1,0 +1,21 @@
+//! Filter and projection by the fused tile interpreter (docs/design/expression.md).
+//!
+//! [`Builder`] makes a [`Program`] of typed instructions, [`reference`] runs it on the host (tests use
+//! it as an oracle), and the kernels of `kernels/expression/` run it on the device.
+
+mod assemble;
+mod builder;
+mod constant;
+mod draft;
+pub mod format;
+mod operations;
+mod program;
+pub mod reference;
+mod types;
+mod validate;
+
+pub use builder::{Builder, Mask, OnError, Value};
+pub use constant::Constant;
+pub use operations::{Arithmetic, Comparison};
+pub use program::{BLOCK_SIZES, Input, Output, Program, SHARED_LIMIT, Variant};
+pub use types::Type;
