@@ -17,12 +17,12 @@ pub(crate) const ARCHITECTURES: [u32; 5] = [75, 80, 90, 100, 120];
 const PTX: u32 = 75;
 
 /// `-fmad=false`: a fused multiply-add differs from the CPU in the last bit (docs/design, exactness).
-/// `-lineinfo`: profilers and the driver's error reports name source lines; costs no speed.
-const FLAGS: [&str; 11] = [
+/// Machine code also gets `-lineinfo`: profilers and the driver's error reports name source lines;
+/// costs no speed.
+const FLAGS: [&str; 10] = [
     "-O3",
     "-fmad=false",
     "--std=c++17",
-    "-lineinfo",
     "-Werror",
     "all-warnings",
     "-Xptxas",
@@ -36,10 +36,20 @@ const FLAGS: [&str; 11] = [
 pub(crate) struct Object {
     /// `<operator>/<name>`.
     pub(crate) name: String,
-    /// The fat binary.
+    /// One per architecture, then the PTX.
+    pub(crate) parts: Vec<Part>,
+}
+
+/// A source, compiled for one architecture.
+pub(crate) struct Part {
+    /// The number in `sm_90` or `compute_75`.
+    pub(crate) arch: u32,
+    /// Whether it is PTX.
+    pub(crate) ptx: bool,
+    /// The compressed fat binary with this part alone.
     pub(crate) image: PathBuf,
-    /// Per architecture: the cubin and what ptxas said about its kernels.
-    pub(crate) parts: Vec<(u32, PathBuf, String)>,
+    /// What ptxas said about its kernels; nothing for PTX.
+    pub(crate) log: String,
 }
 
 /// Compiles what changed; jobs are (source, architecture) pairs.
@@ -48,12 +58,16 @@ pub(crate) fn all(nvcc: &Nvcc, package: &Path, out: &Path, sources: &[Source]) -
     for source in sources {
         let folder = out.join(source.path.parent().unwrap_or(Path::new("")));
         std::fs::create_dir_all(&folder).map_err(|e| format!("cannot make {}: {e}", folder.display()))?;
-        for kind in ARCHITECTURES.iter().map(|arch| Kind::Cubin(*arch)).chain([Kind::Ptx]) {
+        for kind in kinds() {
             jobs.push(Box::new(move || compile(nvcc, package, out, source, kind)));
         }
     }
     pool::run(jobs, pool::threads())?;
-    sources.iter().map(|source| link(nvcc, out, source)).collect()
+    sources.iter().map(|source| object(out, source)).collect()
+}
+
+fn kinds() -> impl Iterator<Item = Kind> {
+    ARCHITECTURES.into_iter().map(Kind::Cubin).chain([Kind::Ptx])
 }
 
 #[derive(Clone, Copy)]
@@ -95,37 +109,40 @@ fn compile(nvcc: &Nvcc, package: &Path, out: &Path, source: &Source, kind: Kind)
     let mut arguments: Vec<OsString> = FLAGS.iter().map(OsString::from).collect();
     match kind {
         Kind::Cubin(arch) => arguments
-            .extend(["-cubin".into(), "-gencode".into(), format!("arch=compute_{arch},code=sm_{arch}").into()]),
+            .extend(["-cubin".into(), "-lineinfo".into(), "-gencode".into(), format!("arch=compute_{arch},code=sm_{arch}").into()]),
         Kind::Ptx => arguments.extend(["-ptx".into(), format!("-arch=compute_{PTX}").into()]),
     }
-    arguments.extend(["-o".into(), target.into(), source.path.clone().into()]);
+    arguments.extend(["-o".into(), target.clone().into(), source.path.clone().into()]);
     let log = run(&nvcc.path, package, &arguments)?;
     write(&part(out, source, &format!("{suffix}.log")), log)?;
+    compress(nvcc, package, kind, &target, &part(out, source, &format!("{suffix}.fatbin")))?;
     write(&stamp, key)
 }
 
-/// Packs the parts of a source into one compressed fat binary, from which the driver picks.
-fn link(nvcc: &Nvcc, out: &Path, source: &Source) -> Result<Object> {
-    let image = part(out, source, "fatbin");
-    let stamp = part(out, source, "fatbin.stamp");
-    let key = key(nvcc, source, "fatbin");
-    let mut parts = Vec::new();
+/// A fat binary with one part, compressed by NVIDIA's own tool: the driver unpacks it when it loads.
+fn compress(nvcc: &Nvcc, folder: &Path, kind: Kind, from: &Path, to: &Path) -> Result<()> {
+    let image = match kind {
+        Kind::Cubin(arch) => format!("--image3=kind=elf,sm={arch},file={}", from.display()),
+        Kind::Ptx => format!("--image3=kind=ptx,sm={PTX},file={}", from.display()),
+    };
     let mut arguments: Vec<OsString> =
         ["-64", "--compress-all", "--compress-mode=size", "--create"].iter().map(OsString::from).collect();
-    arguments.push(image.clone().into());
-    for arch in ARCHITECTURES {
-        let suffix = Kind::Cubin(arch).suffix();
-        let cubin = part(out, source, &suffix);
-        arguments.push(format!("--image3=kind=elf,sm={arch},file={}", cubin.display()).into());
-        parts.push((arch, cubin, read(&part(out, source, &format!("{suffix}.log")))?));
-    }
-    let ptx = part(out, source, &Kind::Ptx.suffix());
-    arguments.push(format!("--image3=kind=ptx,sm={PTX},file={}", ptx.display()).into());
-    if !(image.exists() && read(&stamp).is_ok_and(|old| old == key)) {
-        run(&nvcc.tool("fatbinary"), out, &arguments)?;
-        write(&stamp, key)?;
-    }
-    Ok(Object { name: source.name.clone(), image, parts })
+    arguments.extend([to.into(), image.into()]);
+    run(&nvcc.tool("fatbinary"), folder, &arguments).map(|_| ())
+}
+
+/// Gathers the parts of a source.
+fn object(out: &Path, source: &Source) -> Result<Object> {
+    let parts = kinds().map(|kind| {
+        let suffix = kind.suffix();
+        let (arch, ptx) = match kind {
+            Kind::Cubin(arch) => (arch, false),
+            Kind::Ptx => (PTX, true),
+        };
+        let log = read(&part(out, source, &format!("{suffix}.log")))?;
+        Ok(Part { arch, ptx, image: part(out, source, &format!("{suffix}.fatbin")), log })
+    });
+    Ok(Object { name: source.name.clone(), parts: parts.collect::<Result<_>>()? })
 }
 
 /// Runs a tool and returns what it wrote to stderr.

@@ -11,23 +11,28 @@ use crate::{Result, resources, write as write_file};
 pub(crate) fn write_empty(out: &Path, why: &str) -> Result<()> {
     write_file(
         &out.join("images.rs"),
-        format!("static IMAGE_TABLE: &[Image] = &[];\nconst MISSING: Option<&str> = Some({why:?});\n"),
+        format!("static IMAGE_TABLE: &[Module] = &[];\nconst MISSING: Option<&str> = Some({why:?});\n"),
     )?;
     write_file(&out.join("resources.txt"), "")
 }
 
-/// One row per fat binary, with the kernels that ptxas found in it.
+/// One row per source, with the kernels that ptxas found in it and an image per architecture.
 pub(crate) fn write(out: &Path, nvcc: &Nvcc, objects: &[Object]) -> Result<()> {
-    let mut text = String::from("static IMAGE_TABLE: &[Image] = &[\n");
+    let mut text = String::from("static IMAGE_TABLE: &[Module] = &[\n");
     for object in objects {
         let kernels = resources::kernels(object)?;
         // Writing to a String cannot fail.
-        let _ = writeln!(
-            text,
-            "    Image {{ name: {:?}, kernels: &{kernels:?}, bytes: &Aligned(*include_bytes!({:?})).0 }},",
-            object.name,
-            object.image.display().to_string(),
-        );
+        let _ = writeln!(text, "    Module {{ name: {:?}, kernels: &{kernels:?}, images: &[", object.name);
+        for part in &object.parts {
+            let kind = if part.ptx { "Ptx" } else { "Cubin" };
+            let path = part.image.display().to_string();
+            let _ = writeln!(
+                text,
+                "        Image {{ arch: {}, kind: ImageKind::{kind}, bytes: &Aligned(*include_bytes!({path:?})).0 }},",
+                part.arch
+            );
+        }
+        text.push_str("    ] },\n");
     }
     text.push_str("];\nconst MISSING: Option<&str> = None;\n");
     write_file(&out.join("images.rs"), text)?;

@@ -21,8 +21,9 @@ struct Usage {
 pub(crate) fn write(out: &Path, objects: &[Object]) -> Result<()> {
     let mut table: BTreeMap<(String, String), Vec<String>> = BTreeMap::new();
     for object in objects {
-        for (arch, _, log) in &object.parts {
-            for (kernel, u) in parse(log)? {
+        for part in object.parts.iter().filter(|part| !part.ptx) {
+            for (kernel, u) in parse(&part.log)? {
+                let arch = part.arch;
                 let text = format!("sm_{arch}={}/{}/{}/{}", u.registers, u.shared, u.stack, u.spills);
                 table.entry((object.name.clone(), kernel)).or_default().push(text);
             }
@@ -40,8 +41,8 @@ pub(crate) fn write(out: &Path, objects: &[Object]) -> Result<()> {
 
 /// The kernels of one source, by name; the same on every architecture.
 pub(crate) fn kernels(object: &Object) -> Result<Vec<String>> {
-    let (_, _, log) = object.parts.first().ok_or("no architecture to build for")?;
-    Ok(parse(log)?.into_keys().collect())
+    let part = object.parts.first().ok_or("no architecture to build for")?;
+    Ok(parse(&part.log)?.into_keys().collect())
 }
 
 /// Reads `ptxas -v`:

@@ -42,7 +42,8 @@ extern "C" __global__ void STAFFA_BOUNDS(32) levels_index(levels_args args) {
     }
     state.values_offset = at + bytes;
     state.values_bytes = p.body_bytes - (at + bytes);
-    state.valid = p.max_level == 0 ? p.rows : 0;
+    // Without checkpoints the caller knows that no row is NULL; else levels_rank counts.
+    state.valid = p.max_level == 0 || args.checkpoints == 0 ? p.rows : 0;
     state.consumed = 0;
     state.heap_needed = 0;
     state.levels_offset = at;

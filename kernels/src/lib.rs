@@ -6,4 +6,4 @@
 pub mod abi;
 mod images;
 
-pub use images::{IMAGES, Image, availability, image};
+pub use images::{MODULES, Module, availability, module};

@@ -193,6 +193,14 @@ struct compact_args {
     uint32_t direct;           // 1: output is indexed by row (no page has NULLs); 0: by slot
 };
 
+// spans_utf8.
+struct utf8_args {
+    uint64_t spans;            // span[rows]
+    uint64_t error;            // error_slot
+    uint32_t rows;
+    uint32_t ordinal;          // `where` of an error
+};
+
 // decompress_snappy, decompress_lz4.
 struct decompress_args {
     uint64_t pages;            // compressed_page[count]

@@ -189,6 +189,20 @@ pub struct CompactArgs {
     pub direct: u32,
 }
 
+/// Arguments of `spans_utf8`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct Utf8Args {
+    /// Address of `rows` [`super::Span`]s.
+    pub spans: u64,
+    /// Address of the [`super::ErrorSlot`].
+    pub error: u64,
+    /// Strings to check.
+    pub rows: u32,
+    /// What [`super::ErrorSlot::where_`] says.
+    pub ordinal: u32,
+}
+
 /// Arguments of the decompressors.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C)]

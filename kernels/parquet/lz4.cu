@@ -1,0 +1,51 @@
+// LZ4 blocks (LZ4_RAW), many pages in one launch.
+// https://github.com/lz4/lz4/blob/dev/doc/lz4_Block_format.md
+//
+//   block    := sequence*
+//   sequence := token  [length byte*]  literals  offset (2 bytes)  [length byte*]
+//   The token's high 4 bits are the number of literals, its low 4 bits the match length less 4; 15
+//   means that bytes follow to be added, up to the first that is not 255. The last sequence ends
+//   after its literals.
+//
+// Grid: pages, the largest first. Block: 32; no shared memory. Bounds: inflate.cuh; lengths are 64-bit,
+// so that no chain of 255s wraps.
+#include "staffa/parquet/inflate.cuh"
+
+using namespace staffa;
+using namespace staffa::parquet;
+
+namespace {
+
+// Adds length bytes to a nibble of 15; false when the block ends inside them.
+STAFFA_DEVICE bool extend(Inflate& inflate, u64& length) {
+    if (length != 15) return true;
+    for (;;) {
+        if (inflate.source_left() == 0) return false;
+        const u8 byte = load_byte(inflate.source + inflate.at);
+        ++inflate.at;
+        length += byte;
+        if (byte != 255) return true;
+    }
+}
+
+}  // namespace
+
+extern "C" __global__ void STAFFA_BOUNDS(32) decompress_lz4(decompress_args args) {
+    inflate_page(args, [](Inflate& inflate) -> u32 {
+        while (inflate.source_left() != 0) {
+            const u32 token = load_byte(inflate.source + inflate.at);
+            ++inflate.at;
+            u64 literals = token >> 4;
+            if (!extend(inflate, literals)) return ERROR_COMPRESSED_TRUNCATED;
+            if (const u32 code = inflate.literal(literals); code != ERROR_NONE) return code;
+            if (inflate.source_left() == 0) return ERROR_NONE;
+            if (inflate.source_left() < 2) return ERROR_COMPRESSED_TRUNCATED;
+            const u32 offset = load_le32(inflate.source + inflate.at) & 0xffff;
+            inflate.at += 2;
+            u64 length = token & 15;
+            if (!extend(inflate, length)) return ERROR_COMPRESSED_TRUNCATED;
+            if (const u32 code = inflate.match(length + 4, offset); code != ERROR_NONE) return code;
+        }
+        return ERROR_NONE;
+    });
+}
