@@ -4,6 +4,7 @@
 //! [`availability`] says why; everything else is the same.
 
 pub mod abi;
+pub mod expression;
 mod images;
 
 pub use images::{MODULES, Module, availability, module};

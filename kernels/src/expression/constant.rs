@@ -67,6 +67,16 @@ impl Constant {
         }
     }
 
+    /// A value's bytes, little endian, as a column's slot holds them; a string's own bytes.
+    pub fn little_endian(&self) -> Vec<u8> {
+        self.to_bytes()
+    }
+
+    /// A number from a column's slot.
+    pub fn from_little_endian(kind: Type, bytes: &[u8]) -> Constant {
+        super::reference::decode(kind, bytes)
+    }
+
     /// Little endian; bytes as they are.
     pub(super) fn to_bytes(&self) -> Vec<u8> {
         match self {
