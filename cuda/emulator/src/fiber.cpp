@@ -1,0 +1,167 @@
+// Stacks and switching between them. A stack's loop runs one thread after another: a thread that ends
+// without ever waiting leaves its stack, still warm in the cache, to the next.
+#include <sys/mman.h>
+
+#include "block.h"
+#include "sanitizer.h"
+
+#if !defined(__x86_64__)
+#error "fiber.cpp switches stacks in x86-64 assembly"
+#endif
+
+
+// Saves the callee-saved registers and the stack pointer, and takes the other stack's.
+extern "C" void staffa_emulator_switch(void** save, void* load);
+__asm__(
+    ".text\n"
+    ".hidden staffa_emulator_switch\n"
+    ".globl staffa_emulator_switch\n"
+    ".type staffa_emulator_switch, @function\n"
+    "staffa_emulator_switch:\n"
+    "    pushq %rbp\n"
+    "    pushq %rbx\n"
+    "    pushq %r12\n"
+    "    pushq %r13\n"
+    "    pushq %r14\n"
+    "    pushq %r15\n"
+    "    movq %rsp, (%rdi)\n"
+    "    movq %rsi, %rsp\n"
+    "    popq %r15\n"
+    "    popq %r14\n"
+    "    popq %r13\n"
+    "    popq %r12\n"
+    "    popq %rbx\n"
+    "    popq %rbp\n"
+    "    retq\n"
+    ".size staffa_emulator_switch, .-staffa_emulator_switch\n");
+
+namespace staffa_emulated {
+extern "C" {
+__attribute__((visibility("default"))) __thread Self* staffa_emulated_self;
+}
+}  // namespace staffa_emulated
+
+namespace emulator {
+
+thread_local Worker* this_worker = nullptr;
+
+namespace {
+
+constexpr size_t kPage = 4096;
+
+// Instrumented frames are several times larger.
+size_t stack_bytes() { return has_asan() || has_tsan() ? 256 << 10 : 64 << 10; }
+
+void to_scheduler(Worker& worker, Thread& thread, bool for_good) {
+    if (has_tsan()) __tsan_switch_to_fiber(worker.tsan, 1);  // 1: the switch orders nothing
+    void* fake = nullptr;
+    if (has_asan()) {
+        __sanitizer_start_switch_fiber(for_good ? nullptr : &fake, worker.os_stack_bottom, worker.os_stack_bytes);
+    }
+    staffa_emulator_switch(&thread.stack_pointer, worker.scheduler_stack);
+    if (has_asan()) __sanitizer_finish_switch_fiber(fake, nullptr, nullptr);
+}
+
+// The first frame of every stack.
+void loop() {
+    if (has_asan()) {
+        const void* bottom = nullptr;
+        size_t bytes = 0;
+        __sanitizer_finish_switch_fiber(nullptr, &bottom, &bytes);
+        this_worker->os_stack_bottom = bottom;
+        this_worker->os_stack_bytes = bytes;
+    }
+    for (;;) {
+        Worker& worker = *this_worker;
+        Thread& thread = *worker.current;
+        const Launch& launch = *thread.home->launch;
+        order_thread_start(launch.number);
+        launch.kernel->run(launch.parameters.data());
+        order_thread_end(launch.number);
+        thread_ended(thread);
+        to_scheduler(worker, thread, false);
+    }
+}
+
+void prepare(Stack& stack) {
+    // Not all stacks at the same place in their pages: their tops would share a few cache sets.
+    u8* top = stack.bottom + stack.bytes - 64 - (stack.number % 48) * 64;
+    top = reinterpret_cast<u8*>(reinterpret_cast<u64>(top) & ~15ull);
+    u64* at = reinterpret_cast<u64*>(top);
+    *--at = 0;                               // as after a call: the return address of loop()
+    *--at = reinterpret_cast<u64>(&loop);    // where the switch returns to
+    for (int i = 0; i < 6; ++i) *--at = 0;   // the six registers
+    stack.saved = at;
+}
+
+Stack* new_stack(Worker& worker) {
+    auto stack = std::make_unique<Stack>();
+    stack->bytes = stack_bytes();
+    stack->number = static_cast<u32>(worker.stacks.size());
+    void* const pages = mmap(nullptr, stack->bytes + kPage, PROT_READ | PROT_WRITE,
+                             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
+    if (pages == MAP_FAILED) {
+        std::fprintf(stderr, "staffa-emulator: no memory for the stack of a thread\n");
+        std::abort();
+    }
+    mprotect(pages, kPage, PROT_NONE);
+    stack->bottom = static_cast<u8*>(pages) + kPage;
+    prepare(*stack);
+    worker.stacks.push_back(std::move(stack));
+    return worker.stacks.back().get();
+}
+
+}  // namespace
+
+void enter_worker(Worker& worker) {
+    this_worker = &worker;
+    if (has_tsan()) worker.tsan = __tsan_get_current_fiber();
+}
+
+void resume(Worker& worker, Thread& thread) {
+    if (thread.doing == Doing::fresh) {
+        if (worker.free_stacks.empty()) {
+            thread.stack = new_stack(worker);
+        } else {
+            thread.stack = worker.free_stacks.back();
+            worker.free_stacks.pop_back();
+        }
+        thread.stack_pointer = thread.stack->saved;
+    }
+    thread.doing = Doing::running;
+    worker.current = &thread;
+    staffa_emulated::staffa_emulated_self = &thread;
+    if (has_tsan()) __tsan_switch_to_fiber(thread.tsan, 1);
+    if (has_asan()) __sanitizer_start_switch_fiber(&worker.asan_fake, thread.stack->bottom, thread.stack->bytes);
+    staffa_emulator_switch(&worker.scheduler_stack, thread.stack_pointer);
+    if (has_asan()) __sanitizer_finish_switch_fiber(worker.asan_fake, nullptr, nullptr);
+    worker.current = nullptr;
+    staffa_emulated::staffa_emulated_self = nullptr;
+    if (thread.doing == Doing::done) {
+        thread.stack->saved = thread.stack_pointer;
+        worker.free_stacks.push_back(thread.stack);
+        thread.stack = nullptr;
+    }
+}
+
+void leave(Thread& thread, Doing why) {
+    thread.doing = why;
+    to_scheduler(*this_worker, thread, false);
+}
+
+void leave_for_good() {
+    Worker& worker = *this_worker;
+    to_scheduler(worker, *worker.current, true);
+    __builtin_unreachable();
+}
+
+// After a failure: the thread's frames are abandoned and its stack starts afresh.
+void drop_stack(Worker& worker, Thread& thread) {
+    if (!thread.stack) return;
+    open_memory(thread.stack->bottom, thread.stack->bytes);
+    prepare(*thread.stack);
+    worker.free_stacks.push_back(thread.stack);
+    thread.stack = nullptr;
+}
+
+}  // namespace emulator
