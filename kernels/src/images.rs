@@ -1,6 +1,8 @@
 //! The kernels' machine code, as the build made it.
 
-use staffa_cuda::{Image, ImageKind};
+use staffa_cuda::Image;
+#[cfg(staffa_kernels)]
+use staffa_cuda::ImageKind;
 
 /// What one source file became: a driver module, for every architecture that the build knows.
 #[derive(Debug, Clone, Copy)]
@@ -34,6 +36,7 @@ pub fn module(name: &str) -> Option<&'static Module> {
 }
 
 /// The driver reads headers in place.
+#[cfg(staffa_kernels)]
 #[repr(C, align(16))]
 struct Aligned<T>(T);
 

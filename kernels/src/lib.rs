@@ -1,10 +1,14 @@
 //! Staffa's CUDA kernels: compiled ahead of time, embedded, and reached through typed launchers.
 //!
-//! The sources are `<operator>/*.cu` of this package. A build without nvcc has no kernels and
-//! [`availability`] says why; everything else is the same.
+//! The sources are `<operator>/*.cu` of this package; `docs/design/kernels.md` describes them. A build
+//! without nvcc has no kernels and [`availability`] says why; everything else is the same.
+#![expect(unsafe_code, reason = "a launch runs a kernel with raw arguments; every block names why they are sound")]
 
 pub mod abi;
 pub mod expression;
 mod images;
+mod kernels;
+pub mod parquet;
 
 pub use images::{MODULES, Module, availability, module};
+pub use kernels::Kernels;
