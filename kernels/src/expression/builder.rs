@@ -36,13 +36,6 @@ impl Value {
     pub fn nullable(&self) -> bool {
         self.valid != Bits::All
     }
-
-    pub(super) fn bits(&self) -> Bits {
-        match self.operand {
-            Operand::Bits(bits) => bits,
-            _ => Bits::None,
-        }
-    }
 }
 
 /// Rows that are evaluated: made by [`Builder::rows_where`] and [`Builder::rows_unless`].

@@ -73,7 +73,7 @@ pub fn check(
     }
 }
 
-fn check_error(what: &str, program: &Program, machine: Option<&mut dyn Machine>, columns: &[ArrayRef]) {
+fn check_error(what: &str, program: &Program, machine: Option<&mut (dyn Machine + 'static)>, columns: &[ArrayRef]) {
     let hosts: Vec<HostColumn> = columns.iter().map(host).collect();
     let row = || format!("{hosts:?}");
     assert!(reference::run(program, &hosts, None).is_err(), "{what}: reference accepts {}\n{program}", row());

@@ -1,4 +1,5 @@
 //! Development harness: the kernels compiled by g++ into one library.
+#![expect(unsafe_code, reason = "a development harness")]
 
 use std::ffi::{CString, c_char, c_int, c_void};
 
