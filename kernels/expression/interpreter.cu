@@ -14,19 +14,19 @@
 using namespace staffa;
 using namespace staffa::expression;
 
-extern "C" __global__ void STAFFA_BOUNDS(256)
+extern "C" __global__ void STAFFA_BOUNDS(256, 2)
 expression_interpreter_narrow(const launch_parameters l) {
     STAFFA_SHARED_DYNAMIC(unsigned char, shared);
     interpret<0>(l, shared);
 }
 
-extern "C" __global__ void STAFFA_BOUNDS(256)
+extern "C" __global__ void STAFFA_BOUNDS(256, 2)
 expression_interpreter_wide(const launch_parameters l) {
     STAFFA_SHARED_DYNAMIC(unsigned char, shared);
     interpret<feature_wide>(l, shared);
 }
 
-extern "C" __global__ void STAFFA_BOUNDS(256)
+extern "C" __global__ void STAFFA_BOUNDS(256, 2)
 expression_interpreter_strings(const launch_parameters l) {
     STAFFA_SHARED_DYNAMIC(unsigned char, shared);
     interpret<feature_wide | feature_strings>(l, shared);

@@ -429,7 +429,7 @@ impl Builder {
         let lists = constant_bytes;
         let bytes = (lists + self.lists.len()) as u64;
         for draft in &mut self.drafts {
-            if draft.op == Opcode::InList {
+            if matches!(draft.op, Opcode::InList | Opcode::Like) {
                 draft.immediate += lists as u64;
             }
         }

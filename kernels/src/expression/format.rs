@@ -144,6 +144,30 @@ opcodes! {
     Convert = 72, "convert";
     /// A cast that keeps the low bits.
     ConvertWrapping = 73, "convert_wrapping";
+    /// A field of a date or timestamp, as i32.
+    DatePart = 80, "date_part";
+    /// A date or timestamp, back to the start of its year, quarter, month or week.
+    TruncateDate = 81, "truncate_date";
+    /// A date or timestamp plus a month-day-nanosecond interval, minus with the option.
+    AddInterval = 82, "add_interval";
+    /// A string is like a pattern.
+    Like = 96, "like";
+    /// Characters of a string.
+    CharacterLength = 97, "character_length";
+    /// Bytes of a string.
+    OctetLength = 98, "octet_length";
+    /// Characters `b` and on, `c` of them; all with the option.
+    Substring = 99, "substring";
+    /// `a` starts with (0), ends with (1) or contains (2) `b`.
+    Find = 100, "find";
+    /// Letters of ASCII in upper case; a string that is not ASCII is left to the host.
+    ToUpper = 101, "to_upper";
+    /// Letters of ASCII in lower case; a string that is not ASCII is left to the host.
+    ToLower = 102, "to_lower";
+    /// `a` followed by `b`.
+    Concatenate = 103, "concatenate";
+    /// `a` without the characters of `b` at its start (1), end (2) or both (3).
+    Trim = 104, "trim";
 }
 
 /// One instruction, 32 bytes.

@@ -7,6 +7,7 @@ use super::format::{
     FLAG_NULL_ON_ERROR, FLAG_OPTION, Instruction, Opcode, ROWS_PER_THREAD,
 };
 use super::types::Type;
+use super::validate::{Kind, shape};
 
 /// Most bytes of shared memory a block may ask for on every architecture without opting in.
 pub const SHARED_LIMIT: u32 = 48 * 1024;
@@ -127,7 +128,8 @@ impl Program {
 
     /// Dynamic shared memory of a block, in bytes.
     pub fn shared_bytes(&self, threads: u32) -> u32 {
-        let scratch = (ROWS_PER_THREAD * threads.div_ceil(32) + 2) * 4;
+        let rows = if self.filters { ROWS_PER_THREAD * threads } else { 0 };
+        let scratch = (rows + ROWS_PER_THREAD * threads.div_ceil(32) + 2) * 4;
         self.constant_bytes + threads * (ROWS_PER_THREAD * self.row_bytes + self.bit_registers) + scratch
     }
 
@@ -168,7 +170,7 @@ fn disassemble(i: &Instruction) -> String {
         _ => format!("v{offset}"),
     };
     let valid = |register: u16| if register == BITS_ALL { String::new() } else { format!(" valid {}", bits(register)) };
-    let shape = super::validate::shape(op);
+    let shape = shape(op);
     let mut text = String::new();
     if shape.result {
         let to = Type::from_tag(i.kind_to).or(kind);
@@ -178,15 +180,20 @@ fn disassemble(i: &Instruction) -> String {
     }
     text.push_str(op.name());
     if shape.immediate {
-        text.push_str(&format!(" #{}", i.immediate));
+        text.push_str(&format!(" #{:#x}", i.immediate));
     }
     let operands = [
-        (i.a, FLAG_CONSTANT_A, shape.a_is_bits, i.a_valid),
-        (i.b, FLAG_CONSTANT_B, shape.b_is_bits, i.b_valid),
-        (i.c, FLAG_CONSTANT_C, shape.c_is_bits, i.c_valid),
+        (i.a, FLAG_CONSTANT_A, i.a_valid),
+        (i.b, FLAG_CONSTANT_B, i.b_valid),
+        (i.c, FLAG_CONSTANT_C, i.c_valid),
     ];
-    for (offset, flag, is_bits, v) in operands.into_iter().take(shape.operands) {
-        let kind = if is_bits { Some(Type::Bits) } else { kind };
+    for ((offset, flag, v), wanted) in operands.into_iter().zip(shape.operands) {
+        let kind = match wanted {
+            Kind::Unused => continue,
+            Kind::Same => kind,
+            Kind::Bits => Some(Type::Bits),
+            Kind::Of(of) => Some(of),
+        };
         text.push_str(&format!(" {}{}", value(offset, flag, kind), valid(v)));
     }
     for (flag, name) in [

@@ -9,48 +9,55 @@ use super::format::{BITS_NONE, FLAG_CONSTANT_A, FLAG_CONSTANT_B, FLAG_CONSTANT_C
 use super::program::Program;
 use super::types::Type;
 
+/// What an operand is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// It is not read.
+    Unused,
+    /// Of the instruction's type.
+    Same,
+    /// A bit register.
+    Bits,
+    /// Of another type.
+    Of(Type),
+}
+
 /// Operands and result of an opcode.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Shape {
-    /// How many of a, b, c it reads.
-    pub(super) operands: usize,
+    /// What a, b, c are.
+    pub(super) operands: [Kind; 3],
     /// Whether it writes `dst`.
     pub(super) result: bool,
     /// Whether `dst` is always a bit register.
     pub(super) to_bits: bool,
     /// Whether the immediate matters.
     pub(super) immediate: bool,
-    /// Operands that are bit registers whatever the type is.
-    pub(super) a_is_bits: bool,
-    pub(super) b_is_bits: bool,
-    pub(super) c_is_bits: bool,
 }
 
 /// The shape of an opcode.
 pub(super) fn shape(op: Opcode) -> Shape {
+    use Kind::{Bits, Of, Same, Unused};
     use Opcode as O;
-    let plain = Shape { result: true, ..Shape::default() };
-    let logic = |operands| Shape {
-        operands,
-        to_bits: true,
-        a_is_bits: true,
-        b_is_bits: true,
-        c_is_bits: true,
-        ..plain
-    };
+    let of = |operands| Shape { operands, result: true, to_bits: false, immediate: false };
+    let nothing = |operands| Shape { result: false, ..of(operands) };
+    let bits = |operands| Shape { to_bits: true, ..of(operands) };
+    let with = |shape: Shape| Shape { immediate: true, ..shape };
     match op {
-        O::End => Shape::default(),
-        O::JumpIfNone => Shape { operands: 1, immediate: true, a_is_bits: true, ..Shape::default() },
-        O::Filter => Shape { operands: 1, a_is_bits: true, ..Shape::default() },
-        O::Load | O::LoadCode => Shape { immediate: true, ..plain },
+        O::End => nothing([Unused; 3]),
+        O::JumpIfNone => with(nothing([Bits, Unused, Unused])),
+        O::Filter => nothing([Bits, Unused, Unused]),
+        O::Load | O::LoadCode => with(of([Unused; 3])),
         // The index is operand b, a u32, whatever the type of the entries.
-        O::Gather => Shape { operands: 2, immediate: true, ..plain },
-        O::Store => Shape { operands: 1, immediate: true, ..Shape::default() },
-        O::MaskAnd | O::MaskAndNot | O::BitsNot | O::IsNull | O::IsTrue | O::IsFalse => logic(1),
-        O::BitsAnd | O::BitsOr | O::BitsEqual | O::BitsLess | O::Distinct | O::ValidAndNot => logic(2),
-        O::BitsSelect => logic(3),
-        O::Select => Shape { operands: 3, c_is_bits: true, ..plain },
-        O::Negate | O::Round | O::Absolute | O::Convert | O::ConvertWrapping => Shape { operands: 1, ..plain },
+        O::Gather => with(of([Unused, Of(Type::U32), Unused])),
+        O::Store => with(nothing([Same, Unused, Unused])),
+        O::MaskAnd | O::MaskAndNot | O::BitsNot | O::IsNull | O::IsTrue | O::IsFalse => bits([Bits, Unused, Unused]),
+        O::BitsAnd | O::BitsOr | O::BitsEqual | O::BitsLess | O::Distinct | O::ValidAndNot => {
+            bits([Bits, Bits, Unused])
+        }
+        O::BitsSelect => bits([Bits; 3]),
+        O::Select => of([Same, Same, Bits]),
+        O::Negate | O::Round | O::Absolute | O::Convert | O::ConvertWrapping => of([Same, Unused, Unused]),
         O::Add
         | O::Subtract
         | O::Multiply
@@ -66,9 +73,16 @@ pub(super) fn shape(op: Opcode) -> Shape {
         | O::ShiftRight
         | O::DivideRounded
         | O::CheckMagnitude
-        | O::FloorMultiple => Shape { operands: 2, ..plain },
-        O::Equal | O::Less => Shape { operands: 2, to_bits: true, ..plain },
-        O::InList => Shape { operands: 1, to_bits: true, immediate: true, ..plain },
+        | O::FloorMultiple
+        | O::Concatenate => of([Same, Same, Unused]),
+        O::Equal | O::Less => bits([Same, Same, Unused]),
+        O::InList | O::Like => with(bits([Same, Unused, Unused])),
+        O::DatePart | O::TruncateDate => with(of([Same, Unused, Unused])),
+        O::AddInterval => with(of([Same, Of(Type::I128), Unused])),
+        O::CharacterLength | O::OctetLength | O::ToUpper | O::ToLower => of([Same, Unused, Unused]),
+        O::Substring => of([Same, Of(Type::I64), Of(Type::I64)]),
+        O::Find => with(bits([Same, Same, Unused])),
+        O::Trim => with(of([Same, Same, Unused])),
     }
 }
 
@@ -118,7 +132,6 @@ fn check_jump(i: &Instruction, number: usize, end: usize, filter: Option<usize>)
 fn check_operands(program: &Program, i: &Instruction, op: Opcode) -> Result<(), &'static str> {
     let shape = shape(op);
     let kind = Type::from_tag(i.kind);
-    let is_bits = |forced: bool| forced || kind == Some(Type::Bits);
     let bit = |register: u16| {
         if register >= BITS_NONE || u32::from(register) < program.bit_registers {
             Ok(())
@@ -145,25 +158,23 @@ fn check_operands(program: &Program, i: &Instruction, op: Opcode) -> Result<(), 
             _ => value(i.dst, to)?,
         }
     }
-    let operands = [
-        (i.a, FLAG_CONSTANT_A, is_bits(shape.a_is_bits), kind),
-        (i.b, FLAG_CONSTANT_B, is_bits(shape.b_is_bits) && op != Opcode::Gather, kind),
-        (i.c, FLAG_CONSTANT_C, is_bits(shape.c_is_bits), kind),
-    ];
-    for (number, (offset, flag, is_bits, kind)) in operands.into_iter().take(shape.operands).enumerate() {
-        if op == Opcode::Gather && number == 0 {
-            continue;
-        }
-        let kind = if op == Opcode::Gather { Some(Type::U32) } else { kind };
-        if is_bits {
+    let operands = [(i.a, FLAG_CONSTANT_A), (i.b, FLAG_CONSTANT_B), (i.c, FLAG_CONSTANT_C)];
+    for ((offset, flag), wanted) in operands.into_iter().zip(shape.operands) {
+        let of = match wanted {
+            Kind::Unused => continue,
+            Kind::Same => kind,
+            Kind::Bits => Some(Type::Bits),
+            Kind::Of(of) => Some(of),
+        };
+        if of == Some(Type::Bits) {
             bit(offset)?;
         } else if i.flags & flag != 0 {
-            let width = kind.map_or(0, Type::width);
+            let width = of.map_or(0, Type::width);
             if width == 0 || offset % width != 0 || u32::from(offset) + u32::from(width) > program.constant_bytes {
                 return Err("a constant that does not exist");
             }
         } else {
-            value(offset, kind)?;
+            value(offset, of)?;
         }
     }
     Ok(())
@@ -180,10 +191,11 @@ fn check_columns(program: &Program, i: &Instruction, op: Opcode) -> Result<(), &
         Opcode::Store if program.outputs.get(column).map(|c| c.kind) != kind => {
             Err("an output column of another type")
         }
-        Opcode::InList => {
+        Opcode::InList | Opcode::Like => {
             let offset = i.immediate & 0xffff_ffff;
             let count = i.immediate >> 32;
             let width = match kind {
+                _ if op == Opcode::Like => 2,
                 Some(Type::I128 | Type::Span) => 16,
                 _ => 8,
             };

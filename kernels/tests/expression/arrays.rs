@@ -107,7 +107,6 @@ pub fn string_views(values: Vec<Option<&str>>) -> ArrayRef {
     Arc::new(StringViewArray::from(values))
 }
 
-#[expect(dead_code, reason = "for the temporal functions")]
 pub fn temporal(kind: &DataType, values: Vec<Option<i64>>) -> ArrayRef {
     match kind {
         DataType::Date32 => Arc::new(Date32Array::from_iter(values.into_iter().map(|v| v.map(|v| v as i32)))),
@@ -121,7 +120,6 @@ pub fn temporal(kind: &DataType, values: Vec<Option<i64>>) -> ArrayRef {
     }
 }
 
-#[expect(dead_code, reason = "for the temporal functions")]
 pub fn intervals(values: Vec<Option<IntervalMonthDayNano>>) -> ArrayRef {
     Arc::new(IntervalMonthDayNanoArray::from(values))
 }

@@ -12,3 +12,4 @@ mod edge;
 mod numbers;
 mod sizes;
 mod strings;
+mod temporal;

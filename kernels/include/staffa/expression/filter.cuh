@@ -8,27 +8,30 @@
 
 namespace staffa::expression {
 
-// Shared memory of the filter, behind the bit registers: counts[rows_per_thread * warps], the tile's
-// first output row, the ticket. Sizes in u32.
-STAFFA_DEVICE u32 scratch_words(u32 warps) { return rows_per_thread * warps + 2; }
-
+// Shared memory of the filter, behind the bit registers, as Program::shared_bytes counts it: an output
+// row per row of the tile, counts[rows_per_thread * warps], the tile's first output row, the ticket.
 struct filter_scratch {
+    u32* outputs;
     u32* counts;
     u32* first;
     u32* ticket;
-    STAFFA_DEVICE explicit filter_scratch(u32* words)
-        : counts(words), first(words + rows_per_thread * warps_in_block()), ticket(first + 1) {}
+    STAFFA_DEVICE filter_scratch(u32* words, u32 tile_rows)
+        : outputs(words),
+          counts(words + tile_rows),
+          first(counts + rows_per_thread * warps_in_block()),
+          ticket(first + 1) {}
 };
 
-// All threads of the block call it. Fills p.output and writes the selection; returns the rows kept.
-STAFFA_DEVICE unsigned filter(const tile& t, unsigned kept, position& p, u32 tile_number, u32 tiles,
-                              const filter_scratch& s) {
+// All threads of the block call it. Fills the output rows and writes the selection.
+STAFFA_DEVICE void filter(const tile& t, unsigned kept, position& p, u32 tile_number, u32 tiles,
+                          const filter_scratch& s) {
     const u32 warps = warps_in_block();
-    u32 present[rows_per_thread];
-#pragma unroll
+#pragma unroll 1
     for (unsigned k = 0; k < rows_per_thread; ++k) {
-        present[k] = ballot(kFullMask, (kept >> k & 1) != 0);
-        if (lane() == 0) s.counts[k * warps + warp_in_block()] = popc(present[k]);
+        const u32 present = ballot(kFullMask, (kept >> k & 1) != 0);
+        if (lane() == 0) s.counts[k * warps + warp_in_block()] = popc(present);
+        // The rank within the warp; what lies before the warp is added below.
+        s.outputs[t.row(k)] = rank_in(present);
     }
     block_sync();
     if (warp_in_block() == 0) {
@@ -62,13 +65,14 @@ STAFFA_DEVICE unsigned filter(const tile& t, unsigned kept, position& p, u32 til
     }
     block_sync();
     u32* selection = reinterpret_cast<u32*>(t.launch->selection_out);
-#pragma unroll
+#pragma unroll 1
     for (unsigned k = 0; k < rows_per_thread; ++k) {
-        p.output[k] = *s.first + s.counts[k * warps + warp_in_block()] + rank_in(present[k]);
-        if (selection != nullptr && (kept >> k & 1) != 0) selection[p.output[k]] = p.input[k];
+        const u32 row = t.row(k);
+        const u32 output = s.outputs[row] + *s.first + s.counts[k * warps + warp_in_block()];
+        s.outputs[row] = output;
+        if (selection != nullptr && (kept >> k & 1) != 0) selection[output] = p.input(row);
     }
-    p.compacted = true;
-    return kept;
+    p.outputs = s.outputs;
 }
 
 }  // namespace staffa::expression

@@ -4,8 +4,10 @@
 #include "staffa/expression/columns.cuh"
 #include "staffa/expression/convert.cuh"
 #include "staffa/expression/filter.cuh"
+#include "staffa/expression/heap.cuh"
 #include "staffa/expression/logic.cuh"
 #include "staffa/expression/numbers.cuh"
+#include "staffa/expression/temporal.cuh"
 
 namespace staffa::expression {
 
@@ -25,24 +27,42 @@ struct outcome {
     unsigned bits;    // result, if it is a bit register
     unsigned valid;
     unsigned failed;  // rows on which arrow would return an error
+    unsigned host;    // rows that only the host handles
 };
 
-constexpr bool is_between(opcode op, opcode first, opcode last) {
-    return static_cast<u16>(op) >= static_cast<u16>(first) &&
-           static_cast<u16>(op) <= static_cast<u16>(last);
+// Instructions on strings. True if the result is a bit register.
+STAFFA_DEVICE bool evaluate_string(tile& t, const instruction& i, unsigned live, outcome& o, u32 number) {
+    bool room = true;
+    switch (static_cast<opcode>(i.op)) {
+        case opcode::like: o.bits = like_rows(t, i, live, o.host); return true;
+        case opcode::find: o.bits = find_rows(t, i, live); return true;
+        case opcode::character_length:
+        case opcode::octet_length: length_rows(t, i, live); break;
+        case opcode::substring: o.failed = substring_rows(t, i, live); break;
+        case opcode::trim: trim_rows(t, i, live); break;
+        case opcode::to_upper:
+        case opcode::to_lower: room = change_case(t, i, live, o.host); break;
+        case opcode::concatenate: room = concatenate(t, i, live, o.host); break;
+        default: break;  // the validator admits no other
+    }
+    if (!room) {
+        raise(t, error_heap_full, 0, number);
+        t.active &= ~live;
+    }
+    return false;
 }
 
 // An instruction that has no side effect but its registers.
 template <unsigned features>
-STAFFA_DEVICE void evaluate(const tile& t, const instruction& i, const position& p, u32 number) {
+STAFFA_DEVICE void evaluate(tile& t, const instruction& i, const position& p, u32 number) {
     const unsigned mask = t.mask(i);
-    outcome o{0, t.valid(i), 0};
+    outcome o{0, t.valid(i), 0, 0};
     const unsigned live = mask & o.valid;
     bool to_bits = false;
     switch (static_cast<opcode>(i.op)) {
         case opcode::load: o.valid = load(t, i, p); break;
         case opcode::load_code: o.valid = load_code(t, i, p); break;
-        case opcode::gather: o.valid = gather(t, i); break;
+        case opcode::gather: o.valid = gather(t, i, o.failed); break;
 
         case opcode::mask_and:
         case opcode::mask_and_not:
@@ -98,14 +118,25 @@ STAFFA_DEVICE void evaluate(const tile& t, const instruction& i, const position&
                 o.failed = convert<features>(t, i, live);
             }
             break;
-        default: break;  // the validator admits no other
+
+        case opcode::date_part: date_part_rows(t, i, live, o.host); break;
+        case opcode::truncate_date: truncate_rows(t, i, live, o.host); break;
+        case opcode::add_interval:
+            if constexpr ((features & feature_wide) != 0) add_interval_rows(t, i, live, o.host);
+            break;
+        default:
+            if constexpr ((features & feature_strings) != 0) to_bits = evaluate_string(t, i, live, o, number);
+            break;
     }
-    if (o.failed != 0) {
-        if ((i.flags & flag_null_on_error) != 0) {
-            o.valid &= ~o.failed;
-        } else {
-            raise(t, error_rerun, p.input[0], number);
-        }
+    if ((i.flags & flag_null_on_error) != 0) {
+        o.valid &= ~o.failed;
+        o.failed = 0;
+    }
+    if ((o.failed | o.host) != 0) {
+        // The morsel will be discarded. Its rows have no result here, a span least of all: they are not
+        // looked at again.
+        raise(t, error_rerun, p.first + threadIdx.x, number);
+        t.active &= ~(o.failed | o.host);
     }
     if (to_bits) t.set_bits(i.dst, (i.flags & flag_negate) != 0 ? ~o.bits : o.bits);
     t.set_bits(i.dst_valid, o.valid);
@@ -114,22 +145,16 @@ STAFFA_DEVICE void evaluate(const tile& t, const instruction& i, const position&
 template <unsigned features>
 STAFFA_DEVICE void run_tile(tile& t, u32 number, u32 tiles, u32 rows, const filter_scratch& scratch) {
     const launch_parameters& l = *t.launch;
-    const u32* selection = reinterpret_cast<const u32*>(l.selection);
     position p;
-    p.compacted = false;
+    p.selection = reinterpret_cast<const u32*>(l.selection);
+    p.first = number * t.rows;
+    p.outputs = nullptr;
     t.active = 0;
 #pragma unroll
     for (unsigned k = 0; k < rows_per_thread; ++k) {
-        const u32 row = number * t.rows + t.row(k);
-        p.output[k] = row;
-        p.input[k] = 0;
-        if (row < rows) {
-            t.active |= 1u << k;
-            p.input[k] = selection != nullptr ? selection[row] : row;
-        }
+        if (p.first + t.row(k) < rows) t.active |= 1u << k;
     }
     const instruction* program = reinterpret_cast<const instruction*>(l.instructions);
-    unsigned kept = t.active;
     for (u32 at = 0; at < l.instruction_count; ++at) {
         const instruction i = program[at];
         switch (static_cast<opcode>(i.op)) {
@@ -141,11 +166,10 @@ STAFFA_DEVICE void run_tile(tile& t, u32 number, u32 tiles, u32 rows, const filt
                 }
                 break;
             case opcode::filter:
-                kept = filter(t, t.active & t.get_bits(i.a) & t.get_bits(i.a_valid), p, number,
-                              tiles, scratch);
-                t.active = kept;
+                t.active &= t.get_bits(i.a) & t.get_bits(i.a_valid);
+                filter(t, t.active, p, number, tiles, scratch);
                 break;
-            case opcode::store: store(t, i, p, kept); break;
+            case opcode::store: store(t, i, p); break;
             default: evaluate<features>(t, i, p, at); break;
         }
     }
@@ -161,7 +185,7 @@ STAFFA_DEVICE void interpret(const launch_parameters& l, unsigned char* shared) 
     t.values = shared + l.constant_bytes;
     t.bits = t.values + static_cast<size_t>(l.row_bytes) * t.rows;
     const filter_scratch scratch(
-        reinterpret_cast<u32*>(t.bits + static_cast<size_t>(l.bit_registers) * blockDim.x));
+        reinterpret_cast<u32*>(t.bits + static_cast<size_t>(l.bit_registers) * blockDim.x), t.rows);
     const u32* constants = reinterpret_cast<const u32*>(l.blob);
     for (u32 word = threadIdx.x; word < l.constant_bytes / 4; word += blockDim.x) {
         reinterpret_cast<u32*>(t.constants)[word] = constants[word];

@@ -96,7 +96,6 @@ enum class opcode : u16 {
     date_part = 80,
     truncate_date = 81,
     add_interval = 82,
-    interval_arithmetic = 83,
 
     like = 96,
     character_length = 97,
@@ -107,9 +106,6 @@ enum class opcode : u16 {
     to_lower = 102,
     concatenate = 103,
     trim = 104,
-
-    parse = 112,
-    format = 113,
 };
 
 // instruction::flags

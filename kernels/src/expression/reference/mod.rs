@@ -6,6 +6,7 @@
 mod numbers;
 mod row;
 mod strings;
+mod temporal;
 
 use super::constant::Constant;
 use super::program::Program;

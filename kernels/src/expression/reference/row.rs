@@ -7,7 +7,8 @@ use super::super::format::{
 };
 use super::super::program::Program;
 use super::super::types::Type;
-use super::{Cell, HostColumn, Rerun, numbers, strings};
+use super::super::validate::{Kind, shape};
+use super::{Cell, HostColumn, Rerun, numbers, strings, temporal};
 
 pub(super) struct Row<'a> {
     pub(super) program: &'a Program,
@@ -24,6 +25,8 @@ pub(super) struct Row<'a> {
 pub(super) enum Computed {
     Value(Constant),
     Error,
+    /// Only the host handles it, whatever the instruction does with errors.
+    Host,
 }
 
 impl<'a> Row<'a> {
@@ -91,12 +94,19 @@ impl<'a> Row<'a> {
         }
     }
 
-    fn operands(&self, i: &Instruction, kind: Type) -> [Constant; 3] {
-        let one = |offset, flag| match kind {
-            Type::Bits => Constant::Bool(self.bit(offset)),
-            _ => self.read(offset, i.flags & flag != 0, kind),
+    fn operands(&self, i: &Instruction, op: Opcode, kind: Type) -> [Constant; 3] {
+        let wanted = shape(op).operands;
+        let one = |offset, flag, wanted| match wanted {
+            Kind::Unused => Constant::integer(kind, 0),
+            Kind::Bits | Kind::Same if wanted == Kind::Bits || kind == Type::Bits => Constant::Bool(self.bit(offset)),
+            Kind::Bits | Kind::Same => self.read(offset, i.flags & flag != 0, kind),
+            Kind::Of(of) => self.read(offset, i.flags & flag != 0, of),
         };
-        [one(i.a, FLAG_CONSTANT_A), one(i.b, FLAG_CONSTANT_B), one(i.c, FLAG_CONSTANT_C)]
+        [
+            one(i.a, FLAG_CONSTANT_A, wanted[0]),
+            one(i.b, FLAG_CONSTANT_B, wanted[1]),
+            one(i.c, FLAG_CONSTANT_C, wanted[2]),
+        ]
     }
 
     /// The row's outputs, or `None` when the filter drops it.
@@ -124,7 +134,7 @@ impl<'a> Row<'a> {
 
     fn store(&mut self, i: &Instruction) {
         let kind = Type::from_tag(i.kind).unwrap_or(Type::Bits);
-        let value = self.bit(i.a_valid).then(|| self.operands(i, kind)[0].clone());
+        let value = self.bit(i.a_valid).then(|| self.operands(i, Opcode::Store, kind)[0].clone());
         if let Some(output) = usize::try_from(i.immediate).ok().and_then(|n| self.outputs.get_mut(n)) {
             *output = value;
         }
@@ -138,8 +148,11 @@ impl<'a> Row<'a> {
         let mut valid = self.bit(i.a_valid) && self.bit(i.b_valid) && self.bit(i.c_valid);
         if self.bit(i.mask) && valid {
             let kind = Type::from_tag(i.kind).unwrap_or(Type::Bits);
-            let operands = self.operands(i, kind);
+            let operands = self.operands(i, op, kind);
             let computed = match kind {
+                _ if matches!(op, Opcode::DatePart | Opcode::TruncateDate | Opcode::AddInterval) => {
+                    temporal::compute(i, op, &operands)
+                }
                 Type::Span => strings::compute(self, i, op, &operands),
                 _ => numbers::compute(self, i, op, &operands),
             };
@@ -147,7 +160,7 @@ impl<'a> Row<'a> {
                 Computed::Value(Constant::Bool(bit)) => self.set_bit(i.dst, bit != (i.flags & FLAG_NEGATE != 0)),
                 Computed::Value(value) => self.write(i.dst, &value),
                 Computed::Error if i.flags & FLAG_NULL_ON_ERROR != 0 => valid = false,
-                Computed::Error => return false,
+                Computed::Error | Computed::Host => return false,
             }
         }
         if i.dst_valid < BITS_NONE {
@@ -170,7 +183,7 @@ impl<'a> Row<'a> {
                 return true;
             }
             O::Select if self.bit(i.mask) => {
-                let [first, second, _] = self.operands(i, kind);
+                let [first, second, _] = self.operands(i, op, kind);
                 let (value, valid) = if c && cv { (first, av) } else { (second, bv) };
                 if valid {
                     self.write(i.dst, &value);
