@@ -3,6 +3,10 @@
 //! A register lives from the instruction that writes it to the last that reads it. The result of an
 //! instruction may take the place of an operand that dies there and has the same width: instructions
 //! work row by row and read a row before they write it.
+//!
+//! Bytes of a tile never change their width. The row of a place depends on the width, a row belongs to one
+//! thread, and there is no barrier between instructions: if an i8 took the place of an i32, one warp would
+//! write what a slower warp still reads.
 
 use staffa_common::StaffaError;
 
@@ -16,27 +20,42 @@ pub(super) struct Assembled {
     pub(super) bit_registers: u32,
 }
 
-/// Value registers as bytes of a row, bit registers as numbers.
+/// A place of a value register: bytes of a row, always of this width.
+struct Place {
+    offset: usize,
+    width: u16,
+    used: bool,
+}
+
+/// Value registers as places, bit registers as numbers.
 struct Allocator {
-    /// One flag per byte of a row.
-    used: Vec<bool>,
+    places: Vec<Place>,
     bits_used: Vec<bool>,
 }
 
 impl Allocator {
     fn value(&mut self, width: u16) -> Result<u16, StaffaError> {
-        let width = usize::from(width);
-        let mut at = 0;
-        while self.used.get(at..at + width).is_some_and(|bytes| bytes.contains(&true))
-            || self.used.get(at..).is_some_and(|rest| rest.len() < width && rest.contains(&true))
-        {
-            at += width;
+        if let Some(place) = self.places.iter_mut().find(|p| p.width == width && !p.used) {
+            place.used = true;
+            return u16::try_from(place.offset).map_err(|_| too_big());
         }
-        if self.used.len() < at + width {
-            self.used.resize(at + width, false);
+        let bytes = usize::from(width);
+        let mut offset = 0;
+        while self.places.iter().any(|p| p.offset < offset + bytes && offset < p.offset + usize::from(p.width)) {
+            offset += bytes;
         }
-        self.used[at..at + width].fill(true);
-        u16::try_from(at).map_err(|_| too_big())
+        self.places.push(Place { offset, width, used: true });
+        u16::try_from(offset).map_err(|_| too_big())
+    }
+
+    fn free_value(&mut self, offset: u16) {
+        if let Some(place) = self.places.iter_mut().find(|p| p.offset == usize::from(offset)) {
+            place.used = false;
+        }
+    }
+
+    fn row_bytes(&self) -> usize {
+        self.places.iter().map(|p| p.offset + usize::from(p.width)).max().unwrap_or(0)
     }
 
     fn bits(&mut self) -> Result<u16, StaffaError> {
@@ -77,7 +96,7 @@ fn lifetimes(drafts: &[Draft], values: usize, bits: usize) -> Lifetimes {
 /// `Unsupported` (E001) when the program needs more registers than the format has.
 pub(super) fn assemble(drafts: &[Draft], widths: &[u16], bit_count: usize) -> Result<Assembled, StaffaError> {
     let ends = lifetimes(drafts, widths.len(), bit_count);
-    let mut allocator = Allocator { used: Vec::new(), bits_used: Vec::new() };
+    let mut allocator = Allocator { places: Vec::new(), bits_used: Vec::new() };
     let mut values: Vec<Option<u16>> = vec![None; widths.len()];
     let mut bits: Vec<Option<u16>> = vec![None; bit_count];
     let mut instructions = Vec::with_capacity(drafts.len());
@@ -148,8 +167,7 @@ pub(super) fn assemble(drafts: &[Draft], widths: &[u16], bit_count: usize) -> Re
         }
         for register in dying {
             if let Some(place) = values[register as usize] {
-                let place = usize::from(place);
-                allocator.used[place..place + usize::from(widths[register as usize])].fill(false);
+                allocator.free_value(place);
             }
         }
         for register in dying_bits {
@@ -163,7 +181,7 @@ pub(super) fn assemble(drafts: &[Draft], widths: &[u16], bit_count: usize) -> Re
     // because it has at least 128 rows.
     Ok(Assembled {
         instructions,
-        row_bytes: u32::try_from(allocator.used.len()).map_err(|_| too_big())?,
+        row_bytes: u32::try_from(allocator.row_bytes()).map_err(|_| too_big())?,
         bit_registers: u32::try_from(allocator.bits_used.len()).map_err(|_| too_big())?,
     })
 }

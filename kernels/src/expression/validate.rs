@@ -96,6 +96,8 @@ fn bug(number: usize, what: &str) -> StaffaError {
 /// `Bug`: what is wrong is the assembler's fault.
 pub(super) fn check(program: &Program) -> Result<(), StaffaError> {
     let end = program.instructions.len().saturating_sub(1);
+    // The width of the register that begins at each byte: see assemble.rs, no byte may have two.
+    let mut widths: Vec<Option<u16>> = vec![None; program.row_bytes as usize];
     let filter = program.instructions.iter().position(|i| i.op == Opcode::Filter as u16);
     for (number, i) in program.instructions.iter().enumerate() {
         let Some(op) = Opcode::from_number(i.op) else { return Err(bug(number, "unknown opcode")) };
@@ -108,7 +110,7 @@ pub(super) fn check(program: &Program) -> Result<(), StaffaError> {
         if op == Opcode::JumpIfNone {
             check_jump(i, number, end, filter)?;
         }
-        check_operands(program, i, op).map_err(|what| bug(number, what))?;
+        check_operands(program, i, op, &mut widths).map_err(|what| bug(number, what))?;
         check_columns(program, i, op).map_err(|what| bug(number, what))?;
     }
     if end == 0 && program.instructions.is_empty() {
@@ -129,7 +131,12 @@ fn check_jump(i: &Instruction, number: usize, end: usize, filter: Option<usize>)
     Ok(())
 }
 
-fn check_operands(program: &Program, i: &Instruction, op: Opcode) -> Result<(), &'static str> {
+fn check_operands(
+    program: &Program,
+    i: &Instruction,
+    op: Opcode,
+    widths: &mut [Option<u16>],
+) -> Result<(), &'static str> {
     let shape = shape(op);
     let kind = Type::from_tag(i.kind);
     let bit = |register: u16| {
@@ -139,13 +146,13 @@ fn check_operands(program: &Program, i: &Instruction, op: Opcode) -> Result<(), 
             Err("a bit register that does not exist")
         }
     };
-    let value = |offset: u16, kind: Option<Type>| match kind {
+    let mut value = |offset: u16, kind: Option<Type>| match kind {
         None | Some(Type::Bits) => Err("a value without a type"),
         Some(k) if offset % k.width() != 0 => Err("a register that is not aligned"),
         Some(k) if u32::from(offset) + u32::from(k.width()) > program.row_bytes => {
             Err("a register that does not exist")
         }
-        Some(_) => Ok(()),
+        Some(k) => place(widths, offset, k.width()),
     };
     for register in [i.mask, i.dst_valid, i.a_valid, i.b_valid, i.c_valid] {
         bit(register)?;
@@ -176,6 +183,20 @@ fn check_operands(program: &Program, i: &Instruction, op: Opcode) -> Result<(), 
         } else {
             value(offset, of)?;
         }
+    }
+    Ok(())
+}
+
+/// Notes the width of the bytes from `offset` on.
+fn place(widths: &mut [Option<u16>], offset: u16, width: u16) -> Result<(), &'static str> {
+    let at = usize::from(offset);
+    // The first byte tells where the register begins: 0x8000 | width there, width in the others.
+    for (n, byte) in widths.iter_mut().skip(at).take(usize::from(width)).enumerate() {
+        let mark = if n == 0 { width | 0x8000 } else { width };
+        if byte.is_some_and(|known| known != mark) {
+            return Err("bytes of a tile that change their width");
+        }
+        *byte = Some(mark);
     }
     Ok(())
 }
