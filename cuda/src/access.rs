@@ -8,6 +8,12 @@ use crate::counters::Counters;
 use crate::error::Result;
 use crate::stream::{Core, Stream};
 
+/// A log longer than this is looked through for uses that are done: memory that lives long, such as a
+/// dictionary, is read by the streams of many queries.
+const LONG: usize = 16;
+/// How many are looked at per use. A use adds one, so the log shrinks; each look may ask the driver.
+const LOOKS: usize = 4;
+
 /// How work uses memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -60,6 +66,12 @@ impl AccessLog {
     /// Lets `core` wait, on the device, for what a use of this kind must come after.
     pub(crate) fn before(&self, core: &Core, kind: Kind) -> Result<Seen> {
         let seen = self.0.lock().clone();
+        if seen.len() > LONG {
+            // What is found done here is known done, and left out by `after`.
+            for access in seen.iter().take(LOOKS) {
+                access.core.query(access.position)?;
+            }
+        }
         for access in seen.iter().filter(|access| access.kind.conflicts(kind)) {
             core.wait_for(&access.core, access.position)?;
         }

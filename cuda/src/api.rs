@@ -145,9 +145,7 @@ impl Driver {
         let code = unsafe { (api.driver_version.call)(&mut version) };
         fault(api.driver_version.name, code)?;
         let version = u32::try_from(version).unwrap_or(0);
-        if version < MINIMUM_DRIVER {
-            return Err(Unavailable::DriverTooOld { version });
-        }
+        new_enough(version)?;
         // SAFETY: flags must be 0; calling it more than once in a process is allowed.
         let code = unsafe { (api.init.call)(0) };
         fault(api.init.name, code)?;
@@ -155,8 +153,27 @@ impl Driver {
     }
 }
 
+fn new_enough(version: u32) -> Result<(), Unavailable> {
+    if version < MINIMUM_DRIVER { Err(Unavailable::DriverTooOld { version }) } else { Ok(()) }
+}
+
 /// The driver, or why there is none. The answer is the same for the life of the process.
 pub(crate) fn driver() -> Result<&'static Driver, Unavailable> {
     static DRIVER: OnceLock<Result<Driver, Unavailable>> = OnceLock::new();
     DRIVER.get_or_init(Driver::start).as_ref().map_err(Clone::clone)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn drivers_before_the_kernels_major_version_are_too_old() {
+        for version in [0, 11_080, 12_090, 12_999] {
+            assert_eq!(new_enough(version), Err(Unavailable::DriverTooOld { version }));
+        }
+        for version in [13_000, 13_010, 14_000] {
+            assert_eq!(new_enough(version), Ok(()));
+        }
+    }
 }

@@ -220,6 +220,18 @@ impl<T: Pod> DeviceSlice<T> {
         part.len = range.end - range.start;
         Ok(part)
     }
+
+    /// Back to a buffer that may be written, if nobody else shares the memory; else itself.
+    ///
+    /// # Errors
+    /// The slice, unchanged.
+    pub fn thaw(mut self) -> std::result::Result<DeviceBuffer<T>, Self> {
+        if Arc::get_mut(&mut self.extent).is_none() {
+            return Err(self);
+        }
+        let Self { extent, offset, len, values } = self;
+        Ok(DeviceBuffer { extent, offset, len, values })
+    }
 }
 
 /// A block from which buffers are cut one after the other: one allocation for the columns of a

@@ -183,12 +183,6 @@ impl Device {
     pub(crate) fn take_quietly(&self, call: &'static str, code: u32) {
         drop(self.inner.latch.take(call, code));
     }
-
-    /// Forgets the device's modules and recycled events: for tests that count what is alive.
-    #[doc(hidden)]
-    pub fn release_caches(&self) {
-        self.inner.events.clear(self);
-    }
 }
 
 impl Inner {

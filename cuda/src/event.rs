@@ -56,12 +56,6 @@ impl EventCache {
             }
         }
     }
-
-    pub(crate) fn clear(&self, device: &Device) {
-        if let Some(api) = device.enter_to_release() {
-            self.destroy(api);
-        }
-    }
 }
 
 /// A recorded event; goes back to its device's cache when nobody needs it.

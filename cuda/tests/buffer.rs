@@ -137,6 +137,43 @@ fn views_and_casts_keep_their_bounds() {
 }
 
 #[test]
+fn only_unshared_memory_is_written_again() {
+    let Some(gpu) = common::gpu() else { return };
+    let mut buffer = gpu.memory.buffer::<u32>(100, &gpu.stream).unwrap();
+    buffer.fill(1, &gpu.stream).unwrap();
+    let slice = buffer.freeze();
+    let part = slice.slice(0..1).unwrap();
+    let slice = slice.thaw().unwrap_err();
+    drop(part);
+    let mut buffer = slice.thaw().unwrap();
+    buffer.fill(2, &gpu.stream).unwrap();
+    assert_eq!(buffer.read(&gpu.ring, &gpu.stream).unwrap(), [2; 100]);
+}
+
+#[test]
+fn memory_that_many_queries_read_does_not_remember_them_all() {
+    let Some(gpu) = common::gpu() else { return };
+    let mut dictionary = gpu.memory.buffer::<u32>(1000, &gpu.stream).unwrap();
+    dictionary.fill(7, &gpu.stream).unwrap();
+    let dictionary = dictionary.freeze();
+    for query in 0..200 {
+        let stream = gpu.stream();
+        let mut copy = gpu.memory.buffer::<u32>(1000, &stream).unwrap();
+        copy.copy_from(&dictionary, &stream).unwrap();
+        if query % 10 == 0 {
+            // The device works on meanwhile; the streams are gone and nobody waits for them.
+            std::thread::sleep(std::time::Duration::from_millis(15));
+        }
+    }
+    let before = gpu.counters.snapshot();
+    let mut last = dictionary.thaw().unwrap();
+    last.fill(8, &gpu.stream).unwrap();
+    let waits = gpu.counters.snapshot().since(before).stream_waits;
+    assert!(waits <= 40, "{waits} of 200 readers were still remembered");
+    assert_eq!(last.read(&gpu.ring, &gpu.stream).unwrap(), [8; 1000]);
+}
+
+#[test]
 fn neighbours_in_a_slab_do_not_wait_for_each_other() {
     let Some(gpu) = common::gpu() else { return };
     let (one, two) = (gpu.stream(), gpu.stream());

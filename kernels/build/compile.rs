@@ -53,11 +53,17 @@ pub(crate) struct Part {
 }
 
 /// Compiles what changed; jobs are (source, architecture) pairs.
-pub(crate) fn all(nvcc: &Nvcc, package: &Path, out: &Path, sources: &[Source]) -> Result<Vec<Object>> {
+pub(crate) fn all(
+    nvcc: &Nvcc,
+    package: &Path,
+    out: &Path,
+    sources: &[Source],
+) -> Result<Vec<Object>> {
     let mut jobs: Vec<Box<dyn FnOnce() -> Result<()> + Send>> = Vec::new();
     for source in sources {
         let folder = out.join(source.path.parent().unwrap_or(Path::new("")));
-        std::fs::create_dir_all(&folder).map_err(|e| format!("cannot make {}: {e}", folder.display()))?;
+        std::fs::create_dir_all(&folder)
+            .map_err(|e| format!("cannot make {}: {e}", folder.display()))?;
         for kind in kinds() {
             jobs.push(Box::new(move || compile(nvcc, package, out, source, kind)));
         }
@@ -108,8 +114,12 @@ fn compile(nvcc: &Nvcc, package: &Path, out: &Path, source: &Source, kind: Kind)
     }
     let mut arguments: Vec<OsString> = FLAGS.iter().map(OsString::from).collect();
     match kind {
-        Kind::Cubin(arch) => arguments
-            .extend(["-cubin".into(), "-lineinfo".into(), "-gencode".into(), format!("arch=compute_{arch},code=sm_{arch}").into()]),
+        Kind::Cubin(arch) => arguments.extend([
+            "-cubin".into(),
+            "-lineinfo".into(),
+            "-gencode".into(),
+            format!("arch=compute_{arch},code=sm_{arch}").into(),
+        ]),
         Kind::Ptx => arguments.extend(["-ptx".into(), format!("-arch=compute_{PTX}").into()]),
     }
     arguments.extend(["-o".into(), target.clone().into(), source.path.clone().into()]);
@@ -126,7 +136,10 @@ fn compress(nvcc: &Nvcc, folder: &Path, kind: Kind, from: &Path, to: &Path) -> R
         Kind::Ptx => format!("--image3=kind=ptx,sm={PTX},file={}", from.display()),
     };
     let mut arguments: Vec<OsString> =
-        ["-64", "--compress-all", "--compress-mode=size", "--create"].iter().map(OsString::from).collect();
+        ["-64", "--compress-all", "--compress-mode=size", "--create"]
+            .iter()
+            .map(OsString::from)
+            .collect();
     arguments.extend([to.into(), image.into()]);
     run(&nvcc.tool("fatbinary"), folder, &arguments).map(|_| ())
 }

@@ -51,8 +51,9 @@ pub(crate) fn nvcc(package: &Path, out: &Path) -> Result<Found> {
     if installed.exists() {
         return try_compiler(installed).map(Found::Compiler);
     }
-    let on_path = std::env::var_os("PATH")
-        .and_then(|path| std::env::split_paths(&path).map(|dir| dir.join("nvcc")).find(|nvcc| nvcc.is_file()));
+    let on_path = std::env::var_os("PATH").and_then(|path| {
+        std::env::split_paths(&path).map(|dir| dir.join("nvcc")).find(|nvcc| nvcc.is_file())
+    });
     match on_path.map(try_compiler) {
         Some(Ok(nvcc)) => Ok(Found::Compiler(nvcc)),
         Some(Err(why)) => Ok(Found::Nothing(why)),
@@ -74,8 +75,15 @@ fn install_folder(out: &Path) -> PathBuf {
     if let Some(folder) = std::env::var_os("STAFFA_NVCC_DIR") {
         return PathBuf::from(folder);
     }
-    let is_target = |dir: &&Path| dir.join("CACHEDIR.TAG").exists() || dir.join("nvcc-13.0").exists();
-    let target = out.ancestors().skip(4).take(2).find(is_target).or_else(|| out.ancestors().nth(4)).unwrap_or(out);
+    let is_target =
+        |dir: &&Path| dir.join("CACHEDIR.TAG").exists() || dir.join("nvcc-13.0").exists();
+    let target = out
+        .ancestors()
+        .skip(4)
+        .take(2)
+        .find(is_target)
+        .or_else(|| out.ancestors().nth(4))
+        .unwrap_or(out);
     target.join("nvcc-13.0")
 }
 
@@ -84,7 +92,8 @@ fn install_folder(out: &Path) -> PathBuf {
 fn watch(folder: &Path) -> Result<()> {
     let state = folder.join("state");
     if !state.exists() {
-        std::fs::create_dir_all(folder).map_err(|e| format!("cannot make {}: {e}", folder.display()))?;
+        std::fs::create_dir_all(folder)
+            .map_err(|e| format!("cannot make {}: {e}", folder.display()))?;
         write(&state, "absent\n")?;
     }
     println!("cargo::rerun-if-changed={}", state.display());

@@ -11,7 +11,9 @@ use crate::{Result, resources, write as write_file};
 pub(crate) fn write_empty(out: &Path, why: &str) -> Result<()> {
     write_file(
         &out.join("images.rs"),
-        format!("static IMAGE_TABLE: &[Module] = &[];\nconst MISSING: Option<&str> = Some({why:?});\n"),
+        format!(
+            "static IMAGE_TABLE: &[Module] = &[];\nconst MISSING: Option<&str> = Some({why:?});\n"
+        ),
     )?;
     write_file(&out.join("resources.txt"), "")
 }
@@ -22,7 +24,11 @@ pub(crate) fn write(out: &Path, nvcc: &Nvcc, objects: &[Object]) -> Result<()> {
     for object in objects {
         let kernels = resources::kernels(object)?;
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "    Module {{ name: {:?}, kernels: &{kernels:?}, images: &[", object.name);
+        let _ = writeln!(
+            text,
+            "    Module {{ name: {:?}, kernels: &{kernels:?}, images: &[",
+            object.name
+        );
         for part in &object.parts {
             let kind = if part.ptx { "Ptx" } else { "Cubin" };
             let path = part.image.display().to_string();

@@ -37,7 +37,9 @@ fn run() -> Result<()> {
     println!("cargo::rustc-check-cfg=cfg(staffa_kernels)");
     let package = variable("CARGO_MANIFEST_DIR")?;
     let out = variable("OUT_DIR")?;
-    for name in ["STAFFA_NVCC", "CUDA_HOME", "STAFFA_NVCC_DIR", "STAFFA_INSTALL_NVCC", "STAFFA_NO_NVCC"] {
+    for name in
+        ["STAFFA_NVCC", "CUDA_HOME", "STAFFA_NVCC_DIR", "STAFFA_INSTALL_NVCC", "STAFFA_NO_NVCC"]
+    {
         println!("cargo::rerun-if-env-changed={name}");
     }
     println!("cargo::rerun-if-changed=build");

@@ -6,14 +6,20 @@ use crate::Result;
 
 /// Runs every job, at most `threads` at a time, and returns the results in order. All jobs run even
 /// when one fails, so that one build shows all errors; the messages are then joined.
-pub(crate) fn run<T: Send>(jobs: Vec<Box<dyn FnOnce() -> Result<T> + Send + '_>>, threads: usize) -> Result<Vec<T>> {
+pub(crate) fn run<T: Send>(
+    jobs: Vec<Box<dyn FnOnce() -> Result<T> + Send + '_>>,
+    threads: usize,
+) -> Result<Vec<T>> {
     let mut results: Vec<Option<Result<T>>> = jobs.iter().map(|_| None).collect();
     let queue = Mutex::new(jobs.into_iter().zip(results.iter_mut()));
     std::thread::scope(|scope| {
         for _ in 0..threads.max(1) {
             scope.spawn(|| {
                 loop {
-                    let Some((job, slot)) = queue.lock().ok().and_then(|mut queue| queue.next()) else { break };
+                    let Some((job, slot)) = queue.lock().ok().and_then(|mut queue| queue.next())
+                    else {
+                        break;
+                    };
                     *slot = Some(job());
                 }
             });

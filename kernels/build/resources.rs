@@ -24,7 +24,8 @@ pub(crate) fn write(out: &Path, objects: &[Object]) -> Result<()> {
         for part in object.parts.iter().filter(|part| !part.ptx) {
             for (kernel, u) in parse(&part.log)? {
                 let arch = part.arch;
-                let text = format!("sm_{arch}={}/{}/{}/{}", u.registers, u.shared, u.stack, u.spills);
+                let text =
+                    format!("sm_{arch}={}/{}/{}/{}", u.registers, u.shared, u.stack, u.spills);
                 table.entry((object.name.clone(), kernel)).or_default().push(text);
             }
         }
@@ -64,7 +65,8 @@ fn parse(log: &str) -> Result<BTreeMap<String, Usage>> {
         let Some(usage) = usages.get_mut(&current) else { continue };
         if line.contains("bytes stack frame") {
             usage.stack += before(line, " bytes stack frame")?;
-            usage.spills += before(line, " bytes spill stores")? + before(line, " bytes spill loads")?;
+            usage.spills +=
+                before(line, " bytes spill stores")? + before(line, " bytes spill loads")?;
         } else if line.contains("registers") {
             usage.registers = before(line, " registers")?;
             if line.contains(" bytes smem") {

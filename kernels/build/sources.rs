@@ -30,8 +30,12 @@ pub(crate) fn all(package: &Path) -> Result<Vec<Source>> {
         println!("cargo::rerun-if-changed={operator}");
         for file in entries(&folder)? {
             if file.extension().is_some_and(|e| e == "cu") {
-                let stem = file.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
-                found.insert(format!("{operator}/{stem}"), PathBuf::from(format!("{operator}/{stem}.cu")));
+                let stem =
+                    file.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
+                found.insert(
+                    format!("{operator}/{stem}"),
+                    PathBuf::from(format!("{operator}/{stem}.cu")),
+                );
             }
         }
     }
@@ -47,7 +51,12 @@ pub(crate) fn all(package: &Path) -> Result<Vec<Source>> {
 }
 
 /// Hashes a file and, depth first, the headers that it names in quotes.
-fn hash_file(package: &Path, path: &Path, seen: &mut BTreeSet<PathBuf>, hasher: &mut Fnv) -> Result<()> {
+fn hash_file(
+    package: &Path,
+    path: &Path,
+    seen: &mut BTreeSet<PathBuf>,
+    hasher: &mut Fnv,
+) -> Result<()> {
     if !seen.insert(path.to_owned()) {
         return Ok(());
     }
@@ -69,7 +78,10 @@ fn hash_file(package: &Path, path: &Path, seen: &mut BTreeSet<PathBuf>, hasher: 
 
 fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
     let failed = |e: std::io::Error| format!("cannot list {}: {e}", folder.display());
-    std::fs::read_dir(folder).map_err(failed)?.map(|e| e.map(|e| e.path()).map_err(failed)).collect()
+    std::fs::read_dir(folder)
+        .map_err(failed)?
+        .map(|e| e.map(|e| e.path()).map_err(failed))
+        .collect()
 }
 
 fn file_name(path: &Path) -> String {

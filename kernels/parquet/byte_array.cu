@@ -59,7 +59,8 @@ extern "C" __global__ void STAFFA_BOUNDS(32) byte_array_spans(compact_args args)
             // Not beyond the section's last 16-byte line: buffers have 64 bytes of padding.
             const u64 end = page.values + page.bytes;
             for (u32 i = lane() * 16; i < WINDOW && window.base + i < end; i += kWarp * 16) {
-                *reinterpret_cast<uint4*>(&words[i / 4]) = load16(pointer<void>(window.base + i));
+                *reinterpret_cast<uint4*>(&words[i / 4]) =
+                    load_readonly(pointer<const uint4>(window.base + i));
             }
             loaded = true;
             warp_sync();

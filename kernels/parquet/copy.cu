@@ -33,17 +33,18 @@ STAFFA_DEVICE void copy_block(u64 to, u64 from, u32 bytes) {
     const u32 tail = head + vectors * 16;
     const u32 odd = u32((from + head) & 15);
     const u64 aligned = from + head - odd;
+    uint4* out = pointer<uint4>(to + head);
     if (odd == 0) {
 #pragma unroll 4
         for (u32 i = threadIdx.x; i < vectors; i += BLOCK) {
-            store16(pointer<void>(to + head + 16 * i), load_once16(pointer<void>(aligned + 16 * i)));
+            out[i] = load_once16(pointer<const uint4>(aligned + 16 * i));
         }
     } else {
 #pragma unroll 2
         for (u32 i = threadIdx.x; i < vectors; i += BLOCK) {
-            const uint4 a = load16(pointer<void>(aligned + 16 * i));
-            const uint4 b = load16(pointer<void>(aligned + 16 * i + 16));
-            store16(pointer<void>(to + head + 16 * i), shift_bytes(a, b, odd));
+            const uint4 a = load_readonly(pointer<const uint4>(aligned + 16 * i));
+            const uint4 b = load_readonly(pointer<const uint4>(aligned + 16 * i + 16));
+            out[i] = shift_bytes(a, b, odd);
         }
     }
     if (threadIdx.x < head) *pointer<u8>(to + threadIdx.x) = load_byte(from + threadIdx.x);

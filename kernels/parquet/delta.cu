@@ -25,6 +25,18 @@ namespace {
 
 STAFFA_DEVICE i64 unzigzag(u64 x) { return i64((x >> 1) ^ (0 - (x & 1))); }
 
+// Wraps where the signed type would overflow.
+template <class T>
+struct Wrapping;
+template <>
+struct Wrapping<i32> {
+    using Type = u32;
+};
+template <>
+struct Wrapping<i64> {
+    using Type = u64;
+};
+
 struct Header {
     u32 miniblocks;
     u32 miniblock_values;
@@ -57,7 +69,7 @@ STAFFA_DEVICE u32 read_header(u64 address, u32 bytes, u32& at, Header& header) {
 // Decodes the run at `at`; returns an error_code, and moves `at` and `done` on.
 template <class T>
 STAFFA_DEVICE u32 read_values(const PageValues& page, u32 rows, u32& at, u32& done, const Output<T>& output) {
-    using Unsigned = decltype(T() + 0u + u32());
+    using Unsigned = typename Wrapping<T>::Type;
     Header header;
     if (const u32 code = read_header<T>(page.values, page.bytes, at, header); code != ERROR_NONE) return code;
     if (header.count < page.count || header.count > rows) return ERROR_DELTA_COUNT;

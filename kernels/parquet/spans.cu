@@ -15,7 +15,7 @@ namespace {
 // A span is copied whole; a NULL row becomes the empty span.
 struct Copy : AnyLength<Wide128> {
     STAFFA_DEVICE static Wide128 get(const Behind& source, u32 value, const staffa::fixed_args&) {
-        const uint4 x = staffa::load16(&source.spans[value]);
+        const uint4 x = staffa::load_readonly(reinterpret_cast<const uint4*>(&source.spans[value]));
         return {{u64(x.y) << 32 | x.x, u64(x.w) << 32 | x.z}};
     }
 };

@@ -26,7 +26,9 @@ impl Kernels {
     /// # Errors
     /// Unsupported if this build has no kernels.
     pub fn new(device: &Device) -> Result<Self> {
-        images::availability().map_err(|why| CudaError::Unsupported(format!("this build has no CUDA kernels: {why}")))?;
+        images::availability().map_err(|why| {
+            CudaError::Unsupported(format!("this build has no CUDA kernels: {why}"))
+        })?;
         Ok(Self { device: device.clone(), loaded: Mutex::default() })
     }
 
@@ -40,7 +42,9 @@ impl Kernels {
     /// # Errors
     /// What the driver says; Unsupported if no image fits the device.
     pub fn preload(&self, operator: &str) -> Result<()> {
-        for module in images::MODULES.iter().filter(|module| module.name.split('/').next() == Some(operator)) {
+        for module in
+            images::MODULES.iter().filter(|module| module.name.split('/').next() == Some(operator))
+        {
             for kernel in module.kernels {
                 self.function(module.name, kernel)?;
             }
@@ -56,7 +60,8 @@ impl Kernels {
     pub fn function(&self, module: &str, symbol: &str) -> Result<Function> {
         let unknown = || CudaError::Misuse(format!("there is no kernel {symbol} in {module}"));
         let known = images::module(module).ok_or_else(unknown)?;
-        let symbol = known.kernels.iter().copied().find(|kernel| *kernel == symbol).ok_or_else(unknown)?;
+        let symbol =
+            known.kernels.iter().copied().find(|kernel| *kernel == symbol).ok_or_else(unknown)?;
         let mut loaded = match self.loaded.lock() {
             Ok(loaded) => loaded,
             // Both maps are only inserted into, so they hold whatever happened to another thread.

@@ -2,7 +2,10 @@
 //!
 //! The sources are `<operator>/*.cu` of this package; `docs/design/kernels.md` describes them. A build
 //! without nvcc has no kernels and [`availability`] says why; everything else is the same.
-#![expect(unsafe_code, reason = "a launch runs a kernel with raw arguments; every block names why they are sound")]
+#![expect(
+    unsafe_code,
+    reason = "a launch runs a kernel with raw arguments; every block names why they are sound"
+)]
 
 pub mod abi;
 pub mod expression;

@@ -83,10 +83,12 @@ void start_block(Worker& worker, Block& block, u64 number) {
         }
     }
     if (has_tsan()) {
-        while (block.tsan_fibers.size() < block.threads) block.tsan_fibers.push_back(__tsan_create_fiber(0));
+        const size_t had = block.tsan_threads.size();
+        if (had < block.threads) block.tsan_threads.resize(block.threads);
+        for (size_t i = had; i < block.threads; ++i) block.tsan_threads[i].fiber = __tsan_create_fiber(0);
         // Another thread of the next block gets this history, so that races between blocks show too.
         const u32 turn = worker.random.below(block.threads);
-        for (u32 i = 0; i < block.threads; ++i) block.thread[i].tsan = block.tsan_fibers[(i + turn) % block.threads];
+        for (u32 i = 0; i < block.threads; ++i) block.thread[i].tsan = &block.tsan_threads[(i + turn) % block.threads];
     }
     open_shared(block);
 }
@@ -154,7 +156,6 @@ bool step(Worker& worker, Block& block) {
             warp.spinning |= 1u << lane;
         }
     }
-    worker.resumed += resumed;
     // Barriers set these bits for other warps; this warp's own bits are settled here.
     if (warp.ready) {
         block.ready_warps |= 1u << w;

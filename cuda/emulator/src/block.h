@@ -18,6 +18,7 @@ using staffa_emulated::Words;
 struct Block;
 struct Warp;
 struct Worker;
+struct TsanThread;
 
 // A launch while it runs.
 struct Launch {
@@ -72,7 +73,7 @@ struct Thread : staffa_emulated::Self {
     u32 argument, width;
     Site site;
     Words value;
-    void* tsan;
+    TsanThread* tsan;
     Copies* copies;
 };
 
@@ -82,6 +83,13 @@ struct Warp {
     u32 number = 0;
     u32 phase = 0;
     char order[2] = {};  // for the race detector: what warp_sync orders
+};
+
+// What the race detector takes for an OS thread: it keeps its stack, or the stack's frames would look
+// shared between threads that only follow each other there.
+struct TsanThread {
+    void* fiber = nullptr;
+    Stack* stack = nullptr;
 };
 
 struct SharedArray {
@@ -111,7 +119,7 @@ struct Block {
     u8* shared = nullptr;  // the block's shared memory, before a guard page
     u32 shared_used = 0;
     std::vector<SharedArray> arrays;
-    std::vector<void*> tsan_fibers;
+    std::vector<TsanThread> tsan_threads;
 };
 
 // One OS thread that runs blocks, several at a time.
@@ -128,9 +136,8 @@ struct Worker {
     bool shuffled = false;
     std::vector<std::unique_ptr<Block>> blocks;
     std::vector<Stack*> free_stacks;
-    std::vector<std::unique_ptr<Stack>> stacks;
     u64 events = 0;  // whatever is not spinning: for noticing that nothing moves
-    u64 resumed = 0;
+    std::atomic<u64> switches{0};  // watched by the watchdog
     u8* signal_stack = nullptr;
     u8* landing_stack = nullptr;
     pthread_t os_thread{};
@@ -154,6 +161,7 @@ void resume(Worker& worker, Thread& thread);
 void leave(Thread& thread, Doing why);  // from a thread to the scheduler
 [[noreturn]] void leave_for_good();
 void drop_stack(Worker& worker, Thread& thread);
+void drop_tsan_threads(Block& block);
 
 // block.cpp
 void start_block(Worker& worker, Block& block, u64 number);
@@ -181,5 +189,9 @@ std::string describe_shared(const Block& block, u64 address);
 // signals.cpp
 void install_signal_handlers();
 void enter_signals(Worker& worker);
+void interrupt(Worker& worker);  // ends what its thread does, from another OS thread
+
+// watchdog.cpp
+void watch(Worker& worker);
 
 }  // namespace emulator

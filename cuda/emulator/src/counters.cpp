@@ -15,10 +15,11 @@ constexpr const char* kNames[] = {
     STAFFA_COUNTERS(X)
 #undef X
 };
-std::mutex finding_mutex;  // findings are made with and without the driver's mutex
-std::string last_finding;
+std::mutex& finding_mutex = *new std::mutex;  // findings are made with and without the driver's mutex
+std::string& last_finding = *new std::string;
 
 void at_exit() {
+    report_leaks_at_exit();
     if (!config().counters_path.empty()) {
         if (FILE* file = std::fopen(config().counters_path.c_str(), "w")) {
             for (u32 i = 0; i < static_cast<u32>(Counter::count); ++i) {

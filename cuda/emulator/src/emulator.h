@@ -114,9 +114,10 @@ CUresult allocate(Context* context, u64 bytes, Kind kind, Pool* pool, State stat
 void make_live(Allocation& allocation);
 void release(Allocation& allocation);  // drops the pages, keeps the addresses closed
 void release_all(Context* context);    // counts leaks
+void report_leaks_at_exit();
 std::string describe(u64 address);     // "8 bytes behind allocation 7 (1024 bytes) .."
 void check_canaries(const char* when);
-extern std::map<u64, Allocation> allocations;  // by address
+extern std::map<u64, Allocation>& allocations;  // by address
 bool was_freed(u64 address);
 
 struct Pool {

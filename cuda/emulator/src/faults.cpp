@@ -22,8 +22,8 @@ struct Rule {
     CUresult error = 0;
     u64 seen = 0;
 };
-std::mutex plan_mutex;
-std::vector<Rule> plan;
+std::mutex& plan_mutex = *new std::mutex;
+std::vector<Rule>& plan = *new std::vector<Rule>;
 bool has_plan = false;
 Random dice{0};
 

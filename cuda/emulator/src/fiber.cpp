@@ -94,10 +94,11 @@ void prepare(Stack& stack) {
     stack.saved = at;
 }
 
-Stack* new_stack(Worker& worker) {
+Stack* new_stack() {
+    static std::atomic<u32> numbers{0};
     auto stack = std::make_unique<Stack>();
     stack->bytes = stack_bytes();
-    stack->number = static_cast<u32>(worker.stacks.size());
+    stack->number = numbers++;
     void* const pages = mmap(nullptr, stack->bytes + kPage, PROT_READ | PROT_WRITE,
                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
     if (pages == MAP_FAILED) {
@@ -107,8 +108,7 @@ Stack* new_stack(Worker& worker) {
     mprotect(pages, kPage, PROT_NONE);
     stack->bottom = static_cast<u8*>(pages) + kPage;
     prepare(*stack);
-    worker.stacks.push_back(std::move(stack));
-    return worker.stacks.back().get();
+    return stack.release();
 }
 
 }  // namespace
@@ -120,8 +120,11 @@ void enter_worker(Worker& worker) {
 
 void resume(Worker& worker, Thread& thread) {
     if (thread.doing == Doing::fresh) {
-        if (worker.free_stacks.empty()) {
-            thread.stack = new_stack(worker);
+        if (has_tsan()) {
+            if (!thread.tsan->stack) thread.tsan->stack = new_stack();
+            thread.stack = thread.tsan->stack;
+        } else if (worker.free_stacks.empty()) {
+            thread.stack = new_stack();
         } else {
             thread.stack = worker.free_stacks.back();
             worker.free_stacks.pop_back();
@@ -130,8 +133,9 @@ void resume(Worker& worker, Thread& thread) {
     }
     thread.doing = Doing::running;
     worker.current = &thread;
+    worker.switches.store(worker.switches.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
     staffa_emulated::staffa_emulated_self = &thread;
-    if (has_tsan()) __tsan_switch_to_fiber(thread.tsan, 1);
+    if (has_tsan()) __tsan_switch_to_fiber(thread.tsan->fiber, 1);
     if (has_asan()) __sanitizer_start_switch_fiber(&worker.asan_fake, thread.stack->bottom, thread.stack->bytes);
     staffa_emulator_switch(&worker.scheduler_stack, thread.stack_pointer);
     if (has_asan()) __sanitizer_finish_switch_fiber(worker.asan_fake, nullptr, nullptr);
@@ -139,7 +143,7 @@ void resume(Worker& worker, Thread& thread) {
     staffa_emulated::staffa_emulated_self = nullptr;
     if (thread.doing == Doing::done) {
         thread.stack->saved = thread.stack_pointer;
-        worker.free_stacks.push_back(thread.stack);
+        if (!has_tsan()) worker.free_stacks.push_back(thread.stack);
         thread.stack = nullptr;
     }
 }
@@ -160,8 +164,19 @@ void drop_stack(Worker& worker, Thread& thread) {
     if (!thread.stack) return;
     open_memory(thread.stack->bottom, thread.stack->bytes);
     prepare(*thread.stack);
-    worker.free_stacks.push_back(thread.stack);
+    if (!has_tsan()) worker.free_stacks.push_back(thread.stack);
     thread.stack = nullptr;
+}
+
+// After a failure too: call stacks that were never unwound cannot be used again.
+void drop_tsan_threads(Block& block) {
+    for (TsanThread& thread : block.tsan_threads) {
+        __tsan_destroy_fiber(thread.fiber);
+        if (!thread.stack) continue;
+        munmap(thread.stack->bottom - kPage, thread.stack->bytes + kPage);
+        delete thread.stack;
+    }
+    block.tsan_threads.clear();
 }
 
 }  // namespace emulator

@@ -13,7 +13,8 @@
 
 namespace emulator {
 
-std::map<u64, Allocation> allocations;
+// Never destroyed, like everything here: the device thread may still run while the process ends.
+std::map<u64, Allocation>& allocations = *new std::map<u64, Allocation>;
 
 namespace {
 
@@ -27,8 +28,8 @@ struct Arena {
     bool wrapped = false;
 };
 Arena arena;
-std::map<u64, Allocation> freed;
-std::deque<u64> freed_order;
+std::map<u64, Allocation>& freed = *new std::map<u64, Allocation>;
+std::deque<u64>& freed_order = *new std::deque<u64>;
 u64 allocation_number = 0;
 
 u64 round_up(u64 value, u64 to) { return (value + to - 1) / to * to; }
@@ -189,6 +190,29 @@ void release(Allocation& a) {
     allocations.erase(address);
 }
 
+namespace {
+void report_leak(const Allocation& a, const char* when) {
+    count(Counter::leaked_allocations);
+    count(Counter::leaked_bytes, a.bytes);
+    const auto number = static_cast<unsigned long long>(a.number);
+    const auto bytes = static_cast<unsigned long long>(a.bytes);
+    const char* const what = a.kind == Kind::registered ? "registration" : (a.kind == Kind::host ? "pinned allocation" : "allocation");
+    if (config().leaks_are_findings) {
+        finding("leak", "%s %llu (%llu bytes) was alive when %s ended", what, number, bytes, when);
+    } else {
+        std::fprintf(stderr, "staffa-emulator: leak: %s %llu (%llu bytes) was alive when %s ended\n", what, number, bytes, when);
+    }
+}
+}  // namespace
+
+// A process may leave its primary context to the system; with STAFFA_EMULATOR_LEAKS=error it may not.
+void report_leaks_at_exit() {
+    if (!config().leaks_are_findings) return;
+    for (const auto& [address, a] : allocations) {
+        if (a.context->sticky == CUDA_SUCCESS && a.state != State::freeing) report_leak(a, "the process");
+    }
+}
+
 void release_all(Context* context) {
     std::vector<u64> leaked;
     for (auto& [address, a] : allocations) {
@@ -197,17 +221,7 @@ void release_all(Context* context) {
     for (const u64 address : leaked) {
         Allocation& a = allocations[address];
         // After an error nothing can be freed any more: that is no leak.
-        if (context->sticky == CUDA_SUCCESS && a.state != State::freeing) {
-            count(Counter::leaked_allocations);
-            count(Counter::leaked_bytes, a.bytes);
-            const auto number = static_cast<unsigned long long>(a.number);
-            const auto bytes = static_cast<unsigned long long>(a.bytes);
-            if (config().leaks_are_findings) {
-                finding("leak", "allocation %llu (%llu bytes) was alive when its context ended", number, bytes);
-            } else {
-                std::fprintf(stderr, "staffa-emulator: leak: allocation %llu (%llu bytes)\n", number, bytes);
-            }
-        }
+        if (context->sticky == CUDA_SUCCESS && a.state != State::freeing) report_leak(a, "its context");
         release(a);
     }
 }

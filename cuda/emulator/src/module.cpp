@@ -19,8 +19,8 @@ Registry& registry() {
     static Registry* const one = new Registry;
     return *one;
 }
-std::map<u64, Module> modules;
-std::map<u64, Function> functions;  // handles stay valid as long as their module
+std::map<u64, Module>& modules = *new std::map<u64, Module>;
+std::map<u64, Function>& functions = *new std::map<u64, Function>;  // handles stay valid as long as their module
 
 }  // namespace
 

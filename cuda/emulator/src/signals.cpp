@@ -14,6 +14,7 @@ namespace {
 struct sigaction before[65];
 constexpr int kSignals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL};
 constexpr size_t kStack = 64 << 10;
+int interrupt_signal() { return SIGRTMAX - 3; }
 
 // Runs on the landing stack, as if the faulting instruction had called it.
 [[noreturn]] void landed() {
@@ -22,6 +23,8 @@ constexpr size_t kStack = 64 << 10;
     const u64 address = worker.fault_address;
     switch (worker.fault_signal) {
         case SIGFPE: fail(CUDA_ERROR_LAUNCH_FAILED, "integer division by zero or overflow (undefined on a GPU)");
+        case 0: fail(CUDA_ERROR_LAUNCH_TIMEOUT, "a thread ran for %.0f s without ending or waiting (a loop that waits needs spin_pause())",
+                     config().timeout_s);
         case SIGILL: fail(CUDA_ERROR_ILLEGAL_INSTRUCTION, "trap or illegal instruction");
         default: break;
     }
@@ -40,6 +43,7 @@ constexpr size_t kStack = 64 << 10;
 void handle(int signal, siginfo_t* info, void* context) {
     Worker* const worker = this_worker;
     if (!worker || !worker->current) {
+        if (signal == interrupt_signal()) return;
         const struct sigaction& old = before[signal];
         if (old.sa_flags & SA_SIGINFO) {
             old.sa_sigaction(signal, info, context);
@@ -50,7 +54,7 @@ void handle(int signal, siginfo_t* info, void* context) {
         }
         return;
     }
-    worker->fault_signal = signal;
+    worker->fault_signal = signal == interrupt_signal() ? 0 : signal;
     worker->fault_address = reinterpret_cast<u64>(info->si_addr);
     // Go on in landed(), on a stack of its own: the thread's may be what overflowed.
     auto* const machine = static_cast<ucontext_t*>(context);
@@ -66,14 +70,18 @@ void install_signal_handlers() {
     static bool done = false;
     if (done) return;
     done = true;
-    for (const int signal : kSignals) {
+    const auto install = [](int signal) {
         struct sigaction action;
         std::memset(&action, 0, sizeof action);
         action.sa_sigaction = handle;
         action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
         sigaction(signal, &action, &before[signal]);
-    }
+    };
+    for (const int signal : kSignals) install(signal);
+    install(interrupt_signal());
 }
+
+void interrupt(Worker& worker) { pthread_kill(worker.os_thread, interrupt_signal()); }
 
 void enter_signals(Worker& worker) {
     install_signal_handlers();

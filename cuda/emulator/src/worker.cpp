@@ -39,10 +39,7 @@ void abandon(Worker& worker) {
             if (thread.stack) drop_stack(worker, thread);
             if (thread.copies) *thread.copies = {};
         }
-        if (has_tsan()) {  // their call stacks were never unwound
-            for (void* fiber : block->tsan_fibers) __tsan_destroy_fiber(fiber);
-            block->tsan_fibers.clear();
-        }
+        if (has_tsan()) drop_tsan_threads(*block);
         end_block(*block);
     }
 }
@@ -152,6 +149,7 @@ Worker& make_worker() {
     worker->os_thread = pthread_self();
     enter_worker(*worker);
     enter_signals(*worker);
+    watch(*worker);
     return *worker;
 }
 

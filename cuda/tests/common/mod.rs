@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
 use staffa_cuda::{
-    Counters, Device, DevicePool, PinnedConfig, PinnedKind, PinnedPool, PoolConfig, Reservation,
-    StagingRing, Stream,
+    Counters, Device, DevicePool, Image, ImageKind, Module, PinnedConfig, PinnedKind, PinnedPool,
+    PoolConfig, Reservation, StagingRing, Stream,
 };
 
 /// Tests of one file share a process and so the driver's fault plan and counters: one at a time.
@@ -150,5 +150,23 @@ pub(crate) struct Faults<'a>(&'a Emulator);
 impl Drop for Faults<'_> {
     fn drop(&mut self) {
         self.0.plan("");
+    }
+}
+
+/// The kernels of `tests/kernels`: for the emulated driver they are built by
+/// `STAFFA_EMULATED_SOURCES=cuda/tests/kernels scripts/with-emulated-gpu`, and the image is only a name.
+pub(crate) const CHECKS: [Image; 1] =
+    [Image { arch: 75, kind: ImageKind::Ptx, bytes: include_bytes!("../kernels/checks.ptx") }];
+
+/// The test kernels, or `None` (and a note) where the emulated driver was started without them.
+pub(crate) fn checks(device: &Device) -> Option<Module> {
+    let module = Module::load(device, &CHECKS, true).unwrap();
+    match module.function("check_add") {
+        Ok(_) => Some(module),
+        Err(error) if required() => panic!("STAFFA_REQUIRE_GPU=1: {error}"),
+        Err(error) => {
+            eprintln!("SKIPPED: {error}");
+            None
+        }
     }
 }

@@ -80,7 +80,10 @@ impl ErrorSlot {
             return Ok(());
         }
         let Some(code) = ErrorCode::from_number(self.code) else {
-            return Err(StaffaError::bug(format!("a kernel reported the unknown error {}", self.code)));
+            return Err(StaffaError::bug(format!(
+                "a kernel reported the unknown error {}",
+                self.code
+            )));
         };
         Err(StaffaError::new(
             FaultClass::BadInput,

@@ -10,8 +10,8 @@ mod page;
 pub use column::{Column, ColumnKind, Span};
 pub use error::{ErrorCode, ErrorSlot};
 pub use page::{
-    Checkpoint, CompactArgs, CompressedPage, DecompressArgs, FixedArgs, HybridArgs, LEVELS_PREFIXED, LevelsArgs, Page,
-    PageSet, PageState, Utf8Args,
+    Checkpoint, CompactArgs, CompressedPage, DecompressArgs, FixedArgs, HybridArgs,
+    LEVELS_PREFIXED, LevelsArgs, Page, PageSet, PageState, Utf8Args,
 };
 
 /// Rows of a page that one block handles.

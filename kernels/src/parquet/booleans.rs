@@ -18,7 +18,11 @@ fn check(set: &PageSet, bitmap: &DeviceBuffer<u32>) -> Result<()> {
 ///
 /// # Errors
 /// [`CudaError::Misuse`] if the bitmap is too small; what the driver says.
-pub fn booleans_plain(context: &Context<'_>, set: &PageSet, bitmap: &mut DeviceBuffer<u32>) -> Result<()> {
+pub fn booleans_plain(
+    context: &Context<'_>,
+    set: &PageSet,
+    bitmap: &mut DeviceBuffer<u32>,
+) -> Result<()> {
     check(set, bitmap)?;
     let symbol = if set.nullable()? { "booleans_plain_nullable" } else { "booleans_plain" };
     let function = context.kernels.function("parquet/booleans", symbol)?;

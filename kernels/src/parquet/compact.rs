@@ -27,7 +27,9 @@ impl<T: Pod> Slots<'_, T> {
         let nullable = set.nullable()?;
         let (needed, direct) = match self {
             Self::Rows(_) if nullable => {
-                return Err(CudaError::Misuse("rows that may be NULL are spread from slots".into()));
+                return Err(CudaError::Misuse(
+                    "rows that may be NULL are spread from slots".into(),
+                ));
             }
             Self::Rows(_) => (set.rows() as usize, 1),
             Self::Compact(_) => (set.slots(), 0),
@@ -48,7 +50,8 @@ impl<T: Pod> Slots<'_, T> {
 pub fn byte_array(context: &Context<'_>, set: &PageSet, mut output: Slots<'_, Span>) -> Result<()> {
     let function = context.kernels.function("parquet/byte_array", "byte_array_spans")?;
     let args = output.args(context, set)?;
-    let launch = set.used(context, Launch::new(&function).value(&args)).using_write(output.buffer());
+    let launch =
+        set.used(context, Launch::new(&function).value(&args)).using_write(output.buffer());
     // SAFETY: the parameter is the kernel's; it writes spans of the rows or slots that the output has
     // (checked by `args`) and reads pages whose ranges were checked.
     unsafe { launch.run(Grid::linear(set.pages(), 32), context.stream) }
@@ -62,11 +65,16 @@ pub fn delta<T: Pod>(context: &Context<'_>, set: &PageSet, mut output: Slots<'_,
     let symbol = match size_of::<T>() {
         4 => "delta_32",
         8 => "delta_64",
-        bytes => return Err(CudaError::Misuse(format!("there are no delta-encoded integers of {bytes} bytes"))),
+        bytes => {
+            return Err(CudaError::Misuse(format!(
+                "there are no delta-encoded integers of {bytes} bytes"
+            )));
+        }
     };
     let function = context.kernels.function("parquet/delta", symbol)?;
     let args = output.args(context, set)?;
-    let launch = set.used(context, Launch::new(&function).value(&args)).using_write(output.buffer());
+    let launch =
+        set.used(context, Launch::new(&function).value(&args)).using_write(output.buffer());
     // SAFETY: as above; it also moves `consumed` of the pages' states.
     unsafe { launch.run(Grid::linear(set.pages(), 32), context.stream) }
 }
@@ -75,7 +83,11 @@ pub fn delta<T: Pod>(context: &Context<'_>, set: &PageSet, mut output: Slots<'_,
 ///
 /// # Errors
 /// [`CudaError::Misuse`] if the output is too small; what the driver says.
-pub fn delta_lengths(context: &Context<'_>, set: &PageSet, mut output: Slots<'_, Span>) -> Result<()> {
+pub fn delta_lengths(
+    context: &Context<'_>,
+    set: &PageSet,
+    mut output: Slots<'_, Span>,
+) -> Result<()> {
     let mut lengths = context.memory.buffer::<i32>(set.slots(), context.stream)?;
     delta(context, set, Slots::Compact(&mut lengths))?;
     let lengths = lengths.freeze();
@@ -140,7 +152,10 @@ impl DeltaBytes {
     ) -> Result<()> {
         let total = sizes.iter().try_fold(0u64, |sum, bytes| sum.checked_add(*bytes));
         if sizes.len() != set.pages() as usize || total.is_none_or(|total| total > heap.bytes()) {
-            return Err(CudaError::Misuse(format!("{} pages' strings do not fit in {heap:?}", sizes.len())));
+            return Err(CudaError::Misuse(format!(
+                "{} pages' strings do not fit in {heap:?}",
+                sizes.len()
+            )));
         }
         set.with_heaps(context, heap.address(), sizes.iter().copied())?;
         let function = context.kernels.function("parquet/delta_bytes", "delta_bytes_expand")?;

@@ -45,7 +45,8 @@ pub fn decompress(
 ) -> Result<()> {
     let mut host = Vec::with_capacity(pages.len());
     for input in pages {
-        let wrong = |what: &str| CudaError::Misuse(format!("page {}: {what}: {input:?}", input.ordinal));
+        let wrong =
+            |what: &str| CudaError::Misuse(format!("page {}: {what}: {input:?}", input.ordinal));
         let buffer = buffers.get(input.buffer).ok_or_else(|| wrong("no such buffer"))?;
         let inside = |offset: u64, bytes: u32, limit: u64| {
             offset.checked_add(u64::from(bytes)).is_some_and(|end| end <= limit)
@@ -66,20 +67,25 @@ pub fn decompress(
         });
     }
     host.sort_by_key(|page| page.target);
-    if host.windows(2).any(|pair| pair[0].target + u64::from(pair[0].target_bytes) > pair[1].target) {
+    if host.windows(2).any(|pair| pair[0].target + u64::from(pair[0].target_bytes) > pair[1].target)
+    {
         return Err(CudaError::Misuse("outputs of compressed pages overlap".into()));
     }
     host.sort_by_key(|page| std::cmp::Reverse(page.target_bytes));
-    let count =
-        u32::try_from(host.len()).map_err(|_| CudaError::Misuse(format!("{} pages are no grid", host.len())))?;
+    let count = u32::try_from(host.len())
+        .map_err(|_| CudaError::Misuse(format!("{} pages are no grid", host.len())))?;
     let (module, symbol) = match codec {
         Codec::Snappy => ("parquet/snappy", "decompress_snappy"),
         Codec::Lz4Raw => ("parquet/lz4", "decompress_lz4"),
     };
     let function = context.kernels.function(module, symbol)?;
     let descriptors = context.upload(&host)?;
-    let args =
-        DecompressArgs { pages: descriptors.address(), error: context.error.address(), count, reserved: 0 };
+    let args = DecompressArgs {
+        pages: descriptors.address(),
+        error: context.error.address(),
+        count,
+        reserved: 0,
+    };
     let mut launch = Launch::new(&function)
         .value(&args)
         .using_read(&descriptors)

@@ -26,7 +26,11 @@ pub struct Dictionary<'a> {
     pub width: u32,
 }
 
-pub(super) fn hybrid_args(context: &Context<'_>, set: &PageSet, indexes: &Indexes) -> Result<HybridArgs> {
+pub(super) fn hybrid_args(
+    context: &Context<'_>,
+    set: &PageSet,
+    indexes: &Indexes,
+) -> Result<HybridArgs> {
     if indexes.checkpoints.len() < set.tiles() as usize {
         return Err(CudaError::Misuse("the indexes are of another page set".into()));
     }
@@ -49,7 +53,9 @@ pub fn index(context: &Context<'_>, set: &PageSet, booleans: bool) -> Result<Ind
     let mut indexes = Indexes { checkpoints, booleans };
     let function = context.kernels.function(MODULE, "hybrid_index")?;
     let args = hybrid_args(context, set, &indexes)?;
-    let launch = set.used(context, Launch::new(&function).value(&args)).using_write(&mut indexes.checkpoints);
+    let launch = set
+        .used(context, Launch::new(&function).value(&args))
+        .using_write(&mut indexes.checkpoints);
     // SAFETY: the parameter is the kernel's; it writes a checkpoint per tile at most and the error
     // slot, and reads pages whose ranges were checked.
     unsafe { launch.run(Grid::linear(set.pages(), 32), context.stream) }?;
@@ -88,7 +94,9 @@ pub fn dictionary_values<T: Pod>(
     output: &mut DeviceBuffer<T>,
 ) -> Result<()> {
     check_output(set, dictionary.width, output)?;
-    if dictionary.width == 0 || dictionary.values.bytes() < u64::from(dictionary.rows) * u64::from(dictionary.width) {
+    if dictionary.width == 0
+        || dictionary.values.bytes() < u64::from(dictionary.rows) * u64::from(dictionary.width)
+    {
         return Err(CudaError::Misuse(format!(
             "{} entries of {} bytes are not in {:?}",
             dictionary.rows, dictionary.width, dictionary.values

@@ -134,7 +134,9 @@ impl Conversion {
 /// `decimal_<bits>` for decimals of 4 to 32 bytes; `stored` bytes must fit.
 pub(super) fn decimal_suffix(width: u32, stored: u32) -> Result<&'static str> {
     if stored == 0 || stored > width {
-        return Err(CudaError::Unsupported(format!("a decimal of {width} bytes does not hold {stored} stored bytes")));
+        return Err(CudaError::Unsupported(format!(
+            "a decimal of {width} bytes does not hold {stored} stored bytes"
+        )));
     }
     match width {
         4 => Ok("decimal_32"),
@@ -146,7 +148,11 @@ pub(super) fn decimal_suffix(width: u32, stored: u32) -> Result<&'static str> {
 }
 
 /// Checks that a column's output holds `rows * width` bytes.
-pub(super) fn check_output<T: Pod>(set: &PageSet, width: u32, output: &DeviceBuffer<T>) -> Result<()> {
+pub(super) fn check_output<T: Pod>(
+    set: &PageSet,
+    width: u32,
+    output: &DeviceBuffer<T>,
+) -> Result<()> {
     let needed = u64::from(set.rows()) * u64::from(width);
     if output.bytes() < needed {
         return Err(CudaError::Misuse(format!("{needed} bytes of rows do not fit in {output:?}")));
@@ -200,7 +206,14 @@ pub fn copy<T: Pod>(
         return Err(CudaError::Misuse("only PLAIN values without NULLs are copied".into()));
     }
     let function = context.kernels.function("parquet/copy", "copy_rows")?;
-    launch(context, set, &function, stored, Conversion::Bytes { stored: width, width, offset: 0 }, output)
+    launch(
+        context,
+        set,
+        &function,
+        stored,
+        Conversion::Bytes { stored: width, width, offset: 0 },
+        output,
+    )
 }
 
 fn launch<T: Pod>(

@@ -46,9 +46,12 @@ pub fn levels(context: &Context<'_>, set: &mut PageSet, wanted: Levels<'_>) -> R
             }
             let words = set.rows().div_ceil(32) as usize;
             if validity.len() < words || nulls.is_empty() {
-                return Err(CudaError::Misuse(format!("{words} words of validity do not fit in {validity:?}")));
+                return Err(CudaError::Misuse(format!(
+                    "{words} words of validity do not fit in {validity:?}"
+                )));
             }
-            let mut checkpoints = context.memory.buffer::<Checkpoint>(set.tiles() as usize, stream)?;
+            let mut checkpoints =
+                context.memory.buffer::<Checkpoint>(set.tiles() as usize, stream)?;
             if set.words.is_none() {
                 set.words = Some(context.memory.buffer(set.word_count(), stream)?);
             }

@@ -1,6 +1,8 @@
 //! Pages in device memory, as all page kernels take them.
 
-use staffa_cuda::{CudaError, DeviceBuffer, DeviceSlice, Launch, Reservation, Result, StagingRing, Stream};
+use staffa_cuda::{
+    CudaError, DeviceBuffer, DeviceSlice, Launch, Reservation, Result, StagingRing, Stream,
+};
 
 use crate::Kernels;
 use crate::abi::{self, ErrorSlot, LEVELS_PREFIXED, Page, PageState, TILE_ROWS, TILE_WORDS};
@@ -88,7 +90,12 @@ impl PageSet {
     /// # Errors
     /// [`CudaError::Misuse`] if a page lies outside its buffer, its levels outside the page, or there
     /// are 2^31 rows or more; what the driver says.
-    pub fn new(context: &Context<'_>, buffers: &[DeviceSlice<u8>], pages: &[PageInput], rows: u32) -> Result<Self> {
+    pub fn new(
+        context: &Context<'_>,
+        buffers: &[DeviceSlice<u8>],
+        pages: &[PageInput],
+        rows: u32,
+    ) -> Result<Self> {
         let mut host = Vec::with_capacity(pages.len());
         let mut tiles = 0u32;
         let mut total = 0u64;
@@ -99,7 +106,10 @@ impl PageSet {
             host.push(page);
         }
         if total > i32::MAX as u64 || rows > i32::MAX as u32 || pages.len() > i32::MAX as usize {
-            return Err(CudaError::Misuse(format!("{total} rows in {} pages are more than a morsel", pages.len())));
+            return Err(CudaError::Misuse(format!(
+                "{total} rows in {} pages are more than a morsel",
+                pages.len()
+            )));
         }
         Ok(Self {
             buffers: buffers.to_vec(),
@@ -160,7 +170,9 @@ impl PageSet {
     /// # Errors
     /// [`CudaError::Misuse`] before `levels` ran.
     pub(super) fn nullable(&self) -> Result<bool> {
-        self.nullable.ok_or_else(|| CudaError::Misuse("the levels of this page set were not decoded yet".into()))
+        self.nullable.ok_or_else(|| {
+            CudaError::Misuse("the levels of this page set were not decoded yet".into())
+        })
     }
 
     /// The same pages with heaps for their strings.
@@ -194,7 +206,8 @@ impl PageSet {
     /// Notes what a value kernel uses of the set: everything is only read but the states, which the
     /// delta kernels move on.
     pub(super) fn used<'a>(&self, context: &Context<'_>, mut launch: Launch<'a>) -> Launch<'a> {
-        launch = launch.using_read(&self.pages).using_shared(context.error).using_shared(&self.states);
+        launch =
+            launch.using_read(&self.pages).using_shared(context.error).using_shared(&self.states);
         launch = launch.using_shared(&self.tile_valid);
         if let Some(words) = &self.words {
             launch = launch.using_shared(words);
@@ -208,7 +221,8 @@ impl PageSet {
 
 /// The descriptor of a page, whose ranges are checked here.
 fn describe(buffers: &[DeviceSlice<u8>], input: &PageInput, first_tile: u32) -> Result<Page> {
-    let wrong = |what: &str| CudaError::Misuse(format!("page {}: {what}: {input:?}", input.ordinal));
+    let wrong =
+        |what: &str| CudaError::Misuse(format!("page {}: {what}: {input:?}", input.ordinal));
     let buffer = buffers.get(input.buffer).ok_or_else(|| wrong("no such buffer"))?;
     let end = input.offset.checked_add(u64::from(input.bytes));
     if end.is_none_or(|end| end > buffer.bytes()) {

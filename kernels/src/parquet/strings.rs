@@ -67,8 +67,10 @@ pub fn spans<T: Pod>(
         offset,
         factor: 1,
     };
-    let mut launch =
-        set.used(context, Launch::new(&function).value(&args)).using_read(compact).using_write(output);
+    let mut launch = set
+        .used(context, Launch::new(&function).value(&args))
+        .using_read(compact)
+        .using_write(output);
     for memory in pointed {
         launch = launch.using_read(memory);
     }
@@ -93,7 +95,8 @@ pub fn utf8(
     }
     let function = context.kernels.function("parquet/utf8", "spans_utf8")?;
     let args = Utf8Args { spans: strings.address(), error: context.error.address(), rows, ordinal };
-    let mut launch = Launch::new(&function).value(&args).using_read(strings).using_shared(context.error);
+    let mut launch =
+        Launch::new(&function).value(&args).using_read(strings).using_shared(context.error);
     for memory in pointed {
         launch = launch.using_read(memory);
     }

@@ -13,8 +13,12 @@ fn check(gpu: &Gpu, random: &mut Random, layout: Layout, runs: Option<Runs>, row
     let what = format!("{rows} rows of {layout:?}, {runs:?}");
     let validity = layout.validity(rows, random);
     let streaks = 1 + random.below(40);
-    let values: Vec<bool> =
-        (0..rows).scan(false, |bit, _| { *bit ^= random.one_in(streaks); Some(*bit) }).collect();
+    let values: Vec<bool> = (0..rows)
+        .scan(false, |bit, _| {
+            *bit ^= random.one_in(streaks);
+            Some(*bit)
+        })
+        .collect();
     let placed = place(gpu, &layout, &validity, random, |range, random| {
         let Some(runs) = runs else { return bits(&values[range]) };
         let numbers: Vec<u32> = values[range].iter().map(|bit| u32::from(*bit)).collect();
@@ -32,7 +36,8 @@ fn check(gpu: &Gpu, random: &mut Random, layout: Layout, runs: Option<Runs>, row
         booleans_plain(&context, &opened.set, &mut output).unwrap();
     }
     let mut next = values.iter();
-    let expected: Vec<bool> = validity.iter().map(|valid| *valid && *next.next().unwrap()).collect();
+    let expected: Vec<bool> =
+        validity.iter().map(|valid| *valid && *next.next().unwrap()).collect();
     assert_eq!(gpu.read(&output), bitmap(&expected), "{what}");
     check_opened(gpu, &opened, &validity, &error, &what);
 }

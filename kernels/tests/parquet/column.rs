@@ -95,8 +95,10 @@ pub(crate) fn place(
         let mut page_levels = PageLevels::None;
         if layout.nullable() {
             let max = u32::from(layout.max_level);
-            let stored: Vec<u32> =
-                part.iter().map(|v| if *v { max } else { random.below(max as usize) as u32 }).collect();
+            let stored: Vec<u32> = part
+                .iter()
+                .map(|v| if *v { max } else { random.below(max as usize) as u32 })
+                .collect();
             let section = hybrid(&stored, 32 - max.leading_zeros(), layout.runs, random);
             if layout.version == 1 {
                 body.extend((section.len() as u32).to_le_bytes());
@@ -137,28 +139,42 @@ pub(crate) struct Opened {
 }
 
 pub(crate) fn open(gpu: &Gpu, context: &Context<'_>, placed: &Placed) -> Opened {
-    let mut set = PageSet::new(context, &placed.buffers, &placed.inputs, placed.rows as u32).unwrap();
+    let mut set =
+        PageSet::new(context, &placed.buffers, &placed.inputs, placed.rows as u32).unwrap();
     if placed.inputs.iter().all(|page| page.max_level == 0) {
         levels(context, &mut set, Levels::Skip).unwrap();
         return Opened { set, validity: None, nulls: None };
     }
     let mut validity = gpu.zeroed(placed.rows.div_ceil(32));
     let mut nulls = gpu.zeroed(1);
-    levels(context, &mut set, Levels::Decode { validity: &mut validity, nulls: &mut nulls }).unwrap();
+    levels(context, &mut set, Levels::Decode { validity: &mut validity, nulls: &mut nulls })
+        .unwrap();
     Opened { set, validity: Some(validity), nulls: Some(nulls) }
 }
 
 /// The bitmap of some rows; bits behind the last are zero.
 pub(crate) fn bitmap(bits: &[bool]) -> Vec<u32> {
-    bits.chunks(32).map(|chunk| chunk.iter().enumerate().map(|(i, bit)| u32::from(*bit) << i).sum()).collect()
+    bits.chunks(32)
+        .map(|chunk| chunk.iter().enumerate().map(|(i, bit)| u32::from(*bit) << i).sum())
+        .collect()
 }
 
 /// Validity, the count of NULLs and the error slot are as they must be.
-pub(crate) fn check_opened(gpu: &Gpu, opened: &Opened, validity: &[bool], error: &DeviceBuffer<ErrorSlot>, what: &str) {
+pub(crate) fn check_opened(
+    gpu: &Gpu,
+    opened: &Opened,
+    validity: &[bool],
+    error: &DeviceBuffer<ErrorSlot>,
+    what: &str,
+) {
     assert_eq!(gpu.read(error)[0], ErrorSlot::default(), "{what}");
     if let (Some(words), Some(nulls)) = (&opened.validity, &opened.nulls) {
         assert_eq!(gpu.read(words), bitmap(validity), "validity of {what}");
-        assert_eq!(gpu.read(nulls)[0] as usize, validity.iter().filter(|v| !**v).count(), "NULLs of {what}");
+        assert_eq!(
+            gpu.read(nulls)[0] as usize,
+            validity.iter().filter(|v| !**v).count(),
+            "NULLs of {what}"
+        );
     }
 }
 

@@ -19,7 +19,9 @@ struct Case {
 
 fn check(gpu: &Gpu, random: &mut Random, case: &Case) {
     let Case { layout, runs, index_width, width, rows } = *case;
-    let what = format!("{rows} rows of {layout:?}, {runs:?}, indexes of {index_width} bits to {width} bytes");
+    let what = format!(
+        "{rows} rows of {layout:?}, {runs:?}, indexes of {index_width} bits to {width} bytes"
+    );
     // As many entries as the width can name, up to 2,000; codes may have all of them.
     let entries = match index_width {
         0 => 1,
@@ -54,13 +56,16 @@ fn check(gpu: &Gpu, random: &mut Random, case: &Case) {
     } else {
         let values = random.bytes(entries * width);
         let uploaded = gpu.upload(&values);
-        let dictionary = Dictionary { values: &uploaded, rows: entries as u32, width: width as u32 };
+        let dictionary =
+            Dictionary { values: &uploaded, rows: entries as u32, width: width as u32 };
         let mut output = gpu.poisoned::<u8>(rows * width);
         dictionary_values(&context, &opened.set, &indexes, dictionary, &mut output).unwrap();
         let zero = vec![0; width];
         let expected: Vec<u8> = expected
             .iter()
-            .flat_map(|code| code.map_or(&zero[..], |code| &values[code as usize * width..][..width]))
+            .flat_map(|code| {
+                code.map_or(&zero[..], |code| &values[code as usize * width..][..width])
+            })
             .copied()
             .collect();
         check_rows(&gpu.read(&output), &expected, width, &what);

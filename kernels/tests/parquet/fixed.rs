@@ -31,9 +31,12 @@ pub(crate) fn conversions() -> Vec<Conversion> {
         Conversion::Bytes { stored: 16, width: 16, offset: 0 },
         Conversion::Bytes { stored: 37, width: 37, offset: 0 },
     ];
-    for (width, lengths) in
-        [(4, vec![1, 3, 4]), (8, vec![1, 5, 8]), (16, vec![1, 7, 8, 9, 13, 16]), (32, vec![1, 16, 17, 24, 29, 32])]
-    {
+    for (width, lengths) in [
+        (4, vec![1, 3, 4]),
+        (8, vec![1, 5, 8]),
+        (16, vec![1, 7, 8, 9, 13, 16]),
+        (32, vec![1, 16, 17, 24, 29, 32]),
+    ] {
         all.extend(lengths.into_iter().map(|stored| Conversion::Decimal { stored, width }));
     }
     all
@@ -50,13 +53,19 @@ pub(crate) fn convert(conversion: Conversion, stored: &[u8]) -> Vec<u8> {
     };
     let int96 = |per_day: i64, nanos_per_unit: i64| {
         let day = i64::from(i32::from_le_bytes(stored[8..12].try_into().unwrap()));
-        (day - 2_440_588).wrapping_mul(per_day).wrapping_add(long() / nanos_per_unit).to_le_bytes().to_vec()
+        (day - 2_440_588)
+            .wrapping_mul(per_day)
+            .wrapping_add(long() / nanos_per_unit)
+            .to_le_bytes()
+            .to_vec()
     };
     match conversion {
         Conversion::I32To8 => vec![word() as u8],
         Conversion::I32To16 => (word() as u16).to_le_bytes().to_vec(),
         Conversion::I32To32 | Conversion::I64To64 => stored.to_vec(),
-        Conversion::I32To64 { factor } => i64::from(word()).wrapping_mul(factor).to_le_bytes().to_vec(),
+        Conversion::I32To64 { factor } => {
+            i64::from(word()).wrapping_mul(factor).to_le_bytes().to_vec()
+        }
         Conversion::I32To128 => i128::from(word()).to_le_bytes().to_vec(),
         Conversion::I64To128 => i128::from(long()).to_le_bytes().to_vec(),
         Conversion::I32To256 => wide(i64::from(word())),
@@ -71,7 +80,9 @@ pub(crate) fn convert(conversion: Conversion, stored: &[u8]) -> Vec<u8> {
             stored.iter().rev().zip(&mut bytes).for_each(|(from, to)| *to = *from);
             bytes
         }
-        Conversion::Bytes { width, offset, .. } => stored[offset as usize..][..width as usize].to_vec(),
+        Conversion::Bytes { width, offset, .. } => {
+            stored[offset as usize..][..width as usize].to_vec()
+        }
     }
 }
 
@@ -82,11 +93,19 @@ enum Encoding {
     Compact,
 }
 
-fn check(gpu: &Gpu, random: &mut Random, conversion: Conversion, encoding: Encoding, layout: Layout, rows: usize) {
+fn check(
+    gpu: &Gpu,
+    random: &mut Random,
+    conversion: Conversion,
+    encoding: Encoding,
+    layout: Layout,
+    rows: usize,
+) {
     let what = format!("{rows} rows, {conversion:?}, {encoding:?}, {layout:?}");
     let (stored, width) = (conversion.stored_bytes() as usize, conversion.row_bytes() as usize);
     let validity = layout.validity(rows, random);
-    let values: Vec<Vec<u8>> = (0..validity.iter().filter(|v| **v).count()).map(|_| random.bytes(stored)).collect();
+    let values: Vec<Vec<u8>> =
+        (0..validity.iter().filter(|v| **v).count()).map(|_| random.bytes(stored)).collect();
     let placed = place(gpu, &layout, &validity, random, |range, _| match encoding {
         Encoding::Plain => values[range].concat(),
         Encoding::Split => split(&values[range]),
@@ -118,7 +137,9 @@ fn check(gpu: &Gpu, random: &mut Random, conversion: Conversion, encoding: Encod
     let mut next = values.iter();
     let expected: Vec<u8> = validity
         .iter()
-        .flat_map(|valid| if *valid { convert(conversion, next.next().unwrap()) } else { vec![0; width] })
+        .flat_map(
+            |valid| if *valid { convert(conversion, next.next().unwrap()) } else { vec![0; width] },
+        )
         .collect();
     check_rows(&gpu.read(&output), &expected, width, &what);
     check_opened(gpu, &opened, &validity, &error, &what);
@@ -159,7 +180,9 @@ fn compact_values_of_every_conversion() {
 fn a_hundred_thousand_rows() {
     let Some(gpu) = gpu() else { return };
     let mut random = Random::new(13);
-    for conversion in [Conversion::I32To32, Conversion::I64To64, Conversion::Decimal { stored: 9, width: 16 }] {
+    for conversion in
+        [Conversion::I32To32, Conversion::I64To64, Conversion::Decimal { stored: 9, width: 16 }]
+    {
         for encoding in [Encoding::Plain, Encoding::Split] {
             for layout in Layout::ALL.into_iter().take(2) {
                 check(&gpu, &mut random, conversion, encoding, layout, 100_000);

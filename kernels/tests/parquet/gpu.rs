@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytemuck::Pod;
 use staffa_cuda::{
-    Counters, Device, DeviceBuffer, DevicePool, DeviceSlice, PinnedConfig, PinnedKind, PinnedPool, PoolConfig,
-    Reservation, StagingRing, Stream,
+    Counters, Device, DeviceBuffer, DevicePool, DeviceSlice, PinnedConfig, PinnedKind, PinnedPool,
+    PoolConfig, Reservation, StagingRing, Stream,
 };
 use staffa_kernels::Kernels;
 use staffa_kernels::abi::ErrorSlot;
@@ -43,7 +43,8 @@ pub(crate) fn gpu() -> Option<Gpu> {
     };
     let counters: Arc<Counters> = device.counters();
     // Every buffer as long as asked for, so that the emulator's guard pages lie as close as possible.
-    let pool = DevicePool::new(&device, PoolConfig { budget_bytes: 1 << 30, reuse: false }).unwrap();
+    let pool =
+        DevicePool::new(&device, PoolConfig { budget_bytes: 1 << 30, reuse: false }).unwrap();
     let pinned = PinnedPool::new(&device, PinnedConfig { budget_bytes: 64 << 20 });
     Some(Gpu {
         kernels,

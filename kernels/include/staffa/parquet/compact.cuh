@@ -34,7 +34,12 @@ struct Output {
 
     STAFFA_DEVICE void put(u32 value, const T& x) const {
         const i64 to = first + value;
-        if (to >= 0 && to < rows) out[to] = x;
+        if (to < 0 || to >= rows) return;
+        if constexpr (sizeof(T) == 16) {  // one store, not one a field
+            *reinterpret_cast<uint4*>(&out[to]) = bit_cast<uint4>(x);
+        } else {
+            out[to] = x;
+        }
     }
 };
 

@@ -10,9 +10,15 @@
 
 namespace staffa::parquet {
 
+// An address from a descriptor. The compiler cannot see that it is global memory, and would use
+// generic loads and stores, which cost an address check each; so it is told.
 template <class T>
 STAFFA_DEVICE T* pointer(u64 address) {
-    return reinterpret_cast<T*>(address);
+    T* p = reinterpret_cast<T*>(address);
+#if !STAFFA_EMULATED
+    __builtin_assume(__isGlobal(p));
+#endif
+    return p;
 }
 
 // Keeps the first error of a launch, and of the launches before it on the same slot.

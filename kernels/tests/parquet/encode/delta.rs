@@ -40,7 +40,8 @@ pub(crate) fn delta(values: &[i64], bits: u32, shape: DeltaShape) -> Vec<u8> {
     put_varint(&mut out, shape.miniblocks as u64);
     put_varint(&mut out, values.len() as u64);
     put_zigzag(&mut out, values.first().copied().unwrap_or(0));
-    let deltas: Vec<i64> = values.windows(2).map(|pair| narrow(pair[1].wrapping_sub(pair[0]))).collect();
+    let deltas: Vec<i64> =
+        values.windows(2).map(|pair| narrow(pair[1].wrapping_sub(pair[0]))).collect();
     let per = shape.block / shape.miniblocks;
     let mut chunks = deltas.chunks(shape.block).peekable();
     while let Some(block) = chunks.next() {
@@ -57,7 +58,11 @@ pub(crate) fn delta(values: &[i64], bits: u32, shape: DeltaShape) -> Vec<u8> {
             .map(|m| {
                 let part = &rest[(m * per).min(rest.len())..((m + 1) * per).min(rest.len())];
                 // The format lets widths of miniblocks without values be anything.
-                if part.is_empty() { 77 } else { part.iter().map(|x| 64 - x.leading_zeros()).max().unwrap() }
+                if part.is_empty() {
+                    77
+                } else {
+                    part.iter().map(|x| 64 - x.leading_zeros()).max().unwrap()
+                }
             })
             .collect();
         out.extend(widths.iter().map(|width| *width as u8));
@@ -80,7 +85,11 @@ pub(crate) fn delta(values: &[i64], bits: u32, shape: DeltaShape) -> Vec<u8> {
 
 fn lengths(values: impl Iterator<Item = usize>, shape: DeltaShape) -> Vec<u8> {
     // What follows starts where the padding ends.
-    delta(&values.map(|n| n as i64).collect::<Vec<_>>(), 32, DeltaShape { truncate: false, ..shape })
+    delta(
+        &values.map(|n| n as i64).collect::<Vec<_>>(),
+        32,
+        DeltaShape { truncate: false, ..shape },
+    )
 }
 
 /// DELTA_LENGTH_BYTE_ARRAY.

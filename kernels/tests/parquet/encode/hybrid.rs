@@ -19,7 +19,8 @@ pub(crate) enum Runs {
 }
 
 impl Runs {
-    pub(crate) const ALL: [Runs; 5] = [Runs::Packed, Runs::Repeated, Runs::Mixed, Runs::Writer, Runs::Truncated];
+    pub(crate) const ALL: [Runs; 5] =
+        [Runs::Packed, Runs::Repeated, Runs::Mixed, Runs::Writer, Runs::Truncated];
 }
 
 /// Encodes values of `width` bits.
@@ -62,7 +63,10 @@ pub(crate) fn hybrid(values: &[u32], width: u32, runs: Runs, random: &mut Random
                     at += n;
                 } else {
                     let mut take = 0;
-                    while take < 504 && at + take < values.len() && stretch(&values[at + take..]) < 8 {
+                    while take < 504
+                        && at + take < values.len()
+                        && stretch(&values[at + take..]) < 8
+                    {
                         take += 8;
                     }
                     let take = take.max(8).min(values.len() - at);

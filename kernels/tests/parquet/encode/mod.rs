@@ -3,7 +3,9 @@
 mod delta;
 mod hybrid;
 
-pub(crate) use delta::{DeltaShape, delta, delta_byte_array, delta_length_byte_array, put_varint, put_zigzag};
+pub(crate) use delta::{
+    DeltaShape, delta, delta_byte_array, delta_length_byte_array, put_varint, put_zigzag,
+};
 pub(crate) use hybrid::{Runs, hybrid};
 
 /// BYTE_STREAM_SPLIT of values of one width.
