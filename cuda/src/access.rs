@@ -63,6 +63,16 @@ impl AccessLog {
         Self(Mutex::new(accesses))
     }
 
+    /// The uses of a block's last owner, as its next owner must see them: whatever they were, every
+    /// kind of use comes after them.
+    pub(crate) fn past(accesses: Vec<Access>) -> Self {
+        let log = Self::default();
+        log.add(
+            accesses.into_iter().map(|access| Access { kind: Kind::Write, ..access }).collect(),
+        );
+        log
+    }
+
     /// Lets `core` wait, on the device, for what a use of this kind must come after.
     pub(crate) fn before(&self, core: &Core, kind: Kind) -> Result<Seen> {
         let seen = self.0.lock().clone();

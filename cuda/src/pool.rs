@@ -231,9 +231,8 @@ impl Inner {
         let size = size.ok_or_else(|| CudaError::OverBudget(format!("{bytes} bytes wanted")))?;
         this.state.lock().books.charge(claim, size)?;
         let found = match this.reusable(size, stream) {
-            Ok(Some(found)) => Ok(found),
-            Ok(None) => this.ask_driver(size, stream, counters),
-            Err(error) => Err(error),
+            Some(found) => Ok(found),
+            None => this.ask_driver(size, stream, counters),
         };
         match found {
             Ok((address, log)) => {

@@ -81,6 +81,29 @@ fn another_stream_sees_the_last_write() {
 }
 
 #[test]
+fn every_reader_waits_for_the_writer_not_only_the_first() {
+    let Some(gpu) = common::gpu() else { return };
+    let streams = [gpu.stream(), gpu.stream(), gpu.stream(), gpu.stream()];
+    let mut copies = Vec::new();
+    for round in 0..20u32 {
+        let mut source = gpu.memory.buffer::<u32>(2000, &streams[0]).unwrap();
+        for value in 0..5 {
+            source.fill(value, &streams[0]).unwrap();
+        }
+        source.fill(round + 10, &streams[0]).unwrap();
+        let source = source.freeze();
+        for reader in &streams[1..] {
+            let mut copy = gpu.memory.buffer::<u32>(2000, reader).unwrap();
+            copy.copy_from(&source, reader).unwrap();
+            copies.push((copy, round + 10));
+        }
+    }
+    for (copy, value) in copies {
+        assert_eq!(copy.read(&gpu.ring, &gpu.stream).unwrap(), vec![value; 2000]);
+    }
+}
+
+#[test]
 fn a_write_waits_for_readers_of_other_streams() {
     let Some(gpu) = common::gpu() else { return };
     let (one, two) = (gpu.stream(), gpu.stream());

@@ -147,6 +147,37 @@ fn the_drivers_out_of_memory_is_tried_again_after_trimming() {
     gpu.memory.buffer::<u8>(5 << 20, &gpu.stream).unwrap();
 }
 
+/// A device with less memory than the budget says: other processes have the rest.
+#[test]
+#[ignore = "run by memory_that_others_took_is_survived"]
+fn child_with_little_memory() {
+    let device = Device::open(0).unwrap();
+    let counters = device.counters();
+    let config = PoolConfig { budget_bytes: 1 << 30, reuse: true };
+    let pool = DevicePool::new(&device, config).unwrap();
+    let stream = device.stream(&counters).unwrap();
+    let memory = pool.reserve("big", &counters);
+    for round in 0..20usize {
+        // Sizes of different classes: what is cached of one must go for the other.
+        let bytes = (20 + round % 5 * 5) << 20;
+        let mut buffer = memory.buffer::<u8>(bytes, &stream).unwrap();
+        buffer.fill_bytes(1, &stream).unwrap();
+    }
+    let error = memory.buffer::<u8>(80 << 20, &stream).unwrap_err();
+    assert_eq!(error.class(), FaultClass::OutOfMemory);
+    assert!(error.to_string().contains("cuMemAllocFromPoolAsync"), "{error}");
+    assert_eq!(device.lost(), None);
+    memory.buffer::<u8>(40 << 20, &stream).unwrap().zero(&stream).unwrap();
+    stream.synchronize().unwrap();
+    println!("child ran");
+}
+
+#[test]
+fn memory_that_others_took_is_survived() {
+    let (Some(_), Some(_gpu)) = (Emulator::find(), common::gpu()) else { return };
+    child("child_with_little_memory", &[("STAFFA_EMULATOR_MEMORY_BYTES", "67108864")]);
+}
+
 /// What a query meets when the context goes, in a process of its own: by the fault plan of the
 /// environment.
 #[test]

@@ -80,6 +80,14 @@ fn pinned_memory_has_a_budget_and_is_used_again() {
     assert_eq!(gpu.counters.snapshot().since(before).pinned_allocations, 0);
 }
 
+/// Queues enough that what comes behind it is not done when it is first asked for.
+fn keep_busy(gpu: &common::Gpu) {
+    let mut scratch = gpu.memory.buffer::<u32>(1000, &gpu.stream).unwrap();
+    for value in 0..10 {
+        scratch.fill(value, &gpu.stream).unwrap();
+    }
+}
+
 #[test]
 fn an_early_dropped_download_is_safe() {
     let Some(gpu) = common::gpu() else { return };
@@ -90,6 +98,7 @@ fn an_early_dropped_download_is_safe() {
     let pool = PinnedPool::new(&gpu.device, PinnedConfig { budget_bytes: 16 << 10 });
     for round in 0..20u8 {
         let into = pool.buffer(PinnedKind::ToHost, 16 << 10, &gpu.counters).unwrap();
+        keep_busy(&gpu);
         drop(source.download(into, &gpu.stream).unwrap());
         // The only block of the budget comes back when the copy is done, and stays as it is set.
         let mut block = pool.buffer(PinnedKind::ToHost, 16 << 10, &gpu.counters).unwrap();
@@ -141,6 +150,28 @@ fn letters_arrive_in_any_order() {
     let mut long = gpu.memory.buffer::<u8>(65, &gpu.stream).unwrap();
     long.zero(&gpu.stream).unwrap();
     assert!(mailbox.post(&long.freeze(), &gpu.stream).is_err());
+}
+
+#[test]
+fn a_slot_is_not_given_out_before_its_last_copy() {
+    let Some(gpu) = common::gpu() else { return };
+    let mailbox = Mailbox::new(&gpu.pinned, 1, 64, &gpu.counters).unwrap();
+    let other = gpu.stream();
+    let mut value = gpu.memory.buffer::<u32>(1, &gpu.stream).unwrap();
+    value.fill(1, &gpu.stream).unwrap();
+    let mut later = gpu.memory.buffer::<u32>(1, &other).unwrap();
+    later.fill(2, &other).unwrap();
+    keep_busy(&gpu);
+    let early = mailbox.post_buffer(&value, 0..1, &gpu.stream).unwrap();
+    let copied = gpu.stream.record().unwrap();
+    drop(early);
+    match mailbox.post_buffer(&later, 0..1, &other) {
+        Ok(_) => assert!(copied.is_done().unwrap(), "the slot is still being written"),
+        Err(error) => assert_eq!(error.class(), FaultClass::Retryable),
+    }
+    gpu.stream.synchronize().unwrap();
+    other.synchronize().unwrap();
+    assert_eq!(mailbox.post_buffer(&later, 0..1, &other).unwrap().read().unwrap(), [2]);
 }
 
 #[test]

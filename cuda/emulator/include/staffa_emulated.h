@@ -17,7 +17,7 @@
 #ifdef STAFFA_EMULATED_SCAN
 // scripts/with-emulated-gpu preprocesses a source with this to find the kernels and their bounds.
 #define __global__ STAFFA_KERNEL_MARK
-#define STAFFA_BOUNDS(...) STAFFA_BOUNDS_MARK(__VA_ARGS__)
+#define STAFFA_BOUNDS(...) STAFFA_BOUNDS_BEGIN __VA_ARGS__ STAFFA_BOUNDS_END
 #else
 #define __global__
 #define STAFFA_BOUNDS(...)
@@ -71,9 +71,13 @@ struct Site {
     std::uint32_t line;
     std::uint32_t part = 0;
     constexpr Site step(unsigned n) const { return {file, line, part * 8 + n + 1}; }
+    // As a default argument's call, it stands for the caller's place.
+    static constexpr Site here(const char* file = __builtin_FILE(), std::uint32_t line = __builtin_LINE()) {
+        return {file, line, 0};
+    }
 };
 }  // namespace staffa
-#define STAFFA_HERE (::staffa::Site{__builtin_FILE(), static_cast<std::uint32_t>(__builtin_LINE())})
+#define STAFFA_HERE (::staffa::Site::here())
 
 namespace staffa_emulated {
 
@@ -135,11 +139,11 @@ inline uint32_t match_any(uint32_t mask, T value, Site site) {
     return static_cast<uint32_t>(collective(WarpOp::match_any, mask, words, 0, 32, site).low);
 }
 
-inline void before_access(const void* address, uint64_t bytes, uint64_t align) {
+STAFFA_UNWATCHED inline void before_access(const void* address, uint64_t bytes, uint64_t align) {
     if (reinterpret_cast<uint64_t>(address) % align != 0) misaligned(address, bytes);
 }
 
-inline void before_atomic(const void* address, uint64_t bytes) {
+STAFFA_UNWATCHED inline void before_atomic(const void* address, uint64_t bytes) {
     before_access(address, bytes, bytes);
     Self* self = staffa_emulated_self;
     if (self->atomics_to_yield != 0 && --self->atomics_to_yield == 0) yield_at_atomic();

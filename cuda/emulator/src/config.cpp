@@ -54,8 +54,8 @@ Config read() {
 }  // namespace
 
 const Config& config() {
-    static const Config c = read();
-    return c;
+    static const Config* const c = new Config(read());  // read while the process ends, too
+    return *c;
 }
 
 }  // namespace emulator

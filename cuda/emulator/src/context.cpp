@@ -77,6 +77,7 @@ void destroy_context_contents(Lock& lock, Context* context) {
         return true;
     });
     release_all(context);
+    drop_modules(context);
     std::erase_if(driver().streams, [&](const auto& entry) { return entry.second->context == context; });
     std::erase_if(driver().events, [&](const auto& entry) { return entry.second->context == context; });
     context->legacy = nullptr;

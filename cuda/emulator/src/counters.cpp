@@ -91,12 +91,13 @@ STAFFA_EXPORT size_t staffaEmulatorCounters(char* out, size_t size) {
     return lines.size() + 1;
 }
 
-// Sets all counters but those of live memory to zero, and forgets the last finding and planned faults.
+// Sets all counters but those of live memory to zero, forgets the last finding, and starts the
+// environment's fault plan again.
 STAFFA_EXPORT void staffaEmulatorReset() {
     for (u32 i = 0; i < static_cast<u32>(Counter::count); ++i) {
         if (static_cast<Counter>(i) != Counter::live_bytes) counters[i] = 0;
     }
-    plan_faults("");
+    plan_faults_from_environment();
     const std::lock_guard guard(finding_mutex);
     last_finding.clear();
 }

@@ -237,9 +237,11 @@ bool is_sticky(CUresult error);
 // The error planned for this call of `name`, or success.
 CUresult planned_fault(const char* name);
 void plan_faults(const char* plan);
+void plan_faults_from_environment();
 
 // ---- module.cpp, launch.cpp ----
 
 CUresult load_kernels();
+void drop_modules(Context* context);
 
 }  // namespace emulator

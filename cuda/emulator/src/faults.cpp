@@ -83,12 +83,16 @@ void plan_faults(const char* text) {
     has_plan = true;
 }
 
+void plan_faults_from_environment() {
+    plan_faults(std::getenv("STAFFA_EMULATOR_FAULTS"));
+}
+
 CUresult planned_fault(const char* name) {
     {
         const std::lock_guard guard(plan_mutex);
         if (has_plan && plan.empty()) return CUDA_SUCCESS;
     }
-    if (!has_plan) plan_faults(std::getenv("STAFFA_EMULATOR_FAULTS"));
+    if (!has_plan) plan_faults_from_environment();
     const std::lock_guard guard(plan_mutex);
     CUresult error = CUDA_SUCCESS;
     for (Rule& rule : plan) {

@@ -20,6 +20,7 @@ namespace {
 
 constexpr u64 kPage = 4096;
 constexpr u64 kAlignment = 256;
+constexpr u64 kMargin = 1ull << 30;
 constexpr u8 kCanary = 0xc5;
 constexpr size_t kRemembered = 65536;  // freed allocations that messages can still name
 
@@ -40,8 +41,9 @@ bool reserve_arena() {
     for (u64 bytes = has_tsan() ? 64ull << 30 : 1ull << 40; bytes >= 1ull << 32; bytes /= 2) {
         void* const at = mmap(nullptr, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (at == MAP_FAILED) continue;
-        arena.begin = arena.next = reinterpret_cast<u64>(at);
-        arena.end = arena.begin + bytes;
+        // The ends stay closed: an access a little outside meets nobody else's memory.
+        arena.begin = arena.next = reinterpret_cast<u64>(at) + kMargin;
+        arena.end = arena.begin + bytes - 2 * kMargin;
         return true;
     }
     return false;
@@ -228,7 +230,7 @@ void release_all(Context* context) {
 
 std::string describe(u64 address) {
     if (address < 65536) return "address near zero";
-    if (!arena_holds(address)) return "an address of the host that is not pinned";
+    if (address < arena.begin - kMargin || address >= arena.end + kMargin) return "an address of the host that is not pinned";
     const auto name = [&](const Allocation& a, const char* what) {
         const u64 end = a.address + a.bytes;
         const auto number = static_cast<unsigned long long>(a.number);

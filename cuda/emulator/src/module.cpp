@@ -82,6 +82,14 @@ CUresult drop_module(u64 handle) {
     return CUDA_SUCCESS;
 }
 
+void drop_modules(Context* context) {
+    std::vector<u64> handles;
+    for (const auto& [handle, module] : modules) {
+        if (module.context == context) handles.push_back(handle);
+    }
+    for (const u64 handle : handles) drop_module(handle);
+}
+
 CUresult find_function(Module& module, const char* name, u64* handle) {
     if (const auto known = module.functions.find(name); known != module.functions.end()) {
         *handle = known->second;

@@ -172,10 +172,9 @@ void wait_for_context(Lock& lock, Context* context) {
 
 // One operation, so that whoever polls gets there in the end, and not at the first try.
 void make_progress(Lock& lock, Context* context) {
-    if (!any_queued()) return;
     const u64 target = driver().ops_done + 1;
     wait_until(lock, context, [=] {
-        if (driver().ops_done >= target || !any_queued()) return true;
+        if (driver().ops_done >= target) return true;
         for (const auto& [handle, s] : driver().streams) {
             if (s->running || may_run(*s)) return false;
         }

@@ -63,7 +63,7 @@ struct Patience {
     u64 events = 0;
     u64 rounds = 0;
     Clock::time_point since{};
-    bool lost(const Worker& worker) {
+    bool lost(const Worker& worker, bool only_spinning) {
         if (worker.events != events || rounds == 0) {
             events = worker.events;
             rounds = 1;
@@ -73,7 +73,7 @@ struct Patience {
         if (++rounds % 256 != 0) return false;
         sched_yield();
         // Alone, nothing can change any more after a few rounds of everybody.
-        if (config().threads == 1 && rounds > 200000) return true;
+        if (config().threads == 1 && only_spinning && rounds > 200000) return true;
         return std::chrono::duration<double>(Clock::now() - since).count() > config().timeout_s;
     }
 };
@@ -116,7 +116,7 @@ void run_blocks(Worker& worker, Launch& launch) {
             count(Counter::blocks);
         } else if (block.ready_warps == 0 && block.spinning_warps == 0) {
             report_deadlock(launch, block);
-        } else if (block.ready_warps == 0 && patience.lost(worker)) {
+        } else if (patience.lost(worker, block.ready_warps == 0)) {
             record_failure(launch, CUDA_ERROR_LAUNCH_TIMEOUT,
                            "livelock: every running thread waits in a loop for something that nobody will do");
         }

@@ -62,7 +62,7 @@ extern "C" __global__ void wrong_mask_without_self(u32* out) {
 }
 
 extern "C" __global__ void wrong_masks_differ(u32* out) {
-    const u32 mask = threadIdx.x < 16 ? kFullMask : 0xffff0000u;
+    const u32 mask = threadIdx.x < 16 ? kFullMask : 0xffff0001u;  // lane 0 is in both
     out[threadIdx.x] = shfl_xor(mask, threadIdx.x, 1);
 }
 

@@ -78,41 +78,28 @@ impl Drop for Extent {
 }
 
 impl Inner {
-    /// A cached block of the size, with `stream` made to wait for its past uses.
-    pub(super) fn reusable(&self, size: u64, stream: &Stream) -> Result<Option<(u64, AccessLog)>> {
+    /// A cached block of the size. Its log still has the uses of its past, so whatever is done with it
+    /// first waits for them: nothing has to be ordered here.
+    pub(super) fn reusable(&self, size: u64, stream: &Stream) -> Option<(u64, AccessLog)> {
         if !self.reuse {
-            return Ok(None);
+            return None;
         }
-        let core = stream.core();
         let (cached, must_take) = {
             let mut state = self.state.lock();
-            if let Some(cached) = state.cache.take_of_stream(size, core) {
-                return Ok(Some((cached.address, cached.log)));
+            if let Some(cached) = state.cache.take_of_stream(size, stream.core()) {
+                return Some((cached.address, cached.log));
             }
-            let Some(cached) = state.cache.take_oldest(size) else { return Ok(None) };
+            let cached = state.cache.take_oldest(size)?;
             let held = state.books.used() + state.cache.bytes() + cached.bytes;
             let others = state.cache.count(size);
             (cached, others + 1 >= BUSY_BLOCKS || held > state.books.budget())
         };
-        // The driver is not asked under the lock.
-        let usable = must_take || cached.log.is_done().unwrap_or(false);
-        if !usable {
-            self.state.lock().cache.put_back(cached);
-            return Ok(None);
+        // The driver is not asked under the lock. A fault shows in the first use.
+        if must_take || cached.log.is_done().unwrap_or(false) {
+            return Some((cached.address, cached.log));
         }
-        // As a write after all uses: later uses elsewhere then wait for this stream alone.
-        let ordered = cached.log.before(core, crate::access::Kind::Write);
-        match ordered {
-            Ok(seen) => {
-                let position = core.position();
-                cached.log.after(&seen, core, position, crate::access::Kind::Write);
-                Ok(Some((cached.address, cached.log)))
-            }
-            Err(error) => {
-                self.state.lock().cache.put_back(cached);
-                Err(error)
-            }
-        }
+        self.state.lock().cache.put_back(cached);
+        None
     }
 
     /// A new block from the driver. Cached blocks make room in the budget, and all of them go if the
@@ -178,7 +165,7 @@ impl Inner {
         accesses: Vec<Access>,
         counters: &Counters,
     ) {
-        let log = AccessLog::new(accesses);
+        let log = AccessLog::past(accesses);
         let keep = self.reuse && self.device.lost().is_none();
         if keep {
             let mut state = self.state.lock();
