@@ -90,3 +90,13 @@ pub fn pairs(a: &ArrayRef, b: &ArrayRef) -> Vec<ArrayRef> {
     let right: Vec<u32> = (0..n * m).map(|i| i % m).collect();
     vec![rows_of(std::slice::from_ref(a), &left)[0].clone(), rows_of(std::slice::from_ref(b), &right)[0].clone()]
 }
+
+/// The same rows and cells, floats by their bits.
+pub fn assert_answer(what: &str, answer: &Answer, expected: &reference::Outcome, program: &Program) {
+    let Answer::Done(done) = answer else { panic!("{what}: {answer:?}\n{program}") };
+    assert_eq!(done.rows, expected.rows, "{what}\n{program}");
+    assert_eq!(done.columns.len(), expected.columns.len());
+    for (number, (d, e)) in done.columns.iter().zip(&expected.columns).enumerate() {
+        assert_same(&format!("{what}, output {number}"), d, e, program, |row| format!("output row {row}"));
+    }
+}

@@ -21,9 +21,14 @@ pub trait Machine {
     fn launch(&mut self, kernel: &str, parameters: &LaunchParameters, blocks: u32, threads: u32, shared: u32);
 }
 
+#[path = "gpu.rs"]
+mod gpu;
 #[path = "mini.rs"]
 mod mini;
-pub use mini::machine;
+
+pub fn machine() -> Option<Box<dyn Machine>> {
+    if std::env::var_os("STAFFA_MINI").is_some() { mini::machine() } else { gpu::machine() }
+}
 
 fn padded(mut bytes: Vec<u8>) -> Vec<u8> {
     bytes.resize(bytes.len() + 64, 0xee);
