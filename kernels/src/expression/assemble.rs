@@ -41,7 +41,11 @@ impl Allocator {
         }
         let bytes = usize::from(width);
         let mut offset = 0;
-        while self.places.iter().any(|p| p.offset < offset + bytes && offset < p.offset + usize::from(p.width)) {
+        while self
+            .places
+            .iter()
+            .any(|p| p.offset < offset + bytes && offset < p.offset + usize::from(p.width))
+        {
             offset += bytes;
         }
         self.places.push(Place { offset, width, used: true });
@@ -94,7 +98,11 @@ fn lifetimes(drafts: &[Draft], values: usize, bits: usize) -> Lifetimes {
 ///
 /// # Errors
 /// `Unsupported` (E001) when the program needs more registers than the format has.
-pub(super) fn assemble(drafts: &[Draft], widths: &[u16], bit_count: usize) -> Result<Assembled, StaffaError> {
+pub(super) fn assemble(
+    drafts: &[Draft],
+    widths: &[u16],
+    bit_count: usize,
+) -> Result<Assembled, StaffaError> {
     let ends = lifetimes(drafts, widths.len(), bit_count);
     let mut allocator = Allocator { places: Vec::new(), bits_used: Vec::new() };
     let mut values: Vec<Option<u16>> = vec![None; widths.len()];
@@ -114,7 +122,8 @@ pub(super) fn assemble(drafts: &[Draft], widths: &[u16], bit_count: usize) -> Re
             }
         });
         // Operands first: they must not move.
-        let operand_value = |register: u32| values[register as usize].ok_or_else(|| unwritten(number));
+        let operand_value =
+            |register: u32| values[register as usize].ok_or_else(|| unwritten(number));
         let operand_bits = |b: Bits| match b {
             Bits::All => Ok(BITS_ALL),
             Bits::None => Ok(BITS_NONE),
@@ -146,7 +155,8 @@ pub(super) fn assemble(drafts: &[Draft], widths: &[u16], bit_count: usize) -> Re
             Destination::Nothing => {}
             Destination::Value(register) => {
                 let width = widths[register as usize];
-                let reused = dying.iter().position(|d| *d != register && widths[*d as usize] == width);
+                let reused =
+                    dying.iter().position(|d| *d != register && widths[*d as usize] == width);
                 let place = match reused.and_then(|at| values[dying.swap_remove(at) as usize]) {
                     Some(place) => place,
                     None => allocator.value(width)?,
@@ -187,5 +197,7 @@ pub(super) fn assemble(drafts: &[Draft], widths: &[u16], bit_count: usize) -> Re
 }
 
 fn unwritten(number: usize) -> StaffaError {
-    StaffaError::bug(format!("expression program, draft {number} reads a register that nothing wrote"))
+    StaffaError::bug(format!(
+        "expression program, draft {number} reads a register that nothing wrote"
+    ))
 }

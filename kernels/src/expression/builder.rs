@@ -193,7 +193,10 @@ impl Builder {
 
     fn load(&mut self, op: Opcode, index: usize, kind: Type, nullable: bool) -> Value {
         let index = index as u64;
-        let known = self.loaded.iter().find(|(i, o, mask, _)| *i == index && *o == op && self.masks.contains(mask));
+        let known = self
+            .loaded
+            .iter()
+            .find(|(i, o, mask, _)| *i == index && *o == op && self.masks.contains(mask));
         if let Some((_, _, _, value)) = known {
             return *value;
         }
@@ -389,7 +392,11 @@ impl Builder {
     /// # Errors
     /// `Bug` when it is used otherwise.
     pub fn filter(&mut self, condition: Value) -> Result<(), StaffaError> {
-        if condition.kind != Type::Bits || self.filtered || self.masks.len() != 1 || !self.outputs.is_empty() {
+        if condition.kind != Type::Bits
+            || self.filtered
+            || self.masks.len() != 1
+            || !self.outputs.is_empty()
+        {
             return Err(mismatch("a misplaced filter", condition.kind));
         }
         let mut draft = Draft::new(Opcode::Filter, Some(Type::Bits));

@@ -29,7 +29,11 @@ impl Constant {
 
     /// An integer of the type's width: the low bits; a float, the nearest.
     pub fn integer(kind: Type, value: i128) -> Constant {
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the low bits are asked for")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "the low bits are asked for"
+        )]
         #[expect(clippy::cast_precision_loss, reason = "the nearest float is asked for")]
         match kind {
             Type::Bits => Constant::Bool(value != 0),

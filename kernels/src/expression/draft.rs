@@ -62,7 +62,8 @@ impl Draft {
     /// The flags, with those that the operands imply.
     pub(super) fn flags(&self) -> u16 {
         let constants = [FLAG_CONSTANT_A, FLAG_CONSTANT_B, FLAG_CONSTANT_C];
-        let implied = self.operands.iter().zip(constants).filter(|(o, _)| matches!(o, Operand::Constant(_)));
+        let implied =
+            self.operands.iter().zip(constants).filter(|(o, _)| matches!(o, Operand::Constant(_)));
         implied.fold(self.flags, |flags, (_, flag)| flags | flag)
     }
 

@@ -254,4 +254,36 @@ pub struct LaunchParameters {
     pub reserved: u32,
 }
 
-const _: () = assert!(size_of::<Instruction>() == 32 && size_of::<LaunchParameters>() == 144);
+const _: () = {
+    use std::mem::offset_of;
+    assert!(size_of::<Instruction>() == 32 && offset_of!(Instruction, mask) == 6);
+    assert!(offset_of!(Instruction, a) == 12 && offset_of!(Instruction, immediate) == 24);
+    assert!(size_of::<LaunchParameters>() == 144 && offset_of!(LaunchParameters, error) == 72);
+    assert!(
+        offset_of!(LaunchParameters, rows) == 116 && offset_of!(LaunchParameters, reserved) == 140
+    );
+};
+
+#[cfg(test)]
+mod tests {
+    use super::Opcode;
+
+    /// The header's `enum class opcode` and this one have the same names and numbers.
+    #[test]
+    fn opcodes_are_the_kernels() {
+        let header = include_str!("../../include/staffa/expression/program.cuh");
+        let (_, list) = header.split_once("enum class opcode : u16 {").unwrap();
+        let (list, _) = list.split_once('}').unwrap();
+        let theirs: Vec<(String, u16)> = list
+            .lines()
+            .filter_map(|line| line.split_once(" = "))
+            .map(|(name, rest)| {
+                let digits = rest.split(|c: char| !c.is_ascii_digit()).next().unwrap();
+                (name.trim().replace('_', ""), digits.parse().unwrap())
+            })
+            .collect();
+        let ours: Vec<(String, u16)> =
+            Opcode::ALL.iter().map(|op| (format!("{op:?}").to_lowercase(), *op as u16)).collect();
+        assert_eq!(ours, theirs);
+    }
+}

@@ -1,6 +1,8 @@
 //! The typed launcher: a program in device memory, columns in, columns out.
 
-use staffa_cuda::{CudaError, DeviceBuffer, DeviceSlice, Grid, Launch, Reservation, Result, StagingRing, Stream};
+use staffa_cuda::{
+    CudaError, DeviceBuffer, DeviceSlice, Grid, Launch, Reservation, Result, StagingRing, Stream,
+};
 
 use super::format::{Instruction, LaunchParameters, Opcode, ROWS_PER_THREAD};
 use super::program::{Input, Program};
@@ -135,19 +137,23 @@ pub fn run(
     if selection.is_some_and(|s| s.count.is_empty()) {
         return Err(CudaError::Misuse("a selection without a count".into()));
     }
-    let threads = program.block_threads().ok_or_else(|| CudaError::Misuse("a program that fits no block".into()))?;
+    let threads = program
+        .block_threads()
+        .ok_or_else(|| CudaError::Misuse("a program that fits no block".into()))?;
     let tile_rows = threads * ROWS_PER_THREAD;
     let tiles = capacity.div_ceil(tile_rows as usize);
     let function = context.kernels.function(MODULE, program.variant().symbol())?;
     let shared = program.shared_bytes(threads);
     let resident_blocks = function.blocks_per_multiprocessor(threads, shared)?.max(1);
-    let most = u64::from(resident_blocks) * u64::from(function.device().limits().multiprocessors.max(1));
+    let most =
+        u64::from(resident_blocks) * u64::from(function.device().limits().multiprocessors.max(1));
     let blocks = u32::try_from(most.min(tiles.max(1) as u64)).unwrap_or(u32::MAX);
 
     let mut results = allocate(context, program, capacity, options)?;
     let descriptors: Vec<Column> = inputs.iter().map(|input| input.descriptor).collect();
     let descriptors = context.upload(&descriptors)?;
-    let outputs: Vec<Column> = results.columns.iter().map(|column| describe(column, rows)).collect();
+    let outputs: Vec<Column> =
+        results.columns.iter().map(|column| describe(column, rows)).collect();
     let outputs = context.upload(&outputs)?;
     let mut look_back =
         if program.filters() { Some(context.zeroed::<u64>(1 + tiles)?) } else { None };
@@ -217,7 +223,12 @@ pub fn run(
     Ok(results)
 }
 
-fn allocate(context: &Context<'_>, program: &Program, capacity: usize, options: Options) -> Result<Results> {
+fn allocate(
+    context: &Context<'_>,
+    program: &Program,
+    capacity: usize,
+    options: Options,
+) -> Result<Results> {
     let words = capacity.div_ceil(32).max(1);
     let mut columns = Vec::with_capacity(program.outputs().len());
     for output in program.outputs() {
@@ -225,7 +236,9 @@ fn allocate(context: &Context<'_>, program: &Program, capacity: usize, options: 
         let values = match output.kind {
             Type::Bits if program.filters() => context.zeroed(words * 4)?,
             Type::Bits => context.memory.buffer(words * 4, context.stream)?,
-            kind => context.memory.buffer((capacity * usize::from(kind.width())).max(1), context.stream)?,
+            kind => context
+                .memory
+                .buffer((capacity * usize::from(kind.width())).max(1), context.stream)?,
         };
         let validity = match (output.nullable, program.filters()) {
             (false, _) => None,
@@ -234,14 +247,18 @@ fn allocate(context: &Context<'_>, program: &Program, capacity: usize, options: 
         };
         columns.push(OutputColumn { kind: output.kind, values, validity });
     }
-    let count = if program.filters() { Some(context.memory.buffer(1, context.stream)?) } else { None };
+    let count =
+        if program.filters() { Some(context.memory.buffer(1, context.stream)?) } else { None };
     let selection = if program.filters() && options.selection {
         Some(context.memory.buffer(capacity.max(1), context.stream)?)
     } else {
         None
     };
     let heap = if program.makes_strings() {
-        Some((context.memory.buffer(options.heap_bytes.max(1), context.stream)?, context.zeroed(1)?))
+        Some((
+            context.memory.buffer(options.heap_bytes.max(1), context.stream)?,
+            context.zeroed(1)?,
+        ))
     } else {
         None
     };
@@ -269,15 +286,25 @@ fn storage(kind: Type) -> ColumnKind {
 
 fn check_inputs(program: &Program, inputs: &[InputColumn], rows: u32) -> Result<()> {
     if inputs.len() != program.inputs().len() {
-        return Err(CudaError::Misuse(format!("{} columns for {}", inputs.len(), program.inputs().len())));
+        return Err(CudaError::Misuse(format!(
+            "{} columns for {}",
+            inputs.len(),
+            program.inputs().len()
+        )));
     }
     for (number, (expected, input)) in program.inputs().iter().zip(inputs).enumerate() {
         let uses = |op: Opcode| {
             let same = |i: &&Instruction| i.op == op as u16 && i.immediate == number as u64;
             program.instructions().iter().any(|i| same(&i))
         };
-        check_input(expected, input, rows, uses(Opcode::Load) || uses(Opcode::LoadCode), uses(Opcode::LoadCode))
-            .map_err(|what| CudaError::Misuse(format!("input column {number}: {what}")))?;
+        check_input(
+            expected,
+            input,
+            rows,
+            uses(Opcode::Load) || uses(Opcode::LoadCode),
+            uses(Opcode::LoadCode),
+        )
+        .map_err(|what| CudaError::Misuse(format!("input column {number}: {what}")))?;
     }
     Ok(())
 }
@@ -313,7 +340,8 @@ fn check_input(
     for (address, bytes) in [(c.values, values), (c.dictionary, entries), (c.validity, validity)] {
         let inside = |buffer: &DeviceSlice<u8>| {
             let start = buffer.address();
-            start <= address && address.checked_add(bytes).is_some_and(|end| end <= start + buffer.bytes())
+            start <= address
+                && address.checked_add(bytes).is_some_and(|end| end <= start + buffer.bytes())
         };
         if bytes != 0 && !input.buffers.iter().any(inside) {
             return Err("an address outside of its buffers");

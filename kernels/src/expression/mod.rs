@@ -6,9 +6,11 @@
 mod assemble;
 mod builder;
 mod constant;
+mod decimal;
 mod draft;
 pub mod format;
 mod launch;
+mod logic;
 mod operations;
 mod program;
 pub mod reference;
@@ -19,6 +21,7 @@ mod validate;
 
 pub use builder::{Builder, Mask, OnError, Value};
 pub use constant::Constant;
+pub use decimal::{Decimal, DecimalArithmetic};
 pub use launch::{Context, InputColumn, Options, OutputColumn, Resident, Results, Selection, run};
 pub use operations::{Arithmetic, Comparison};
 pub use program::{BLOCK_SIZES, Input, Output, Program, SHARED_LIMIT, Variant};

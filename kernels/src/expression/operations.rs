@@ -4,7 +4,7 @@ use staffa_common::StaffaError;
 
 use super::builder::{Builder, OnError, Value, mismatch};
 use super::constant::Constant;
-use super::draft::{Bits, Destination, Draft, Operand};
+use super::draft::{Bits, Draft, Operand};
 use super::format::{FLAG_NEGATE, FLAG_NULL_ON_ERROR, FLAG_OPTION, Opcode};
 use super::types::Type;
 
@@ -57,7 +57,7 @@ fn flags(on_error: OnError) -> u16 {
 }
 
 impl Builder {
-    fn draft(op: Opcode, kind: Type, operands: &[Value]) -> Draft {
+    pub(super) fn draft(op: Opcode, kind: Type, operands: &[Value]) -> Draft {
         let mut draft = Draft::new(op, Some(kind));
         for (number, value) in operands.iter().take(3).enumerate() {
             draft.operands[number] = value.operand;
@@ -78,7 +78,13 @@ impl Builder {
     ///
     /// # Errors
     /// `Bug` when the types differ or have no such operation.
-    pub fn arithmetic_or(&mut self, op: Arithmetic, a: Value, b: Value, on_error: OnError) -> Result<Value, StaffaError> {
+    pub fn arithmetic_or(
+        &mut self,
+        op: Arithmetic,
+        a: Value,
+        b: Value,
+        on_error: OnError,
+    ) -> Result<Value, StaffaError> {
         use Arithmetic as A;
         let (opcode, floats) = match op {
             A::Add => (Opcode::Add, true),
@@ -180,11 +186,22 @@ impl Builder {
     ///
     /// # Errors
     /// `Bug` when the type is no signed integer.
-    pub fn check_magnitude(&mut self, a: Value, most: i128, on_error: OnError) -> Result<Value, StaffaError> {
+    pub fn check_magnitude(
+        &mut self,
+        a: Value,
+        most: i128,
+        on_error: OnError,
+    ) -> Result<Value, StaffaError> {
         self.by_constant(Opcode::CheckMagnitude, a, most, on_error)
     }
 
-    fn by_constant(&mut self, op: Opcode, a: Value, b: i128, on_error: OnError) -> Result<Value, StaffaError> {
+    fn by_constant(
+        &mut self,
+        op: Opcode,
+        a: Value,
+        b: i128,
+        on_error: OnError,
+    ) -> Result<Value, StaffaError> {
         if !a.kind.is_signed() || b <= 0 {
             return Err(mismatch("arithmetic with a constant", a.kind));
         }
@@ -231,7 +248,12 @@ impl Builder {
     ///
     /// # Errors
     /// `Bug` when the types differ.
-    pub fn compare(&mut self, comparison: Comparison, a: Value, b: Value) -> Result<Value, StaffaError> {
+    pub fn compare(
+        &mut self,
+        comparison: Comparison,
+        a: Value,
+        b: Value,
+    ) -> Result<Value, StaffaError> {
         use Comparison as C;
         if a.kind != b.kind {
             return Err(mismatch("a comparison", a.kind));
@@ -274,178 +296,17 @@ impl Builder {
         Ok(self.two_valued(draft))
     }
 
-    /// A boolean result that is never NULL.
-    fn two_valued(&mut self, mut draft: Draft) -> Value {
-        let operand = self.destination(&mut draft, Type::Bits);
-        self.push(draft);
-        Value { kind: Type::Bits, operand, valid: Bits::All }
-    }
-
-    /// A boolean result with its own validity.
-    fn three_valued(&mut self, mut draft: Draft, nullable: bool) -> Value {
-        let operand = self.destination(&mut draft, Type::Bits);
-        let valid = if nullable {
-            let register = self.bit_register();
-            draft.valid_destination = Some(register);
-            Bits::Register(register)
-        } else {
-            Bits::All
-        };
-        self.push(draft);
-        Value { kind: Type::Bits, operand, valid }
-    }
-
-    fn booleans(values: &[Value]) -> Result<(), StaffaError> {
-        match values.iter().find(|v| v.kind != Type::Bits) {
-            Some(v) => Err(mismatch("logic", v.kind)),
-            None => Ok(()),
-        }
-    }
-
-    /// Three-valued AND. Evaluates nothing lazily: see [`Builder::on`] for that.
-    ///
-    /// # Errors
-    /// `Bug` unless both are booleans.
-    pub fn and(&mut self, a: Value, b: Value) -> Result<Value, StaffaError> {
-        Self::booleans(&[a, b])?;
-        let draft = Self::draft(Opcode::BitsAnd, Type::Bits, &[a, b]);
-        Ok(self.three_valued(draft, a.nullable() || b.nullable()))
-    }
-
-    /// Three-valued OR.
-    ///
-    /// # Errors
-    /// `Bug` unless both are booleans.
-    pub fn or(&mut self, a: Value, b: Value) -> Result<Value, StaffaError> {
-        Self::booleans(&[a, b])?;
-        let draft = Self::draft(Opcode::BitsOr, Type::Bits, &[a, b]);
-        Ok(self.three_valued(draft, a.nullable() || b.nullable()))
-    }
-
-    /// Three-valued NOT.
-    ///
-    /// # Errors
-    /// `Bug` unless it is a boolean.
-    pub fn not(&mut self, a: Value) -> Result<Value, StaffaError> {
-        Self::booleans(&[a])?;
-        let draft = Self::draft(Opcode::BitsNot, Type::Bits, &[a]);
-        Ok(self.strict(draft, Type::Bits))
-    }
-
-    /// IS NULL, or (`negated`) IS NOT NULL.
-    pub fn is_null(&mut self, a: Value, negated: bool) -> Value {
-        let operand = match (a.valid, negated) {
-            (Bits::All, false) | (Bits::None, true) => Some(Bits::None),
-            (Bits::All, true) | (Bits::None, false) => Some(Bits::All),
-            (valid, true) => Some(valid),
-            (_, false) => None,
-        };
-        if let Some(bits) = operand {
-            return Value { kind: Type::Bits, operand: Operand::Bits(bits), valid: Bits::All };
-        }
-        let mut draft = Self::draft(Opcode::IsNull, Type::Bits, &[]);
-        draft.operands[0] = Operand::Bits(Bits::All);
-        draft.valids[0] = a.valid;
-        self.two_valued(draft)
-    }
-
-    /// IS [NOT] TRUE (`truth`) and IS [NOT] FALSE.
-    ///
-    /// # Errors
-    /// `Bug` unless it is a boolean.
-    pub fn is_truth(&mut self, a: Value, truth: bool, negated: bool) -> Result<Value, StaffaError> {
-        Self::booleans(&[a])?;
-        let op = if truth { Opcode::IsTrue } else { Opcode::IsFalse };
-        let mut draft = Self::draft(op, Type::Bits, &[a]);
-        if negated {
-            draft.flags |= FLAG_NEGATE;
-        }
-        Ok(self.two_valued(draft))
-    }
-
-    /// `condition` true ? `a` : `b`.
-    ///
-    /// # Errors
-    /// `Bug` when the types differ or the condition is no boolean.
-    pub fn select(&mut self, condition: Value, a: Value, b: Value) -> Result<Value, StaffaError> {
-        Self::booleans(&[condition])?;
-        if a.kind != b.kind {
-            return Err(mismatch("a selection", a.kind));
-        }
-        let nullable = a.nullable() || b.nullable();
-        if a.kind == Type::Bits {
-            let draft = Self::draft(Opcode::BitsSelect, Type::Bits, &[a, b, condition]);
-            return Ok(self.three_valued(draft, nullable));
-        }
-        let mut draft = Self::draft(Opcode::Select, a.kind, &[a, b, condition]);
-        let operand = self.destination(&mut draft, a.kind);
-        let valid = if nullable {
-            let register = self.bit_register();
-            draft.valid_destination = Some(register);
-            Bits::Register(register)
-        } else {
-            Bits::All
-        };
-        self.push(draft);
-        Ok(Value { kind: a.kind, operand, valid })
-    }
-
-    /// CASE WHEN `condition` THEN .. ELSE .. END, each side evaluated on its own rows only.
-    ///
-    /// # Errors
-    /// Those of the sides, and as [`Builder::select`].
-    pub fn case(
-        &mut self,
-        condition: Value,
-        then: impl FnOnce(&mut Builder) -> Result<Value, StaffaError>,
-        otherwise: impl FnOnce(&mut Builder) -> Result<Value, StaffaError>,
-    ) -> Result<Value, StaffaError> {
-        let rows = self.rows_where(condition)?;
-        let a = self.on(rows, then)?;
-        let rows = self.rows_unless(condition)?;
-        let b = self.on(rows, otherwise)?;
-        self.select(condition, a, b)
-    }
-
-    /// COALESCE(`a`, ..): the second side is evaluated where `a` is NULL only.
-    ///
-    /// # Errors
-    /// Those of the second side; `Bug` when the types differ.
-    pub fn coalesce(
-        &mut self,
-        a: Value,
-        otherwise: impl FnOnce(&mut Builder) -> Result<Value, StaffaError>,
-    ) -> Result<Value, StaffaError> {
-        if !a.nullable() {
-            return Ok(a);
-        }
-        let present = self.is_null(a, true);
-        let rows = self.rows_unless(present)?;
-        let b = self.on(rows, otherwise)?;
-        self.select(present, a, b)
-    }
-
-    /// NULLIF: `a`, NULL where `same` is true.
-    ///
-    /// # Errors
-    /// `Bug` unless `same` is a boolean.
-    pub fn null_if(&mut self, a: Value, same: Value) -> Result<Value, StaffaError> {
-        Self::booleans(&[same])?;
-        let mut draft = Self::draft(Opcode::ValidAndNot, Type::Bits, &[]);
-        draft.operands[0] = Operand::Bits(a.valid);
-        draft.operands[1] = same.operand;
-        draft.valids[1] = same.valid;
-        let register = self.bit_register();
-        draft.destination = Destination::Bits(register);
-        self.push(draft);
-        Ok(Value { valid: Bits::Register(register), ..a })
-    }
-
     /// `a [NOT] IN (list)`; `with_null`: the list also has a NULL, so that "not found" is NULL.
     ///
     /// # Errors
     /// `Bug` when an entry has another type; `Unsupported` when the list is too long.
-    pub fn in_list(&mut self, a: Value, list: &[Constant], with_null: bool, negated: bool) -> Result<Value, StaffaError> {
+    pub fn in_list(
+        &mut self,
+        a: Value,
+        list: &[Constant],
+        with_null: bool,
+        negated: bool,
+    ) -> Result<Value, StaffaError> {
         let spans = a.kind == Type::Span;
         let mut keys: Vec<(i128, Vec<u8>)> = Vec::with_capacity(list.len());
         for entry in list {
@@ -454,8 +315,13 @@ impl Builder {
             }
             match (entry, entry.list_key()) {
                 (Constant::Bytes(bytes), _) => keys.push((0, bytes.clone())),
-                (_, Some(key)) if a.kind == Type::I128 => keys.push((key, key.to_le_bytes().to_vec())),
-                #[expect(clippy::cast_possible_truncation, reason = "keys of other types fit 64 bits")]
+                (_, Some(key)) if a.kind == Type::I128 => {
+                    keys.push((key, key.to_le_bytes().to_vec()))
+                }
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    reason = "keys of other types fit 64 bits"
+                )]
                 (_, Some(key)) => keys.push((key, (key as i64).to_le_bytes().to_vec())),
                 _ => return Err(mismatch("an IN list", a.kind)),
             }

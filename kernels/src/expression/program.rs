@@ -3,8 +3,8 @@
 use std::fmt;
 
 use super::format::{
-    BITS_ALL, BITS_NONE, FLAG_CONSTANT_A, FLAG_CONSTANT_B, FLAG_CONSTANT_C, FLAG_IGNORE_CASE, FLAG_NEGATE,
-    FLAG_NULL_ON_ERROR, FLAG_OPTION, Instruction, Opcode, ROWS_PER_THREAD,
+    BITS_ALL, BITS_NONE, FLAG_CONSTANT_A, FLAG_CONSTANT_B, FLAG_CONSTANT_C, FLAG_IGNORE_CASE,
+    FLAG_NEGATE, FLAG_NULL_ON_ERROR, FLAG_OPTION, Instruction, Opcode, ROWS_PER_THREAD,
 };
 use super::types::Type;
 use super::validate::{Kind, shape};
@@ -120,7 +120,9 @@ impl Program {
             if let Some(field) = blob.get_mut(at..at + 8) {
                 let mut relative = [0u8; 8];
                 relative.copy_from_slice(field);
-                field.copy_from_slice(&u64::from_le_bytes(relative).wrapping_add(address).to_le_bytes());
+                field.copy_from_slice(
+                    &u64::from_le_bytes(relative).wrapping_add(address).to_le_bytes(),
+                );
             }
         }
         blob
@@ -130,7 +132,9 @@ impl Program {
     pub fn shared_bytes(&self, threads: u32) -> u32 {
         let rows = if self.filters { ROWS_PER_THREAD * threads } else { 0 };
         let scratch = (rows + ROWS_PER_THREAD * threads.div_ceil(32) + 2) * 4;
-        self.constant_bytes + threads * (ROWS_PER_THREAD * self.row_bytes + self.bit_registers) + scratch
+        self.constant_bytes
+            + threads * (ROWS_PER_THREAD * self.row_bytes + self.bit_registers)
+            + scratch
     }
 
     /// The largest block whose shared memory fits, or `None` when even a warp's does not.
@@ -169,7 +173,9 @@ fn disassemble(i: &Instruction) -> String {
         _ if i.flags & flag != 0 => format!("c{offset}"),
         _ => format!("v{offset}"),
     };
-    let valid = |register: u16| if register == BITS_ALL { String::new() } else { format!(" valid {}", bits(register)) };
+    let valid = |register: u16| {
+        if register == BITS_ALL { String::new() } else { format!(" valid {}", bits(register)) }
+    };
     let shape = shape(op);
     let mut text = String::new();
     if shape.result {

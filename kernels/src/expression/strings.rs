@@ -81,13 +81,20 @@ impl Builder {
     ///
     /// # Errors
     /// `Unsupported` (E006) for an ILIKE pattern that is not ASCII; `Bug` unless `a` is a string.
-    pub fn like(&mut self, a: Value, pattern: &str, ignore_case: bool, negated: bool) -> Result<Value, StaffaError> {
+    pub fn like(
+        &mut self,
+        a: Value,
+        pattern: &str,
+        ignore_case: bool,
+        negated: bool,
+    ) -> Result<Value, StaffaError> {
         spans(&[a])?;
         if ignore_case && !pattern.is_ascii() {
             return Err(StaffaError::unsupported("E006 an ILIKE pattern that is not ASCII"));
         }
         let tokens = tokens(pattern, ignore_case);
-        let entries: Vec<Vec<u8>> = tokens.iter().map(|token| token.to_le_bytes().to_vec()).collect();
+        let entries: Vec<Vec<u8>> =
+            tokens.iter().map(|token| token.to_le_bytes().to_vec()).collect();
         let mut draft = Self::string_draft(Opcode::Like, &[a]);
         draft.immediate = u64::from(self.list(&entries, false)?) | (entries.len() as u64) << 32;
         if ignore_case {
@@ -129,7 +136,12 @@ impl Builder {
     ///
     /// # Errors
     /// `Bug` unless the string is one and the numbers are i64.
-    pub fn substring(&mut self, a: Value, start: Value, count: Option<Value>) -> Result<Value, StaffaError> {
+    pub fn substring(
+        &mut self,
+        a: Value,
+        start: Value,
+        count: Option<Value>,
+    ) -> Result<Value, StaffaError> {
         spans(&[a])?;
         let absent = self.constant(&Constant::I64(0))?;
         let operands = [a, start, count.unwrap_or(absent)];

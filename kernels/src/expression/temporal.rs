@@ -107,7 +107,12 @@ impl Builder {
     ///
     /// # Errors
     /// `Bug` for another field, or unless it is an i32 (days) or i64 (other units).
-    pub fn truncate_date(&mut self, a: Value, unit: Unit, field: Field) -> Result<Value, StaffaError> {
+    pub fn truncate_date(
+        &mut self,
+        a: Value,
+        unit: Unit,
+        field: Field,
+    ) -> Result<Value, StaffaError> {
         unit.check(a)?;
         if !matches!(field, Field::Year | Field::Quarter | Field::Month | Field::Week) {
             return Err(mismatch("truncation to a field", a.kind));
@@ -124,7 +129,13 @@ impl Builder {
     ///
     /// # Errors
     /// `Bug` for other types.
-    pub fn add_interval(&mut self, a: Value, unit: Unit, interval: Value, minus: bool) -> Result<Value, StaffaError> {
+    pub fn add_interval(
+        &mut self,
+        a: Value,
+        unit: Unit,
+        interval: Value,
+        minus: bool,
+    ) -> Result<Value, StaffaError> {
         unit.check(a)?;
         if interval.kind != Type::I128 {
             return Err(mismatch("an interval", interval.kind));

@@ -5,7 +5,9 @@
 
 use staffa_common::StaffaError;
 
-use super::format::{BITS_NONE, FLAG_CONSTANT_A, FLAG_CONSTANT_B, FLAG_CONSTANT_C, Instruction, Opcode};
+use super::format::{
+    BITS_NONE, FLAG_CONSTANT_A, FLAG_CONSTANT_B, FLAG_CONSTANT_C, Instruction, Opcode,
+};
 use super::program::Program;
 use super::types::Type;
 
@@ -51,13 +53,17 @@ pub(super) fn shape(op: Opcode) -> Shape {
         // The index is operand b, a u32, whatever the type of the entries.
         O::Gather => with(of([Unused, Of(Type::U32), Unused])),
         O::Store => with(nothing([Same, Unused, Unused])),
-        O::MaskAnd | O::MaskAndNot | O::BitsNot | O::IsNull | O::IsTrue | O::IsFalse => bits([Bits, Unused, Unused]),
+        O::MaskAnd | O::MaskAndNot | O::BitsNot | O::IsNull | O::IsTrue | O::IsFalse => {
+            bits([Bits, Unused, Unused])
+        }
         O::BitsAnd | O::BitsOr | O::BitsEqual | O::BitsLess | O::Distinct | O::ValidAndNot => {
             bits([Bits, Bits, Unused])
         }
         O::BitsSelect => bits([Bits; 3]),
         O::Select => of([Same, Same, Bits]),
-        O::Negate | O::Round | O::Absolute | O::Convert | O::ConvertWrapping => of([Same, Unused, Unused]),
+        O::Negate | O::Round | O::Absolute | O::Convert | O::ConvertWrapping => {
+            of([Same, Unused, Unused])
+        }
         O::Add
         | O::Subtract
         | O::Multiply
@@ -120,7 +126,12 @@ pub(super) fn check(program: &Program) -> Result<(), StaffaError> {
 }
 
 /// Jumps go forward and never over a filter, which has a barrier.
-fn check_jump(i: &Instruction, number: usize, end: usize, filter: Option<usize>) -> Result<(), StaffaError> {
+fn check_jump(
+    i: &Instruction,
+    number: usize,
+    end: usize,
+    filter: Option<usize>,
+) -> Result<(), StaffaError> {
     let target = usize::try_from(i.immediate).unwrap_or(usize::MAX);
     if target <= number || target > end {
         return Err(bug(number, "the jump leaves the program or goes back"));
@@ -177,7 +188,10 @@ fn check_operands(
             bit(offset)?;
         } else if i.flags & flag != 0 {
             let width = of.map_or(0, Type::width);
-            if width == 0 || offset % width != 0 || u32::from(offset) + u32::from(width) > program.constant_bytes {
+            if width == 0
+                || offset % width != 0
+                || u32::from(offset) + u32::from(width) > program.constant_bytes
+            {
                 return Err("a constant that does not exist");
             }
         } else {
@@ -208,7 +222,9 @@ fn check_columns(program: &Program, i: &Instruction, op: Opcode) -> Result<(), &
         Opcode::Load | Opcode::Gather if program.inputs.get(column).map(|c| c.kind) != kind => {
             Err("an input column of another type")
         }
-        Opcode::LoadCode if column >= program.inputs.len() => Err("an input column that does not exist"),
+        Opcode::LoadCode if column >= program.inputs.len() => {
+            Err("an input column that does not exist")
+        }
         Opcode::Store if program.outputs.get(column).map(|c| c.kind) != kind => {
             Err("an output column of another type")
         }

@@ -7,28 +7,28 @@ use staffa_kernels::expression::{Constant, Program, Type};
 
 /// What a device run may answer.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Answer {
+pub(crate) enum Answer {
     Done(Outcome),
     Rerun,
     HeapFull,
 }
 
 /// Memory and launches; addresses are the device's.
-pub trait Machine {
+pub(crate) trait Machine {
     fn upload(&mut self, bytes: &[u8]) -> u64;
     fn write(&mut self, address: u64, bytes: &[u8]);
     fn read(&mut self, address: u64, bytes: usize) -> Vec<u8>;
-    fn launch(&mut self, kernel: &str, parameters: &LaunchParameters, blocks: u32, threads: u32, shared: u32);
+    fn launch(
+        &mut self,
+        kernel: &str,
+        parameters: &LaunchParameters,
+        blocks: u32,
+        threads: u32,
+        shared: u32,
+    );
 }
 
-#[path = "gpu.rs"]
-mod gpu;
-#[path = "mini.rs"]
-mod mini;
-
-pub fn machine() -> Option<Box<dyn Machine>> {
-    if std::env::var_os("STAFFA_MINI").is_some() { mini::machine() } else { gpu::machine() }
-}
+pub(crate) use crate::gpu::machine;
 
 fn padded(mut bytes: Vec<u8>) -> Vec<u8> {
     bytes.resize(bytes.len() + 64, 0xee);
@@ -77,7 +77,12 @@ fn validity(machine: &mut dyn Machine, nullable: bool, valid: impl Iterator<Item
     if nullable { machine.upload(&padded(bitmap(valid))) } else { 0 }
 }
 
-fn descriptor(machine: &mut dyn Machine, kind: Type, nullable: bool, column: &HostColumn) -> Column {
+fn descriptor(
+    machine: &mut dyn Machine,
+    kind: Type,
+    nullable: bool,
+    column: &HostColumn,
+) -> Column {
     let rows = column.rows() as u32;
     let plain = match kind {
         Type::Bits => ColumnKind::Bits,
@@ -116,8 +121,12 @@ fn decode(machine: &mut dyn Machine, kind: Type, column: &Column, rows: usize) -
         let bytes = machine.read(address, rows.div_ceil(32) * 4);
         (0..rows.div_ceil(32) * 32).map(|row| bytes[row / 8] >> (row % 8) & 1 != 0).collect()
     };
-    let valid = if column.validity == 0 { vec![true; rows] } else { words(machine, column.validity) };
-    assert!(valid.iter().skip(rows).all(|bit| !bit) || column.validity == 0, "validity beyond the rows is zero");
+    let valid =
+        if column.validity == 0 { vec![true; rows] } else { words(machine, column.validity) };
+    assert!(
+        valid.iter().skip(rows).all(|bit| !bit) || column.validity == 0,
+        "validity beyond the rows is zero"
+    );
     if kind == Type::Bits {
         let bits = words(machine, column.values);
         assert!(bits.iter().skip(rows).all(|bit| !bit), "bits beyond the rows are zero");
@@ -140,11 +149,19 @@ fn decode(machine: &mut dyn Machine, kind: Type, column: &Column, rows: usize) -
             }
             if kind == Type::Span {
                 let span: Span = bytemuck::pod_read_unaligned(slot);
-                let bytes = if span.length == 0 { vec![] } else { machine.read(span.address, span.length as usize) };
+                let bytes = if span.length == 0 {
+                    vec![]
+                } else {
+                    machine.read(span.address, span.length as usize)
+                };
                 let mut prefix = [0u8; 4];
                 let n = bytes.len().min(4);
                 prefix[..n].copy_from_slice(&bytes[..n]);
-                assert_eq!(u32::from_le_bytes(prefix), span.prefix, "the prefix is that of the bytes");
+                assert_eq!(
+                    u32::from_le_bytes(prefix),
+                    span.prefix,
+                    "the prefix is that of the bytes"
+                );
                 return Some(Constant::Bytes(bytes));
             }
             Some(Constant::from_little_endian(kind, slot))
@@ -154,7 +171,7 @@ fn decode(machine: &mut dyn Machine, kind: Type, column: &Column, rows: usize) -
 
 /// How a program is launched.
 #[derive(Debug, Clone, Copy)]
-pub struct Shape {
+pub(crate) struct Shape {
     pub threads: Option<u32>,
     pub blocks: u32,
     pub heap: usize,
@@ -166,7 +183,7 @@ impl Default for Shape {
     }
 }
 
-pub fn run(
+pub(crate) fn run(
     machine: &mut dyn Machine,
     program: &Program,
     columns: &[HostColumn],
@@ -235,7 +252,13 @@ pub fn run(
         parameters.selection_out = selection_out;
         parameters.count_out = count;
     }
-    machine.launch(program.variant().symbol(), &parameters, shape.blocks, threads, program.shared_bytes(threads));
+    machine.launch(
+        program.variant().symbol(),
+        &parameters,
+        shape.blocks,
+        threads,
+        program.shared_bytes(threads),
+    );
     let slot: ErrorSlot = bytemuck::pod_read_unaligned(&machine.read(error, 32));
     match slot.code {
         0 => {}
@@ -252,7 +275,8 @@ pub fn run(
     if program.filters() {
         kept = u32::from_le_bytes(machine.read(count, 4).try_into().unwrap()) as usize;
         let bytes = machine.read(selection_out, kept * 4);
-        outcome.rows = bytes.chunks_exact(4).map(|b| u32::from_le_bytes(b.try_into().unwrap())).collect();
+        outcome.rows =
+            bytes.chunks_exact(4).map(|b| u32::from_le_bytes(b.try_into().unwrap())).collect();
     } else {
         outcome.rows = selection.map_or_else(|| (0..rows as u32).collect(), <[u32]>::to_vec);
     }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Float32Array, Float64Array};
 use arrow::datatypes::{
-    DataType, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+    DataType, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type,
+    UInt64Type,
 };
 
 use crate::arrays::{array_of, booleans, decimals, strings};
@@ -30,7 +31,7 @@ macro_rules! integers {
     };
 }
 
-pub const FLOATS: [f64; 22] = [
+pub(crate) const FLOATS: [f64; 22] = [
     0.0,
     -0.0,
     1.0,
@@ -72,7 +73,7 @@ fn doubles() -> Vec<Option<f64>> {
 }
 
 /// Edge values of every type that has numbers, booleans and strings, with NULLs.
-pub fn values(kind: &DataType) -> ArrayRef {
+pub(crate) fn values(kind: &DataType) -> ArrayRef {
     match kind {
         DataType::Boolean => booleans(vec![Some(true), Some(false), None]),
         DataType::Int8 => integers!(Int8Type, i8),
@@ -85,15 +86,31 @@ pub fn values(kind: &DataType) -> ArrayRef {
         DataType::UInt64 => integers!(UInt64Type, u64),
         DataType::Float64 => Arc::new(Float64Array::from(doubles())),
         DataType::Float32 => {
-            let mut values: Vec<Option<f32>> = doubles().iter().map(|v| v.map(|v| v as f32)).collect();
+            let mut values: Vec<Option<f32>> =
+                doubles().iter().map(|v| v.map(|v| v as f32)).collect();
             values.extend([Some(f32::MAX), Some(f32::MIN_POSITIVE), Some(1e-45)]);
             Arc::new(Float32Array::from(values))
         }
         DataType::Decimal128(precision, scale) => {
             let most = 10i128.pow(u32::from(*precision)) - 1;
-            let mut values = vec![Some(0), Some(1), None, Some(-1), Some(5), Some(-5), Some(49), Some(50), Some(-50)];
-            values.extend([most, -most, most / 2, most / 7, -most / 3, 123_456, -99_999_999].map(Some));
-            values.extend([1 << 62, 1 << 63, 1 << 64, (1 << 64) - 1, -(1 << 64), 1 << 100, i128::MAX / 3].map(Some));
+            let mut values = vec![
+                Some(0),
+                Some(1),
+                None,
+                Some(-1),
+                Some(5),
+                Some(-5),
+                Some(49),
+                Some(50),
+                Some(-50),
+            ];
+            values.extend(
+                [most, -most, most / 2, most / 7, -most / 3, 123_456, -99_999_999].map(Some),
+            );
+            values.extend(
+                [1 << 62, 1 << 63, 1 << 64, (1 << 64) - 1, -(1 << 64), 1 << 100, i128::MAX / 3]
+                    .map(Some),
+            );
             values.retain(|v| v.is_none_or(|v: i128| v.abs() <= most));
             decimals(values, *precision, *scale)
         }
@@ -122,7 +139,7 @@ pub fn values(kind: &DataType) -> ArrayRef {
     }
 }
 
-pub const INTEGERS: [DataType; 8] = [
+pub(crate) const INTEGERS: [DataType; 8] = [
     DataType::Int8,
     DataType::Int16,
     DataType::Int32,
@@ -132,4 +149,4 @@ pub const INTEGERS: [DataType; 8] = [
     DataType::UInt32,
     DataType::UInt64,
 ];
-pub const FLOAT_TYPES: [DataType; 2] = [DataType::Float32, DataType::Float64];
+pub(crate) const FLOAT_TYPES: [DataType; 2] = [DataType::Float32, DataType::Float64];

@@ -3,12 +3,12 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use staffa_cuda::{
-    Counters, CudaError, Device, DeviceBuffer, DevicePool, Grid, Image, ImageKind, Launch, Module, PinnedConfig,
-    PinnedKind, PinnedPool, PoolConfig, Reservation, StagingRing, Stream,
+    Counters, CudaError, Device, DeviceBuffer, DevicePool, Grid, Image, ImageKind, Launch, Module,
+    PinnedConfig, PinnedKind, PinnedPool, PoolConfig, Reservation, StagingRing, Stream,
 };
 use staffa_kernels::expression::format::LaunchParameters;
 
-use super::Machine;
+use crate::device::Machine;
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
@@ -22,7 +22,7 @@ struct Gpu {
 }
 
 /// The device, or `None` and a note; with STAFFA_REQUIRE_GPU=1 there must be one.
-pub fn machine() -> Option<Box<dyn Machine>> {
+pub(crate) fn machine() -> Option<Box<dyn Machine>> {
     let turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let required = std::env::var_os("STAFFA_REQUIRE_GPU").is_some_and(|value| value == "1");
     let opened = Device::open(0).and_then(|device| Ok((load(&device)?, device)));
@@ -36,7 +36,8 @@ pub fn machine() -> Option<Box<dyn Machine>> {
     };
     let counters: Arc<Counters> = device.counters();
     // Every buffer as long as asked for, so that the emulator's guard pages lie as close as possible.
-    let pool = DevicePool::new(&device, PoolConfig { budget_bytes: 1 << 30, reuse: false }).unwrap();
+    let pool =
+        DevicePool::new(&device, PoolConfig { budget_bytes: 1 << 30, reuse: false }).unwrap();
     let pinned = PinnedPool::new(&device, PinnedConfig { budget_bytes: 64 << 20 });
     Some(Box::new(Gpu {
         module,
@@ -62,7 +63,8 @@ fn load(device: &Device) -> staffa_cuda::Result<Module> {
 
 /// The buffer that holds an address, and where in it.
 fn find(buffers: &mut [DeviceBuffer<u8>], address: u64) -> (&mut DeviceBuffer<u8>, usize) {
-    let inside = |b: &&mut DeviceBuffer<u8>| b.address() <= address && address < b.address() + b.bytes();
+    let inside =
+        |b: &&mut DeviceBuffer<u8>| b.address() <= address && address < b.address() + b.bytes();
     let buffer = buffers.iter_mut().find(inside).expect("an address of this test");
     let at = (address - buffer.address()) as usize;
     (buffer, at)
@@ -90,8 +92,18 @@ impl Machine for Gpu {
         buffer.read(&self.ring, &self.stream).unwrap()[at..at + bytes].to_vec()
     }
 
-    #[expect(unsafe_code, reason = "the kernel is launched as the typed launcher does, with a chosen shape")]
-    fn launch(&mut self, kernel: &str, parameters: &LaunchParameters, blocks: u32, threads: u32, shared: u32) {
+    #[expect(
+        unsafe_code,
+        reason = "the kernel is launched as the typed launcher does, with a chosen shape"
+    )]
+    fn launch(
+        &mut self,
+        kernel: &str,
+        parameters: &LaunchParameters,
+        blocks: u32,
+        threads: u32,
+        shared: u32,
+    ) {
         let function = self.module.function(kernel).unwrap();
         let mut launch = Launch::new(&function).value(parameters);
         for buffer in &mut self.buffers {
@@ -99,6 +111,7 @@ impl Machine for Gpu {
         }
         // SAFETY: every address in the parameters is one of this test's buffers, all named, of the size
         // that the program and the columns need.
-        unsafe { launch.run(Grid::linear(blocks, threads).with_shared(shared), &self.stream) }.unwrap();
+        unsafe { launch.run(Grid::linear(blocks, threads).with_shared(shared), &self.stream) }
+            .unwrap();
     }
 }

@@ -7,8 +7,11 @@
 mod arrays;
 mod check;
 mod control;
+mod decimals;
 mod device;
 mod edge;
+mod gpu;
+mod launcher;
 mod numbers;
 mod sizes;
 mod strings;

@@ -13,7 +13,8 @@ use crate::arrays::{cells, decimals, register_type};
 use crate::check::{check, pairs};
 use crate::edge::{FLOAT_TYPES, INTEGERS, values};
 
-type Kernel = fn(&dyn arrow::array::Datum, &dyn arrow::array::Datum) -> Result<ArrayRef, ArrowError>;
+type Kernel =
+    fn(&dyn arrow::array::Datum, &dyn arrow::array::Datum) -> Result<ArrayRef, ArrowError>;
 
 fn numbers() -> Vec<DataType> {
     INTEGERS.iter().chain(&FLOAT_TYPES).cloned().collect()
@@ -65,7 +66,12 @@ fn wide_arithmetic_is_arrows() {
         (Arithmetic::RemainderChecked, numeric::rem),
     ];
     for (op, kernel) in operations {
-        check(&format!("{op:?}"), &columns, |b, v| b.arithmetic(op, v[0], v[1]), |c| kernel(&c[0], &c[1]));
+        check(
+            &format!("{op:?}"),
+            &columns,
+            |b, v| b.arithmetic(op, v[0], v[1]),
+            |c| kernel(&c[0], &c[1]),
+        );
     }
     // Division: arrow scales by 10^4, so the plain quotient is computed here.
     let divide = |c: &[ArrayRef]| -> Result<ArrayRef, ArrowError> {
@@ -85,16 +91,34 @@ fn wide_arithmetic_is_arrows() {
 
 #[test]
 fn negation_is_arrows() {
-    for kind in [DataType::Int8, DataType::Int16, DataType::Int32, DataType::Int64, DataType::Float32, DataType::Float64] {
+    for kind in [
+        DataType::Int8,
+        DataType::Int16,
+        DataType::Int32,
+        DataType::Int64,
+        DataType::Float32,
+        DataType::Float64,
+    ] {
         let columns = [values(&kind)];
-        check(&format!("-{kind}"), &columns, |b, v| b.negate(v[0], false), |c| numeric::neg_wrapping(&c[0]));
-        check(&format!("checked -{kind}"), &columns, |b, v| b.negate(v[0], true), |c| numeric::neg(&c[0]));
+        check(
+            &format!("-{kind}"),
+            &columns,
+            |b, v| b.negate(v[0], false),
+            |c| numeric::neg_wrapping(&c[0]),
+        );
+        check(
+            &format!("checked -{kind}"),
+            &columns,
+            |b, v| b.negate(v[0], true),
+            |c| numeric::neg(&c[0]),
+        );
     }
 }
 
 #[test]
 fn comparisons_are_arrows() {
-    type Compare = fn(&dyn arrow::array::Datum, &dyn arrow::array::Datum) -> Result<BooleanArray, ArrowError>;
+    type Compare =
+        fn(&dyn arrow::array::Datum, &dyn arrow::array::Datum) -> Result<BooleanArray, ArrowError>;
     let comparisons: [(Comparison, Compare); 6] = [
         (Comparison::Equal, cmp::eq),
         (Comparison::NotEqual, cmp::neq),
@@ -111,12 +135,18 @@ fn comparisons_are_arrows() {
             let expected = |c: &[ArrayRef]| kernel(&c[0], &c[1]).map(|a| Arc::new(a) as ArrayRef);
             check(&what, &columns, |b, v| b.compare(op, v[0], v[1]), expected);
         }
-        check(&format!("distinct {kind}"), &columns, |b, v| b.distinct(v[0], v[1], false), |c| {
-            cmp::distinct(&c[0], &c[1]).map(|a| Arc::new(a) as ArrayRef)
-        });
-        check(&format!("not distinct {kind}"), &columns, |b, v| b.distinct(v[0], v[1], true), |c| {
-            cmp::not_distinct(&c[0], &c[1]).map(|a| Arc::new(a) as ArrayRef)
-        });
+        check(
+            &format!("distinct {kind}"),
+            &columns,
+            |b, v| b.distinct(v[0], v[1], false),
+            |c| cmp::distinct(&c[0], &c[1]).map(|a| Arc::new(a) as ArrayRef),
+        );
+        check(
+            &format!("not distinct {kind}"),
+            &columns,
+            |b, v| b.distinct(v[0], v[1], true),
+            |c| cmp::not_distinct(&c[0], &c[1]).map(|a| Arc::new(a) as ArrayRef),
+        );
     }
 }
 
@@ -151,13 +181,20 @@ fn lists_hold_what_compares_equal() {
                 let cells = cells(c[0].as_ref());
                 let found = cells.iter().map(|cell| {
                     let cell = cell.as_ref()?;
-                    let hit = list.iter().any(|entry| crate::check::same(&Some(entry.clone()), &Some(cell.clone())));
+                    let hit = list
+                        .iter()
+                        .any(|entry| crate::check::same(&Some(entry.clone()), &Some(cell.clone())));
                     if !hit && with_null { None } else { Some(hit != negated) }
                 });
                 Ok(Arc::new(found.collect::<BooleanArray>()) as ArrayRef)
             };
             let what = format!("{kind} in list, null {with_null}, negated {negated}");
-            check(&what, std::slice::from_ref(&all), |b, v| b.in_list(v[0], &list, with_null, negated), expected);
+            check(
+                &what,
+                std::slice::from_ref(&all),
+                |b, v| b.in_list(v[0], &list, with_null, negated),
+                expected,
+            );
             assert!(all.len() > list.len());
         }
     }

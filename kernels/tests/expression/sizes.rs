@@ -1,7 +1,9 @@
 //! Row counts around a tile, selections in and out, block shapes, random programs.
 
 use staffa_kernels::expression::reference::{self, Cell, HostColumn};
-use staffa_kernels::expression::{Arithmetic, Builder, Comparison, Constant, Find, Input, OnError, Program, Type, Value};
+use staffa_kernels::expression::{
+    Arithmetic, Builder, Comparison, Constant, Find, Input, OnError, Program, Type, Value,
+};
 
 use crate::check::assert_answer;
 use crate::device::{self, Answer, Shape};
@@ -31,9 +33,12 @@ fn cell(random: &mut Random, kind: Type) -> Constant {
     let small = random.below(40) as i128 - 20;
     let value = if random.below(16) == 0 { i128::from(random.next() as i64) } else { small };
     match kind {
-        Type::F32 | Type::F64 if random.below(12) == 0 => Constant::integer(Type::F64, 0).kind_of_nan(kind),
+        Type::F32 | Type::F64 if random.below(12) == 0 => {
+            Constant::integer(Type::F64, 0).kind_of_nan(kind)
+        }
         Type::Span => {
-            let words = ["", "a", "ab", "abc", "héllo", "日本", "zebra crossing ahead", "a%b", "AB"];
+            let words =
+                ["", "a", "ab", "abc", "héllo", "日本", "zebra crossing ahead", "a%b", "AB"];
             Constant::text(words[random.below(words.len() as u64) as usize])
         }
         _ => Constant::integer(kind, value),
@@ -50,13 +55,16 @@ impl Nan for Constant {
 }
 
 fn column(random: &mut Random, kind: Type, rows: usize, nulls: bool) -> HostColumn {
-    let cells: Vec<Cell> = (0..rows).map(|_| if nulls && random.below(4) == 0 { None } else { Some(cell(random, kind)) }).collect();
+    let cells: Vec<Cell> = (0..rows)
+        .map(|_| if nulls && random.below(4) == 0 { None } else { Some(cell(random, kind)) })
+        .collect();
     HostColumn::Plain(cells)
 }
 
 /// Filter and projections of every storage width: compaction of values and bitmaps.
 fn wide_program(kinds: &[Type], filter: bool) -> Program {
-    let mut inputs: Vec<Input> = kinds.iter().map(|kind| Input { kind: *kind, nullable: true }).collect();
+    let mut inputs: Vec<Input> =
+        kinds.iter().map(|kind| Input { kind: *kind, nullable: true }).collect();
     inputs.push(Input { kind: Type::I32, nullable: true });
     let mut b = Builder::new(inputs);
     if filter {
@@ -81,15 +89,27 @@ fn every_size_and_selection() {
         let program = wide_program(&kinds, filter);
         let tile = program.block_threads().unwrap() as usize * 4;
         for rows in [0, 1, 31, 32, 33, tile - 1, tile, tile + 1, 10_000] {
-            let mut columns: Vec<HostColumn> = kinds.iter().map(|k| column(&mut random, *k, rows, true)).collect();
+            let mut columns: Vec<HostColumn> =
+                kinds.iter().map(|k| column(&mut random, *k, rows, true)).collect();
             columns.push(column(&mut random, Type::I32, rows, true));
             let expected = reference::run(&program, &columns, None).unwrap();
             let answer = device::run(machine.as_mut(), &program, &columns, None, Shape::default());
             assert_answer(&format!("{rows} rows, filter {filter}"), &answer, &expected, &program);
             let selection: Vec<u32> = (0..rows as u32).filter(|_| random.below(3) == 0).collect();
             let expected = reference::run(&program, &columns, Some(&selection)).unwrap();
-            let answer = device::run(machine.as_mut(), &program, &columns, Some(&selection), Shape::default());
-            assert_answer(&format!("{} of {rows} rows, filter {filter}", selection.len()), &answer, &expected, &program);
+            let answer = device::run(
+                machine.as_mut(),
+                &program,
+                &columns,
+                Some(&selection),
+                Shape::default(),
+            );
+            assert_answer(
+                &format!("{} of {rows} rows, filter {filter}", selection.len()),
+                &answer,
+                &expected,
+                &program,
+            );
         }
     }
 }
@@ -101,13 +121,18 @@ fn every_block_shape() {
     let mut random = Random(seed() + 1);
     let program = wide_program(&kinds, true);
     let rows = 3_000;
-    let mut columns: Vec<HostColumn> = kinds.iter().map(|k| column(&mut random, *k, rows, true)).collect();
+    let mut columns: Vec<HostColumn> =
+        kinds.iter().map(|k| column(&mut random, *k, rows, true)).collect();
     columns.push(column(&mut random, Type::I32, rows, true));
     let expected = Answer::Done(reference::run(&program, &columns, None).unwrap());
     for threads in [32, 64, 128, 256] {
         for blocks in [1, 2, 7, 64] {
             let shape = Shape { threads: Some(threads), blocks, ..Shape::default() };
-            assert_eq!(device::run(machine.as_mut(), &program, &columns, None, shape), expected, "{shape:?}");
+            assert_eq!(
+                device::run(machine.as_mut(), &program, &columns, None, shape),
+                expected,
+                "{shape:?}"
+            );
         }
     }
 }
@@ -126,15 +151,19 @@ fn a_full_heap_is_reported() {
     assert_eq!(device::run(machine.as_mut(), &program, &columns, None, shape), Answer::HeapFull);
     let shape = Shape { heap: 30_000, ..Shape::default() };
     let expected = reference::run(&program, &columns, None).unwrap();
-    assert_eq!(device::run(machine.as_mut(), &program, &columns, None, shape), Answer::Done(expected));
+    assert_eq!(
+        device::run(machine.as_mut(), &program, &columns, None, shape),
+        Answer::Done(expected)
+    );
 }
 
 /// One random value of some type from the pool, extended by a random operation.
 fn grow(b: &mut Builder, random: &mut Random, pool: &mut Vec<Value>) {
-    let pick = |random: &mut Random, pool: &[Value], test: &dyn Fn(Type) -> bool| -> Option<Value> {
-        let fits: Vec<Value> = pool.iter().copied().filter(|v| test(v.kind())).collect();
-        (!fits.is_empty()).then(|| fits[random.below(fits.len() as u64) as usize])
-    };
+    let pick =
+        |random: &mut Random, pool: &[Value], test: &dyn Fn(Type) -> bool| -> Option<Value> {
+            let fits: Vec<Value> = pool.iter().copied().filter(|v| test(v.kind())).collect();
+            (!fits.is_empty()).then(|| fits[random.below(fits.len() as u64) as usize])
+        };
     let Some(a) = pick(random, pool, &|_| true) else { return };
     let Some(same) = pick(random, pool, &|k| k == a.kind()) else { return };
     let condition = pick(random, pool, &|k| k == Type::Bits);
@@ -148,10 +177,19 @@ fn grow(b: &mut Builder, random: &mut Random, pool: &mut Vec<Value>) {
         Arithmetic::Remainder,
     ];
     let result = match random.below(10) {
-        0 | 1 if kind.is_number() => b.arithmetic_or(arithmetic[random.below(3) as usize], a, same, OnError::Raise),
-        2 if kind.is_integer() => b.arithmetic_or(arithmetic[3 + random.below(3) as usize], a, same, OnError::Null),
+        0 | 1 if kind.is_number() => {
+            b.arithmetic_or(arithmetic[random.below(3) as usize], a, same, OnError::Raise)
+        }
+        2 if kind.is_integer() => {
+            b.arithmetic_or(arithmetic[3 + random.below(3) as usize], a, same, OnError::Null)
+        }
         3 => {
-            let comparisons = [Comparison::Equal, Comparison::Less, Comparison::GreaterOrEqual, Comparison::NotEqual];
+            let comparisons = [
+                Comparison::Equal,
+                Comparison::Less,
+                Comparison::GreaterOrEqual,
+                Comparison::NotEqual,
+            ];
             b.compare(comparisons[random.below(4) as usize], a, same)
         }
         4 if kind == Type::Bits => b.and(a, same),
@@ -184,7 +222,11 @@ fn random_programs() {
         let mut random = Random(seed().wrapping_mul(31) + round);
         let kinds: Vec<Type> = (0..4).map(|_| Type::ALL[random.below(13) as usize]).collect();
         let nullable: Vec<bool> = kinds.iter().map(|_| random.below(2) == 0).collect();
-        let inputs = kinds.iter().zip(&nullable).map(|(kind, nullable)| Input { kind: *kind, nullable: *nullable }).collect();
+        let inputs = kinds
+            .iter()
+            .zip(&nullable)
+            .map(|(kind, nullable)| Input { kind: *kind, nullable: *nullable })
+            .collect();
         let mut b = Builder::new(inputs);
         let mut pool: Vec<Value> = (0..kinds.len()).map(|c| b.column(c).unwrap()).collect();
         for kind in &kinds {
@@ -193,7 +235,13 @@ fn random_programs() {
         for _ in 0..random.below(14) + 3 {
             grow(&mut b, &mut random, &mut pool);
         }
-        if let Some(keep) = pool.iter().rev().copied().find(|v| v.kind() == Type::Bits).filter(|_| random.below(2) == 0) {
+        if let Some(keep) = pool
+            .iter()
+            .rev()
+            .copied()
+            .find(|v| v.kind() == Type::Bits)
+            .filter(|_| random.below(2) == 0)
+        {
             b.filter(keep).unwrap();
         }
         for value in pool.iter().rev().take(5) {
@@ -201,15 +249,29 @@ fn random_programs() {
         }
         let Ok(program) = b.finish() else { continue };
         let rows = random.below(3000) as usize;
-        let columns: Vec<HostColumn> =
-            kinds.iter().zip(&nullable).map(|(kind, nullable)| column(&mut random, *kind, rows, *nullable)).collect();
-        let answer = device::run(machine.as_mut(), &program, &columns, None, Shape { heap: 1 << 24, ..Shape::default() });
+        let columns: Vec<HostColumn> = kinds
+            .iter()
+            .zip(&nullable)
+            .map(|(kind, nullable)| column(&mut random, *kind, rows, *nullable))
+            .collect();
+        let answer = device::run(
+            machine.as_mut(),
+            &program,
+            &columns,
+            None,
+            Shape { heap: 1 << 24, ..Shape::default() },
+        );
         match (reference::run(&program, &columns, None), answer) {
             (Err(_), Answer::Rerun) => {}
             // A heap that is too small, or strings of 2 GiB: not what this test is about.
             (_, Answer::HeapFull) => continue,
-            (Ok(expected), answer @ Answer::Done(_)) => assert_answer(&format!("round {round}"), &answer, &expected, &program),
-            (expected, answer) => panic!("round {round}: {:?} against {answer:?}\n{program}", expected.map(|e| e.rows.len())),
+            (Ok(expected), answer @ Answer::Done(_)) => {
+                assert_answer(&format!("round {round}"), &answer, &expected, &program)
+            }
+            (expected, answer) => panic!(
+                "round {round}: {:?} against {answer:?}\n{program}",
+                expected.map(|e| e.rows.len())
+            ),
         }
         done += 1;
     }

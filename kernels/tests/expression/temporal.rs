@@ -41,7 +41,9 @@ fn kinds() -> Vec<(DataType, Unit)> {
 
 /// Days around every kind of boundary, then scaled to the unit with times of day.
 fn dates(kind: &DataType, unit: Unit) -> ArrayRef {
-    let mut days: Vec<i64> = vec![0, -1, 1, 58, 59, 60, 364, 365, 366, -365, -366, 10957, 11016, 19723, 20088, -25567, 47482];
+    let mut days: Vec<i64> = vec![
+        0, -1, 1, 58, 59, 60, 364, 365, 366, -365, -366, 10957, 11016, 19723, 20088, -25567, 47482,
+    ];
     days.extend((0..40).map(|k| 16_000 + k * 31));
     days.extend((-30..30).map(|k| k * 1461));
     days.extend([-719_162, 2_932_896, -106_000, 106_000, 106_001, -719_163, 2_932_897]);
@@ -51,7 +53,8 @@ fn dates(kind: &DataType, unit: Unit) -> ArrayRef {
         .iter()
         .enumerate()
         .map(|(n, day)| {
-            let value = day.checked_mul(per_day)?.checked_add(times[n % times.len()].min(per_day - 1))?;
+            let value =
+                day.checked_mul(per_day)?.checked_add(times[n % times.len()].min(per_day - 1))?;
             (*kind != DataType::Date32 || i32::try_from(value).is_ok()).then_some(value)
         })
         .collect();
@@ -79,15 +82,20 @@ fn parts_are_arrows() {
     for (kind, unit) in kinds() {
         let columns = [dates(&kind, unit)];
         for (field, part) in FIELDS {
-            check(&format!("{field:?} of {kind}"), &columns, |b, v| b.date_part(v[0], unit, field), |c| {
-                if !in_calendar(&c[0], unit) {
-                    return Err(host());
-                }
-                let parts = date_part(c[0].as_ref(), part)?;
-                // A part that arrow cannot give (nanoseconds that overflow) does not occur here.
-                assert_eq!(parts.as_primitive::<Int32Type>().null_count(), c[0].null_count());
-                Ok(parts)
-            });
+            check(
+                &format!("{field:?} of {kind}"),
+                &columns,
+                |b, v| b.date_part(v[0], unit, field),
+                |c| {
+                    if !in_calendar(&c[0], unit) {
+                        return Err(host());
+                    }
+                    let parts = date_part(c[0].as_ref(), part)?;
+                    // A part that arrow cannot give (nanoseconds that overflow) does not occur here.
+                    assert_eq!(parts.as_primitive::<Int32Type>().null_count(), c[0].null_count());
+                    Ok(parts)
+                },
+            );
         }
     }
 }
@@ -126,7 +134,8 @@ fn intervals_add_as_arrows() {
             // Results near the ends of the calendar are left to the host: those rows are not asked about.
             let inside: Vec<u32> = (0..columns[0].len() as u32)
                 .filter(|row| {
-                    let cell = &crate::arrays::cells(columns[0].slice(*row as usize, 1).as_ref())[0];
+                    let cell =
+                        &crate::arrays::cells(columns[0].slice(*row as usize, 1).as_ref())[0];
                     let value = match cell {
                         Some(staffa_kernels::expression::Constant::I32(v)) => i64::from(*v),
                         Some(staffa_kernels::expression::Constant::I64(v)) => *v,
@@ -136,12 +145,20 @@ fn intervals_add_as_arrows() {
                 })
                 .collect();
             let rows = arrow::array::UInt32Array::from(inside);
-            let columns: Vec<ArrayRef> =
-                columns.iter().map(|c| arrow::compute::take(c.as_ref(), &rows, None).unwrap()).collect();
-            check(&format!("{kind} and interval, minus {minus}"), &columns, |b, v| b.add_interval(v[0], unit, v[1], minus), |c| {
-                let result = if minus { numeric::sub(&c[0], &c[1]) } else { numeric::add(&c[0], &c[1]) };
-                result.map(|a| Arc::clone(&a))
-            });
+            let columns: Vec<ArrayRef> = columns
+                .iter()
+                .map(|c| arrow::compute::take(c.as_ref(), &rows, None).unwrap())
+                .collect();
+            check(
+                &format!("{kind} and interval, minus {minus}"),
+                &columns,
+                |b, v| b.add_interval(v[0], unit, v[1], minus),
+                |c| {
+                    let result =
+                        if minus { numeric::sub(&c[0], &c[1]) } else { numeric::add(&c[0], &c[1]) };
+                    result.map(|a| Arc::clone(&a))
+                },
+            );
         }
     }
 }

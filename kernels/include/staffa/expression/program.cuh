@@ -1,7 +1,7 @@
 // The expression interpreter's program format: what the host assembles and every block reads.
 //
-// Mirrored by kernels/src/expression/format.rs; `layout.cu`'s kernel writes sizes and offsets, and a
-// Rust test compares them. docs/design/expression.md gives the rule of every opcode.
+// Mirrored by kernels/src/expression/format.rs; both sides assert the offsets below, and a Rust test
+// reads this file's opcodes. docs/design/expression.md gives the rule of every opcode.
 //
 // A program is trusted: the host validated register bounds, types, jump targets and shared memory
 // before it was uploaded. Column contents are data and never decide an address except through codes
@@ -135,7 +135,8 @@ struct alignas(16) instruction {
     u16 c_valid;
     u64 immediate;
 };
-static_assert(sizeof(instruction) == 32);
+static_assert(sizeof(instruction) == 32 && offsetof(instruction, mask) == 6 &&
+              offsetof(instruction, a) == 12 && offsetof(instruction, immediate) == 24);
 
 // What a launch gets, by value. All addresses are device addresses.
 struct launch_parameters {
@@ -162,7 +163,8 @@ struct launch_parameters {
     u32 operator_number;   // reported in the error slot
     u32 reserved;
 };
-static_assert(sizeof(launch_parameters) == 144);
+static_assert(sizeof(launch_parameters) == 144 && offsetof(launch_parameters, error) == 72 &&
+              offsetof(launch_parameters, rows) == 116 && offsetof(launch_parameters, reserved) == 140);
 
 // The error slot's code: the morsel is to be rerun by the host. Its detail is the instruction.
 constexpr u32 error_rerun = 0x4558'0001;       // "EX": overflow, division by zero, a cast that fails,

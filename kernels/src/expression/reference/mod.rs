@@ -42,9 +42,11 @@ impl HostColumn {
     fn cell(&self, row: usize) -> Cell {
         match self {
             HostColumn::Plain(cells) => cells.get(row).cloned().flatten(),
-            HostColumn::Codes { codes, dictionary } => {
-                codes.get(row).copied().flatten().and_then(|code| dictionary.get(code as usize).cloned())
-            }
+            HostColumn::Codes { codes, dictionary } => codes
+                .get(row)
+                .copied()
+                .flatten()
+                .and_then(|code| dictionary.get(code as usize).cloned()),
         }
     }
 }
@@ -71,10 +73,15 @@ pub struct Rerun {
 ///
 /// # Errors
 /// [`Rerun`] where the device would raise its error slot.
-pub fn run(program: &Program, columns: &[HostColumn], selection: Option<&[u32]>) -> Result<Outcome, Rerun> {
+pub fn run(
+    program: &Program,
+    columns: &[HostColumn],
+    selection: Option<&[u32]>,
+) -> Result<Outcome, Rerun> {
     let total = columns.first().map_or(0, HostColumn::rows);
     let every: Vec<u32> = (0..u32::try_from(total).unwrap_or(u32::MAX)).collect();
-    let mut outcome = Outcome { columns: vec![Vec::new(); program.outputs().len()], rows: Vec::new() };
+    let mut outcome =
+        Outcome { columns: vec![Vec::new(); program.outputs().len()], rows: Vec::new() };
     for row in selection.unwrap_or(&every) {
         let mut state = Row::new(program, columns, *row);
         if let Some(cells) = state.run()? {

@@ -47,7 +47,12 @@ pub(super) fn computed(value: Option<Constant>) -> Computed {
     value.map_or(Computed::Error, Computed::Value)
 }
 
-pub(super) fn compute(row: &Row<'_>, i: &Instruction, op: Opcode, operands: &[Constant; 3]) -> Computed {
+pub(super) fn compute(
+    row: &Row<'_>,
+    i: &Instruction,
+    op: Opcode,
+    operands: &[Constant; 3],
+) -> Computed {
     let [a, b, _] = operands;
     match op {
         Opcode::Equal => Computed::Value(Constant::Bool(a.to_bytes() == b.to_bytes())),
@@ -58,8 +63,12 @@ pub(super) fn compute(row: &Row<'_>, i: &Instruction, op: Opcode, operands: &[Co
             computed(convert(a, to, op == Opcode::ConvertWrapping))
         }
         _ => match (a, b) {
-            (Constant::F64(x), Constant::F64(y)) => float(op, *x, *y).map_or(Computed::Error, |v| Computed::Value(Constant::F64(v))),
-            (Constant::F32(x), Constant::F32(y)) => float32(op, *x, *y).map_or(Computed::Error, |v| Computed::Value(Constant::F32(v))),
+            (Constant::F64(x), Constant::F64(y)) => {
+                float(op, *x, *y).map_or(Computed::Error, |v| Computed::Value(Constant::F64(v)))
+            }
+            (Constant::F32(x), Constant::F32(y)) => {
+                float32(op, *x, *y).map_or(Computed::Error, |v| Computed::Value(Constant::F32(v)))
+            }
             _ => computed(integers(i, op, a, b)),
         },
     }
@@ -107,7 +116,16 @@ fn integers(i: &Instruction, op: Opcode, a: &Constant, b: &Constant) -> Option<C
         O::ShiftRight => wrap(x >> y),
         O::DivideRounded => {
             let (quotient, rest) = (x / y, x % y);
-            wrap(quotient + if x >= 0 && rest >= y / 2 { 1 } else if x < 0 && rest <= -(y / 2) { -1 } else { 0 })
+            wrap(
+                quotient
+                    + if x >= 0 && rest >= y / 2 {
+                        1
+                    } else if x < 0 && rest <= -(y / 2) {
+                        -1
+                    } else {
+                        0
+                    },
+            )
         }
         O::CheckMagnitude => (-y..=y).contains(&x).then(|| a.clone()),
         O::Absolute => x.checked_abs().and_then(|v| fit(kind, v)),
@@ -147,7 +165,11 @@ fn float32(op: Opcode, x: f32, y: f32) -> Option<f32> {
 }
 
 /// arrow's numeric casts: integers must fit, floats truncate and must fit, everything fits a float.
-#[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "the cast is the point")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    reason = "the cast is the point"
+)]
 pub(super) fn convert(a: &Constant, to: Type, wrapping: bool) -> Option<Constant> {
     let float = match a {
         Constant::F32(v) => Some(f64::from(*v)),

@@ -2,8 +2,8 @@
 
 use super::super::constant::Constant;
 use super::super::format::{
-    BITS_ALL, BITS_NONE, FLAG_CONSTANT_A, FLAG_CONSTANT_B, FLAG_CONSTANT_C, FLAG_NEGATE, FLAG_NULL_ON_ERROR,
-    Instruction, Opcode,
+    BITS_ALL, BITS_NONE, FLAG_CONSTANT_A, FLAG_CONSTANT_B, FLAG_CONSTANT_C, FLAG_NEGATE,
+    FLAG_NULL_ON_ERROR, Instruction, Opcode,
 };
 use super::super::program::Program;
 use super::super::types::Type;
@@ -63,7 +63,11 @@ impl<'a> Row<'a> {
         let bytes = memory.get(at..at + usize::from(kind.width())).unwrap_or(&[0; 16]);
         if kind == Type::Span {
             let span = decode_span(bytes);
-            return Constant::Bytes(if constant { self.blob_bytes(span) } else { self.arena_bytes(span) });
+            return Constant::Bytes(if constant {
+                self.blob_bytes(span)
+            } else {
+                self.arena_bytes(span)
+            });
         }
         numbers::decode(kind, bytes)
     }
@@ -98,7 +102,9 @@ impl<'a> Row<'a> {
         let wanted = shape(op).operands;
         let one = |offset, flag, wanted| match wanted {
             Kind::Unused => Constant::integer(kind, 0),
-            Kind::Bits | Kind::Same if wanted == Kind::Bits || kind == Type::Bits => Constant::Bool(self.bit(offset)),
+            Kind::Bits | Kind::Same if wanted == Kind::Bits || kind == Type::Bits => {
+                Constant::Bool(self.bit(offset))
+            }
             Kind::Bits | Kind::Same => self.read(offset, i.flags & flag != 0, kind),
             Kind::Of(of) => self.read(offset, i.flags & flag != 0, of),
         };
@@ -135,7 +141,9 @@ impl<'a> Row<'a> {
     fn store(&mut self, i: &Instruction) {
         let kind = Type::from_tag(i.kind).unwrap_or(Type::Bits);
         let value = self.bit(i.a_valid).then(|| self.operands(i, Opcode::Store, kind)[0].clone());
-        if let Some(output) = usize::try_from(i.immediate).ok().and_then(|n| self.outputs.get_mut(n)) {
+        if let Some(output) =
+            usize::try_from(i.immediate).ok().and_then(|n| self.outputs.get_mut(n))
+        {
             *output = value;
         }
     }
@@ -150,14 +158,20 @@ impl<'a> Row<'a> {
             let kind = Type::from_tag(i.kind).unwrap_or(Type::Bits);
             let operands = self.operands(i, op, kind);
             let computed = match kind {
-                _ if matches!(op, Opcode::DatePart | Opcode::TruncateDate | Opcode::AddInterval) => {
+                _ if matches!(
+                    op,
+                    Opcode::DatePart | Opcode::TruncateDate | Opcode::AddInterval
+                ) =>
+                {
                     temporal::compute(i, op, &operands)
                 }
                 Type::Span => strings::compute(self, i, op, &operands),
                 _ => numbers::compute(self, i, op, &operands),
             };
             match computed {
-                Computed::Value(Constant::Bool(bit)) => self.set_bit(i.dst, bit != (i.flags & FLAG_NEGATE != 0)),
+                Computed::Value(Constant::Bool(bit)) => {
+                    self.set_bit(i.dst, bit != (i.flags & FLAG_NEGATE != 0))
+                }
                 Computed::Value(value) => self.write(i.dst, &value),
                 Computed::Error if i.flags & FLAG_NULL_ON_ERROR != 0 => valid = false,
                 Computed::Error | Computed::Host => return false,
@@ -245,10 +259,12 @@ impl<'a> Row<'a> {
             (Opcode::LoadCode, Some(HostColumn::Codes { codes, .. })) => {
                 codes.get(self.row as usize).copied().flatten().map(Constant::U32)
             }
-            (Opcode::Gather, Some(column)) => match self.read(i.b, i.flags & FLAG_CONSTANT_B != 0, Type::U32) {
-                Constant::U32(index) if self.bit(i.b_valid) => column.cell(index as usize),
-                _ => None,
-            },
+            (Opcode::Gather, Some(column)) => {
+                match self.read(i.b, i.flags & FLAG_CONSTANT_B != 0, Type::U32) {
+                    Constant::U32(index) if self.bit(i.b_valid) => column.cell(index as usize),
+                    _ => None,
+                }
+            }
             (_, Some(column)) => column.cell(self.row as usize),
             (_, None) => None,
         };

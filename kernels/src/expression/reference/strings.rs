@@ -6,7 +6,12 @@ use super::super::types::Type;
 use super::numbers::integer;
 use super::row::{Computed, Row, decode_span};
 
-pub(super) fn compute(row: &Row<'_>, i: &Instruction, op: Opcode, operands: &[Constant; 3]) -> Computed {
+pub(super) fn compute(
+    row: &Row<'_>,
+    i: &Instruction,
+    op: Opcode,
+    operands: &[Constant; 3],
+) -> Computed {
     use Opcode as O;
     let Constant::Bytes(a) = &operands[0] else { return Computed::Error };
     let b = match &operands[1] {
@@ -40,7 +45,11 @@ pub(super) fn compute(row: &Row<'_>, i: &Instruction, op: Opcode, operands: &[Co
             let removed = |byte: &&u8| b.contains(byte);
             let skip = if i.immediate & 1 != 0 { a.iter().take_while(removed).count() } else { 0 };
             let rest = a.get(skip..).unwrap_or_default();
-            let drop = if i.immediate & 2 != 0 { rest.iter().rev().take_while(removed).count() } else { 0 };
+            let drop = if i.immediate & 2 != 0 {
+                rest.iter().rev().take_while(removed).count()
+            } else {
+                0
+            };
             bytes(rest.get(..rest.len() - drop).unwrap_or_default())
         }
         _ => Computed::Error,
@@ -49,14 +58,18 @@ pub(super) fn compute(row: &Row<'_>, i: &Instruction, op: Opcode, operands: &[Co
 
 /// Characters `start..start + count` of numbers from 1, in 128 bits so that nothing overflows.
 fn substring(i: &Instruction, text: &str, start: &Constant, count: &Constant) -> Computed {
-    let (Some(start), Some(count)) = (integer(start), integer(count)) else { return Computed::Error };
+    let (Some(start), Some(count)) = (integer(start), integer(count)) else {
+        return Computed::Error;
+    };
     let to_end = i.flags & FLAG_OPTION != 0;
     if start == i128::from(i64::MIN) || count < 0 && !to_end {
         return Computed::Error;
     }
     let numbered = text.chars().zip(1i128..);
-    let part: String =
-        numbered.filter(|(_, n)| *n >= start && (to_end || *n < start + count)).map(|(c, _)| c).collect();
+    let part: String = numbered
+        .filter(|(_, n)| *n >= start && (to_end || *n < start + count))
+        .map(|(c, _)| c)
+        .collect();
     Computed::Value(Constant::text(&part))
 }
 
@@ -83,7 +96,11 @@ fn like(row: &Row<'_>, i: &Instruction, text: &str) -> Computed {
 fn matches(tokens: &[u16], text: &str) -> bool {
     let Some((token, rest)) = tokens.split_first() else { return text.is_empty() };
     match *token {
-        0x101 => text.char_indices().map(|(at, _)| at).chain([text.len()]).any(|at| matches(rest, &text[at..])),
+        0x101 => text
+            .char_indices()
+            .map(|(at, _)| at)
+            .chain([text.len()])
+            .any(|at| matches(rest, &text[at..])),
         0x100 => text.chars().next().is_some_and(|c| matches(rest, &text[c.len_utf8()..])),
         byte => {
             // Literal bytes come in whole characters.

@@ -82,9 +82,10 @@ pub(super) fn compute(i: &Instruction, op: Opcode, operands: &[Constant; 3]) -> 
     let kind = operands[0].kind();
     let (year, month, day_of_month) = civil(day);
     match (op, field) {
-        (Opcode::DatePart, Some(field)) => {
-            Computed::Value(Constant::integer(super::super::types::Type::I32, part(field, day, rest, units)))
-        }
+        (Opcode::DatePart, Some(field)) => Computed::Value(Constant::integer(
+            super::super::types::Type::I32,
+            part(field, day, rest, units),
+        )),
         (Opcode::TruncateDate, Some(field)) if (-106_000..=106_000).contains(&day) => {
             let first = match field {
                 Field::Year => year_start(year),
@@ -106,10 +107,20 @@ pub(super) fn compute(i: &Instruction, op: Opcode, operands: &[Constant; 3]) -> 
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "the parts of the interval")]
-fn add((year, month, day): (i128, i128, i128), rest: i128, units: i128, bits: i128, minus: bool) -> Option<i128> {
-    let mut parts = [i128::from(bits as i32), i128::from((bits >> 32) as i32), i128::from((bits >> 64) as i64)];
+fn add(
+    (year, month, day): (i128, i128, i128),
+    rest: i128,
+    units: i128,
+    bits: i128,
+    minus: bool,
+) -> Option<i128> {
+    let mut parts =
+        [i128::from(bits as i32), i128::from((bits >> 32) as i32), i128::from((bits >> 64) as i64)];
     if minus {
-        if parts == [i128::from(i32::MIN), parts[1], parts[2]] || parts[1] == i128::from(i32::MIN) || parts[2] == i128::from(i64::MIN) {
+        if parts == [i128::from(i32::MIN), parts[1], parts[2]]
+            || parts[1] == i128::from(i32::MIN)
+            || parts[2] == i128::from(i64::MIN)
+        {
             return None;
         }
         parts = parts.map(|p| -p);
