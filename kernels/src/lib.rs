@@ -8,6 +8,7 @@
 )]
 
 pub mod abi;
+pub mod expression;
 mod images;
 mod kernels;
 pub mod parquet;
