@@ -1,18 +1,24 @@
 //! Files: where their bytes come from, their footers, and what to fetch of them.
 
+mod bloom;
 mod cache;
 mod chunk;
 mod fetch;
 mod footer;
 mod plan;
 mod source;
+mod statistics;
 
+pub use bloom::BloomFilter;
 pub use cache::{FooterCache, FooterKey};
 pub use chunk::ColumnChunk;
 pub use fetch::RowGroupBytes;
 pub use footer::{Footer, FooterOptions};
 pub use plan::{FetchOptions, FetchPlan};
 pub use source::Source;
+pub use statistics::ColumnStatistics;
+
+pub(crate) use chunk::locations;
 
 use std::sync::Arc;
 
