@@ -76,6 +76,32 @@ async fn an_object_store_gives_the_same_rows() {
 }
 
 #[tokio::test]
+async fn row_groups_are_fetched_ahead_in_order() {
+    use futures::StreamExt;
+    let bytes = sample(5500);
+    let (store, path) = in_store(&bytes).await;
+    let source = Source::head(store, &path).await.unwrap();
+    let file = ParquetFile::load(source, &FooterOptions::default(), None).await.unwrap();
+    for budget_bytes in [0, 20_000, 1 << 30] {
+        let plan = |g| file.plan(g, &[0], None, &FetchOptions::default()).unwrap();
+        let plans: Vec<_> = (0..6).map(plan).collect();
+        let mut stream = std::pin::pin!(file.prefetch(plans, budget_bytes));
+        let mut next = 0;
+        while let Some(fetched) = stream.next().await {
+            let (chunk, bytes) = fetched.unwrap().get(0).unwrap();
+            let rows = Selection::all(chunk.rows());
+            let options = ReadOptions::new(DataType::Int64);
+            let got = ColumnReader::new(chunk, bytes, &options).unwrap().decode(&rows).unwrap();
+            for v in got.into_array().unwrap().as_primitive::<Int64Type>().values() {
+                assert_eq!(*v, next);
+                next += 1;
+            }
+        }
+        assert_eq!(next, 5500);
+    }
+}
+
+#[tokio::test]
 async fn a_replaced_object_is_not_mixed_in() {
     let bytes = sample(1000);
     let (store, path) = in_store(&bytes).await;

@@ -1,6 +1,5 @@
 //! Files that other writers made, against arrow-rs. `scripts/parquet-matrix` makes them and names
 //! their folder in `STAFFA_PARQUET_MATRIX`; without it there is nothing to read.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic, its helpers too")]
 
 mod common;
 

@@ -3,9 +3,9 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, BooleanBufferBuilder};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, BooleanBufferBuilder, UInt32Array};
 use arrow::buffer::{NullBuffer, ScalarBuffer};
-use arrow::compute::take;
+use arrow::compute::{filter, take};
 use arrow::datatypes::{DataType, UInt32Type};
 
 use crate::chunk::ChunkBytes;
@@ -23,6 +23,10 @@ use crate::selection::Selection;
 
 /// Codes unpacked at a time: 16 KiB of them, half of a first-level cache.
 const CODES: usize = 4096;
+
+/// Between selected ranges, up to this many rows are decoded and then filtered out: starting a
+/// range anew takes about as long.
+const GAP_ROWS: u64 = 24;
 
 /// A decoded batch of one column.
 #[derive(Debug, Clone)]
@@ -62,7 +66,7 @@ impl Column {
         match self {
             Column::Plain(a) => Ok(a),
             Column::Dictionary { codes, nulls, values } => {
-                let codes = arrow::array::PrimitiveArray::<UInt32Type>::new(codes, nulls);
+                let codes = UInt32Array::new(codes, nulls);
                 take(&values, &codes, None)
                     .map_err(|e| Flaw::bug(e.to_string()).at(Place::default()))
             }
@@ -126,6 +130,9 @@ struct Batch {
     nulls: Option<BooleanBufferBuilder>,
     /// Codes of all rows so far; `None` once a row came that has no code.
     codes: Option<Vec<u32>>,
+    /// Which of the rows are selected, unless all are. Each entry is a run of rows.
+    keep: Vec<(u64, bool)>,
+    gaps: bool,
 }
 
 impl ColumnReader {
@@ -210,19 +217,30 @@ impl ColumnReader {
         }
         let len = rows.len() as usize;
         let codes = self.keep_codes.then(|| Vec::with_capacity(len));
-        let mut batch = Batch { rows: 0, nulls: None, codes };
+        let mut batch = Batch { rows: 0, nulls: None, codes, keep: vec![], gaps: false };
         if batch.codes.is_none() {
             self.sink.reserve(len);
         }
-        for range in rows.ranges() {
-            let mut range = range.clone();
-            while range.start < range.end {
-                let index = self.turn_to(range.start)?;
-                let end = range.end.min(self.table.pages[index].end_row());
-                self.read(index, range.start..end, &mut batch)
-                    .map_err(|f| f.at(self.place_of(index)))?;
-                range.start = end;
+        let mut ranges = rows.ranges().iter().cloned().peekable();
+        let mut rest = ranges.next();
+        while let Some(range) = rest.take() {
+            let index = self.turn_to(range.start)?;
+            let page_end = self.table.pages[index].end_row();
+            let mut span = range.start..range.end.min(page_end);
+            batch.keep_rows(span.end - span.start, true);
+            // Ranges that lie close together are read as one and filtered at the end.
+            while let Some(next) = ranges.next_if(|n| {
+                n.start - span.end <= GAP_ROWS && n.end <= page_end && range.end <= page_end
+            }) {
+                batch.keep_rows(next.start - span.end, false);
+                batch.keep_rows(next.end - next.start, true);
+                span.end = next.end;
             }
+            self.read(index, span, &mut batch).map_err(|f| f.at(self.place_of(index)))?;
+            rest = match range.end > page_end {
+                true => Some(page_end..range.end),
+                false => ranges.next(),
+            };
         }
         self.finish(batch).map_err(|f| f.at(self.chunk.place()))
     }
@@ -349,13 +367,27 @@ impl ColumnReader {
     }
 
     fn finish(&mut self, batch: Batch) -> Flawed<Column> {
+        let keep = batch.filter();
         let nulls = batch.nulls.map(|mut b| NullBuffer::new(b.finish()));
         if let Some(codes) = batch.codes
             && let Some(values) = self.dictionary_array()?
         {
-            return Ok(Column::Dictionary { codes: ScalarBuffer::from(codes), nulls, values });
+            let Some(keep) = keep else {
+                return Ok(Column::Dictionary { codes: ScalarBuffer::from(codes), nulls, values });
+            };
+            let codes = UInt32Array::new(codes.into(), nulls);
+            let kept = filter(&codes, &keep).map_err(|e| Flaw::bug(e.to_string()))?;
+            let (_, codes, nulls) = kept.as_primitive::<UInt32Type>().clone().into_parts();
+            return Ok(Column::Dictionary { codes, nulls, values });
         }
-        Ok(Column::Plain(self.sink.finish(nulls)?))
+        let array = self.sink.finish(nulls)?;
+        match keep {
+            Some(keep) => {
+                let kept = filter(&array, &keep).map_err(|e| Flaw::bug(e.to_string()))?;
+                Ok(Column::Plain(kept))
+            }
+            None => Ok(Column::Plain(array)),
+        }
     }
 }
 
@@ -415,6 +447,20 @@ fn for_codes(
 }
 
 impl Batch {
+    fn keep_rows(&mut self, rows: u64, keep: bool) {
+        self.keep.push((rows, keep));
+        self.gaps |= !keep;
+    }
+
+    /// The rows to keep, if some were read only because they lie between others.
+    fn filter(&self) -> Option<BooleanArray> {
+        self.gaps.then(|| {
+            let mut mask = BooleanBufferBuilder::new(self.rows);
+            self.keep.iter().for_each(|(rows, keep)| mask.append_n(*rows as usize, *keep));
+            BooleanArray::new(mask.finish(), None)
+        })
+    }
+
     fn append_validity(&mut self, rows: &Rows<'_>) {
         if rows.bits.is_none() && self.nulls.is_none() {
             return;

@@ -109,6 +109,19 @@ impl ParquetFile {
         fetch::blocking(&self.source, plan)
     }
 
+    /// Fetches plans, row groups for instance, in order and ahead of the caller: while one is
+    /// decoded, the next are on their way, as many as `budget_bytes` holds (always at least one).
+    /// Requests make progress while the stream is polled: spawn it for full overlap.
+    ///
+    /// What was yielded no longer counts. Dropping the stream cancels its requests.
+    pub fn prefetch(
+        &self,
+        plans: Vec<FetchPlan>,
+        budget_bytes: u64,
+    ) -> impl futures::Stream<Item = Result<RowGroupBytes>> + Send + use<> {
+        fetch::prefetch(self.source.clone(), plans, budget_bytes)
+    }
+
     /// Fetches what a plan asks for. Local files are read by the calling task.
     ///
     /// # Errors
