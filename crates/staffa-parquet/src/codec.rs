@@ -5,6 +5,7 @@ use std::io::Read;
 use parquet::basic::Compression;
 
 use crate::error::{Flaw, Flawed};
+use crate::lz4;
 
 /// A codec of this package.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,7 +18,7 @@ pub enum Codec {
     Gzip,
     /// Brotli.
     Brotli,
-    /// LZ4 in Hadoop's framing, with a fallback to the LZ4 frame format and to raw blocks.
+    /// LZ4 in Hadoop's framing, with a fallback to raw blocks.
     Lz4Hadoop,
     /// LZ4 raw block.
     Lz4Raw,
@@ -153,27 +154,26 @@ fn stream(name: &str, reader: impl Read, size: usize, out: &mut Vec<u8>) -> Flaw
 
 fn lz4_raw(input: &[u8], size: usize, out: &mut Vec<u8>) -> Flawed<()> {
     out.resize(size, 0);
-    let n = lz4_flex::block::decompress_into(input, out);
-    out.truncate(n.map_err(|e| broken("LZ4", e))?);
-    Ok(())
+    lz4::block(input, out)
 }
 
 /// Hadoop's framing: per block, decompressed and compressed size as big-endian `u32`, then a raw
-/// block. Older writers put the LZ4 frame format or a raw block under the same name.
+/// block. Older writers put a raw block under the same name.
 fn lz4_hadoop(input: &[u8], size: usize, out: &mut Vec<u8>) -> Flawed<()> {
     out.clear();
     if hadoop_blocks(input, size, out).is_some() && out.len() == size {
         return Ok(());
     }
-    let frame = lz4_flex::frame::FrameDecoder::new(input);
-    if stream("LZ4", frame, size, out).is_ok() && out.len() == size {
-        return Ok(());
+    if input.starts_with(&LZ4_FRAME) {
+        return Err(Flaw::unsupported("LZ4 frames"));
     }
     lz4_raw(input, size, out)
 }
 
-fn hadoop_blocks(mut input: &[u8], size: usize, out: &mut Vec<u8>) -> Option<()> {
-    let end = size;
+/// The magic number of the LZ4 frame format, which some writers put under the name of Hadoop's.
+const LZ4_FRAME: [u8; 4] = [0x04, 0x22, 0x4d, 0x18];
+
+fn hadoop_blocks(mut input: &[u8], end: usize, out: &mut Vec<u8>) -> Option<()> {
     while !input.is_empty() {
         let (head, rest) = input.split_first_chunk::<8>()?;
         let raw = u32::from_be_bytes([head[0], head[1], head[2], head[3]]) as usize;
@@ -184,9 +184,7 @@ fn hadoop_blocks(mut input: &[u8], size: usize, out: &mut Vec<u8>) -> Option<()>
             return None;
         }
         out.resize(at + raw, 0);
-        if lz4_flex::block::decompress_into(block, &mut out[at..]).ok()? != raw {
-            return None;
-        }
+        lz4::block(block, &mut out[at..]).ok()?;
         input = rest;
     }
     Some(())

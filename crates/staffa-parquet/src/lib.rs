@@ -84,6 +84,7 @@ mod encoding;
 mod error;
 mod file;
 mod limits;
+mod lz4;
 mod page;
 mod selection;
 

@@ -20,6 +20,11 @@ pub struct RowGroupBytes {
 }
 
 impl RowGroupBytes {
+    /// Chunks cut from what somebody fetched for `plan`: its ranges' first bytes and contents.
+    pub fn divide(plan: &FetchPlan, parts: &[(u64, Bytes)]) -> Self {
+        divide(plan, parts)
+    }
+
     /// Each chunk and its bytes, for [`ColumnReader::new`](crate::ColumnReader::new).
     pub fn into_chunks(self) -> Vec<(Arc<ColumnChunk>, ChunkBytes)> {
         self.chunks

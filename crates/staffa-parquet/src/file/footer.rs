@@ -46,6 +46,17 @@ pub struct Footer {
 }
 
 impl Footer {
+    /// A footer that somebody else has read: a file's name, its size, its metadata, and the Arrow
+    /// schema that its columns are read as.
+    pub fn from_parts(
+        name: Arc<str>,
+        file_bytes: u64,
+        metadata: Arc<ParquetMetaData>,
+        schema: SchemaRef,
+    ) -> Self {
+        Self { name, file_bytes, metadata, schema }
+    }
+
     /// Reads a local or in-memory source's footer on this thread.
     ///
     /// # Errors

@@ -37,7 +37,11 @@ pub struct FetchPlan {
 }
 
 impl FetchPlan {
-    pub(crate) fn new(
+    /// What to fetch of a row group to read the given leaves; `rows` absent: all of them.
+    ///
+    /// # Errors
+    /// When the footer's offsets are impossible.
+    pub fn new(
         footer: &Arc<Footer>,
         row_group: usize,
         leaves: &[usize],
