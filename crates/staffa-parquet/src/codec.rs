@@ -77,7 +77,8 @@ impl Decompressor {
         self.codec
     }
 
-    /// Appends exactly `size` bytes to `out`.
+    /// Makes `out` the `size` bytes that `input` stands for. What it held does not matter: bytes
+    /// that will be overwritten are not zeroed again.
     ///
     /// # Errors
     /// When `input` stands for another number of bytes, or is no such stream.
@@ -93,17 +94,19 @@ impl Decompressor {
                 input.len()
             )));
         }
-        let start = out.len();
         match self.codec {
-            Codec::Uncompressed => out.extend_from_slice(input),
+            Codec::Uncompressed => {
+                out.clear();
+                out.extend_from_slice(input);
+            }
             Codec::Snappy => {
                 let len = snap::raw::decompress_len(input).map_err(|e| broken("Snappy", e))?;
                 if len != size {
                     return Err(wrong_size(len, size));
                 }
-                out.resize(start + size, 0);
-                let n = self.snappy.decompress(input, &mut out[start..]);
-                out.truncate(start + n.map_err(|e| broken("Snappy", e))?);
+                out.resize(size, 0);
+                let n = self.snappy.decompress(input, out);
+                out.truncate(n.map_err(|e| broken("Snappy", e))?);
             }
             Codec::Lz4Raw => lz4_raw(input, size, out)?,
             Codec::Lz4Hadoop => lz4_hadoop(input, size, out)?,
@@ -115,34 +118,33 @@ impl Decompressor {
             Codec::Gzip => stream("gzip", flate2::bufread::MultiGzDecoder::new(input), size, out)?,
             Codec::Brotli => stream("Brotli", brotli::Decompressor::new(input, 4096), size, out)?,
         }
-        if out.len() - start != size {
-            return Err(wrong_size(out.len() - start, size));
+        if out.len() != size {
+            return Err(wrong_size(out.len(), size));
         }
         Ok(())
     }
 
     fn zstd_bulk(&mut self, input: &[u8], size: usize, out: &mut Vec<u8>) -> Flawed<()> {
-        let start = out.len();
         let zstd = match &mut self.zstd {
             Some(z) => z,
             none => {
                 none.insert(zstd::bulk::Decompressor::new().map_err(|e| broken("Zstandard", e))?)
             }
         };
-        out.resize(start + size, 0);
-        let n = zstd.decompress_to_buffer(input, &mut out[start..]);
-        out.truncate(start + n.map_err(|e| broken("Zstandard", e))?);
+        out.resize(size, 0);
+        let n = zstd.decompress_to_buffer(input, &mut out[..]);
+        out.truncate(n.map_err(|e| broken("Zstandard", e))?);
         Ok(())
     }
 }
 
 /// Reads at most `size + 1` bytes, growing as they come.
 fn stream(name: &str, reader: impl Read, size: usize, out: &mut Vec<u8>) -> Flawed<()> {
-    let start = out.len();
+    out.clear();
     out.reserve(size.min(TRUSTED_BYTES));
     let limit = (size as u64).saturating_add(1);
     reader.take(limit).read_to_end(out).map_err(|e| broken(name, e))?;
-    if out.len() - start > size {
+    if out.len() > size {
         return Err(Flaw::bad(format!(
             "a page of {name} holds more than the {size} bytes claimed"
         )));
@@ -151,19 +153,17 @@ fn stream(name: &str, reader: impl Read, size: usize, out: &mut Vec<u8>) -> Flaw
 }
 
 fn lz4_raw(input: &[u8], size: usize, out: &mut Vec<u8>) -> Flawed<()> {
-    let start = out.len();
-    out.resize(start + size, 0);
-    lz4::block(input, &mut out[start..])
+    out.resize(size, 0);
+    lz4::block(input, out)
 }
 
 /// Hadoop's framing: per block, decompressed and compressed size as big-endian `u32`, then a raw
 /// block. Older writers put a raw block under the same name.
 fn lz4_hadoop(input: &[u8], size: usize, out: &mut Vec<u8>) -> Flawed<()> {
-    let start = out.len();
-    if hadoop_blocks(input, size, out).is_some() && out.len() - start == size {
+    out.clear();
+    if hadoop_blocks(input, size, out).is_some() && out.len() == size {
         return Ok(());
     }
-    out.truncate(start);
     if input.starts_with(&LZ4_FRAME) {
         return Err(Flaw::unsupported("LZ4 frames"));
     }
@@ -173,8 +173,7 @@ fn lz4_hadoop(input: &[u8], size: usize, out: &mut Vec<u8>) -> Flawed<()> {
 /// The magic number of the LZ4 frame format, which some writers put under the name of Hadoop's.
 const LZ4_FRAME: [u8; 4] = [0x04, 0x22, 0x4d, 0x18];
 
-fn hadoop_blocks(mut input: &[u8], size: usize, out: &mut Vec<u8>) -> Option<()> {
-    let end = out.len() + size;
+fn hadoop_blocks(mut input: &[u8], end: usize, out: &mut Vec<u8>) -> Option<()> {
     while !input.is_empty() {
         let (head, rest) = input.split_first_chunk::<8>()?;
         let raw = u32::from_be_bytes([head[0], head[1], head[2], head[3]]) as usize;

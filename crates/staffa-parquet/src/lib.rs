@@ -65,6 +65,7 @@
 //! | [`FetchPlan`], [`RowGroupBytes`], [`ChunkBytes`] | coalesced byte ranges, and what came of them |
 //! | [`PageTable`] | the pages of a column chunk, as plain data that CPU and GPU decode from |
 //! | [`ColumnReader`], [`Column`], [`Selection`] | the CPU decoder |
+//! | [`ColumnStatistics`], [`BloomFilter`] | what a pruning predicate is evaluated on |
 //! | [`supports`] | whether a leaf column can be read as a type; if not, arrow-rs's reader can |
 //!
 //! **Bytes are hostile.** Every length, count, offset and index of a file is checked before it is
@@ -92,8 +93,8 @@ pub use codec::Codec;
 pub use decode::{Column, ColumnReader, LeafType, ReadOptions, supports};
 pub use error::{Error, Place, Result};
 pub use file::{
-    ColumnChunk, FetchOptions, FetchPlan, Footer, FooterCache, FooterKey, FooterOptions,
-    ParquetFile, RowGroupBytes, Source,
+    BloomFilter, ColumnChunk, ColumnStatistics, FetchOptions, FetchPlan, Footer, FooterCache,
+    FooterKey, FooterOptions, ParquetFile, RowGroupBytes, Source,
 };
 pub use limits::Limits;
 pub use page::{Page, PageHeader, PageKind, PageTable, TableInput};

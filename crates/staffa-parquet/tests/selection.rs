@@ -6,7 +6,8 @@ mod common;
 use std::sync::Arc;
 
 use arrow::array::*;
-use arrow::compute::{concat, take};
+use arrow::buffer::BooleanBuffer;
+use arrow::compute::{concat, filter, take};
 use arrow::datatypes::*;
 use common::*;
 use parquet::basic::{Compression, Encoding};
@@ -88,6 +89,52 @@ fn any_rows_in_any_batches() {
         let (fetched, whole) = check(&bytes, &format!("round {round}"), &mut rng);
         println!("round {round}: index {indexed}, fetched {fetched} of {whole} bytes");
         assert!(!indexed || fetched < whole);
+    }
+}
+
+/// Masks, as a filter over a morsel gives them: dense and sparse, with long gaps and with none.
+#[test]
+fn masks_of_morsels() {
+    let mut rng = rng(12);
+    let (mut fields, mut columns) = (vec![], vec![]);
+    for dt in types() {
+        let nulls = Nulls::ALL[rng.random_range(0..6)];
+        columns.push(array(&dt, ROWS, 150, nulls, &mut rng));
+        fields.push(Field::new(format!("{dt} {nulls:?}"), dt, nulls != Nulls::Required));
+    }
+    let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap();
+    for (dictionary, share) in
+        [(true, 0.5), (false, 0.5), (true, 0.06), (false, 0.06), (true, 0.01), (false, 0.01)]
+    {
+        let props = WriterProperties::builder()
+            .set_dictionary_enabled(dictionary)
+            .set_data_page_row_count_limit(300)
+            .set_write_batch_size(300)
+            .build();
+        let bytes = write(&batch, props);
+        let want = arrow_rs(&bytes, None).unwrap();
+        let file = open(&bytes).unwrap();
+        for (leaf, field) in want.schema().fields().iter().enumerate() {
+            let mut options = ReadOptions::new(field.data_type().clone());
+            options.codes = leaf % 2 == 0;
+            let mut reader = reader(&file, 0, leaf, None, &options).unwrap();
+            let mut gap = 0;
+            for morsel in Selection::all(ROWS as u64).batches(1024) {
+                let mask: BooleanBuffer = (0..morsel.len())
+                    .map(|_| {
+                        gap = if rng.random_bool(0.01) { 300 } else { i32::max(gap - 1, 0) };
+                        gap == 0 && rng.random_bool(share)
+                    })
+                    .collect();
+                let rows = morsel.filter(&mask);
+                assert_eq!(rows.len() as usize, mask.count_set_bits());
+                let got = reader.decode(&rows).unwrap().into_array().unwrap();
+                let first = morsel.bounds().unwrap().start as usize;
+                let whole = want.column(leaf).slice(first, mask.len());
+                let want = filter(&whole, &BooleanArray::new(mask, None)).unwrap();
+                assert_eq!(&got, &want, "{field} dictionary {dictionary} share {share}");
+            }
+        }
     }
 }
 

@@ -1,5 +1,10 @@
 //! What the benchmarks read, and both readers.
-#![allow(clippy::unwrap_used, clippy::allow_attributes, reason = "a benchmark; each uses a part")]
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::allow_attributes,
+    reason = "a benchmark; each uses a part"
+)]
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -9,7 +14,7 @@ use arrow::datatypes::*;
 use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::{
-    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowSelection,
 };
 use parquet::basic::{Compression, Encoding};
 use parquet::file::properties::WriterProperties;
@@ -124,6 +129,7 @@ pub(crate) struct Ready {
     metadata: ArrowReaderMetadata,
     file: ParquetFile,
     options: ReadOptions,
+    mask: Option<BooleanArray>,
 }
 
 impl Ready {
@@ -135,31 +141,57 @@ impl Ready {
         let footer = Footer::read(&source, &FooterOptions::default()).unwrap();
         let file = ParquetFile::new(source, Arc::new(footer));
         let options = ReadOptions::new(schema.field(0).data_type().clone());
-        let ready = Self { bytes, metadata, file, options };
+        let ready = Self { bytes, metadata, file, options, mask: None };
         assert_eq!(ready.arrow_rs(), ROWS);
         assert_eq!(ready.staffa(false), ROWS);
         ready
     }
 
+    /// Selected rows only: a mask with this share of rows, chosen at random one by one.
+    pub(crate) fn select(mut self, share: f64) -> Self {
+        let mut rng = StdRng::seed_from_u64(7);
+        let mask: Vec<bool> = (0..ROWS).map(|_| rng.random_bool(share)).collect();
+        self.mask = Some(BooleanArray::from(mask));
+        self
+    }
+
+    pub(crate) fn rows(&self) -> usize {
+        self.mask.as_ref().map_or(ROWS, BooleanArray::true_count)
+    }
+
     pub(crate) fn staffa(&self, codes: bool) -> usize {
         let mut options = self.options.clone();
         options.codes = codes;
-        let mut rows = 0;
+        let (mut rows, mut first) = (0, 0);
         for group in 0..self.file.footer().row_groups() {
             let plan = self.file.plan(group, &[0], None, &FetchOptions::default()).unwrap();
             let (chunk, bytes) = self.file.fetch_blocking(&plan).unwrap().get(0).unwrap();
             let total = chunk.rows();
             let mut reader = ColumnReader::new(chunk, bytes, &options).unwrap();
             for s in Selection::all(total).batches(BATCH) {
+                let s = match &self.mask {
+                    // As after a filter: a mask per morsel becomes the morsel's selection.
+                    Some(mask) => {
+                        let from = (first + s.bounds().unwrap().start) as usize;
+                        s.filter(&mask.values().slice(from, s.len() as usize))
+                    }
+                    None => s,
+                };
                 rows += black_box(reader.decode(&s).unwrap()).len();
             }
+            first += total;
         }
         rows
     }
 
     pub(crate) fn arrow_rs(&self) -> usize {
         let (bytes, metadata) = (self.bytes.clone(), self.metadata.clone());
-        ParquetRecordBatchReaderBuilder::new_with_metadata(bytes, metadata)
+        let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(bytes, metadata);
+        if let Some(mask) = &self.mask {
+            let filters = std::slice::from_ref(mask);
+            builder = builder.with_row_selection(RowSelection::from_filters(filters));
+        }
+        builder
             .with_batch_size(BATCH as usize)
             .build()
             .unwrap()

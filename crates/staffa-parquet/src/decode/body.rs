@@ -99,9 +99,17 @@ impl Body {
         match self {
             Body::Fixed { .. } => self.take_fixed(n).map(drop),
             Body::Prefixed { bytes, at } => {
+                // A local position: it is on the critical path. A string that goes beyond the page
+                // is found by the next one's prefix, or at the end.
+                let mut pos = *at;
                 for _ in 0..n {
-                    *at = prefixed(bytes, *at)?.1;
+                    let prefix = bytes.get(pos..).and_then(|b| b.first_chunk::<4>());
+                    pos += 4 + u32::from_le_bytes(*prefix.ok_or_else(too_few)?) as usize;
                 }
+                if pos > bytes.len() {
+                    return Err(Flaw::bad("a byte array goes beyond its page"));
+                }
+                *at = pos;
                 Ok(())
             }
             Body::Lengths { lengths, next, at, .. } => {

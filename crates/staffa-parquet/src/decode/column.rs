@@ -3,15 +3,16 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, BooleanBufferBuilder};
-use arrow::buffer::{NullBuffer, ScalarBuffer};
-use arrow::compute::take;
+use arrow::array::{Array, ArrayRef, AsArray, BooleanBufferBuilder, UInt32Array};
+use arrow::buffer::{BooleanBuffer, NullBuffer, ScalarBuffer};
+use arrow::compute::{filter, take};
 use arrow::datatypes::{DataType, UInt32Type};
 
 use crate::chunk::ChunkBytes;
+use crate::decode::batch::{Batch, check_codes, for_codes, look_up, spans};
 use crate::decode::body::Body;
 use crate::decode::page::{OpenPage, Opener};
-use crate::decode::scatter::{beyond_dictionary, scatter};
+use crate::decode::scatter::scatter;
 use crate::decode::sink::Sink;
 use crate::decode::target::{self};
 use crate::encoding::bitmap::Rows;
@@ -19,10 +20,11 @@ use crate::error::{Flaw, Flawed, Place, Result};
 use crate::file::ColumnChunk;
 use crate::limits::Limits;
 use crate::page::{PageTable, TableInput};
-use crate::selection::Selection;
+use crate::selection::{Rows as SelectedRows, Selection};
 
-/// Codes unpacked at a time: 16 KiB of them, half of a first-level cache.
-const CODES: usize = 4096;
+/// Between selected ranges, up to this many rows are decoded and then filtered out: starting a
+/// range anew takes about as long.
+const GAP_ROWS: u64 = 24;
 
 /// A decoded batch of one column.
 #[derive(Debug, Clone)]
@@ -62,7 +64,7 @@ impl Column {
         match self {
             Column::Plain(a) => Ok(a),
             Column::Dictionary { codes, nulls, values } => {
-                let codes = arrow::array::PrimitiveArray::<UInt32Type>::new(codes, nulls);
+                let codes = UInt32Array::new(codes, nulls);
                 take(&values, &codes, None)
                     .map_err(|e| Flaw::bug(e.to_string()).at(Place::default()))
             }
@@ -118,14 +120,6 @@ enum Dictionary {
     Unread,
     Absent,
     Read { entries: usize, array: Option<ArrayRef> },
-}
-
-/// What a batch has so far.
-struct Batch {
-    rows: usize,
-    nulls: Option<BooleanBufferBuilder>,
-    /// Codes of all rows so far; `None` once a row came that has no code.
-    codes: Option<Vec<u32>>,
 }
 
 impl ColumnReader {
@@ -210,20 +204,65 @@ impl ColumnReader {
         }
         let len = rows.len() as usize;
         let codes = self.keep_codes.then(|| Vec::with_capacity(len));
-        let mut batch = Batch { rows: 0, nulls: None, codes };
+        let mut batch =
+            Batch { rows: 0, nulls: None, codes, keep: vec![], gaps: false, mask: None };
         if batch.codes.is_none() {
             self.sink.reserve(len);
         }
-        for range in rows.ranges() {
-            let mut range = range.clone();
-            while range.start < range.end {
-                let index = self.turn_to(range.start)?;
-                let end = range.end.min(self.table.pages[index].end_row());
-                self.read(index, range.start..end, &mut batch)
-                    .map_err(|f| f.at(self.place_of(index)))?;
-                range.start = end;
+        if let SelectedRows::Mask { first, mask, .. } = &rows.rows {
+            return self.decode_mask(*first, mask, batch);
+        }
+        let ranges = rows.ranges();
+        let mut ranges = ranges.iter().cloned().peekable();
+        let mut rest = ranges.next();
+        while let Some(range) = rest.take() {
+            let index = self.turn_to(range.start)?;
+            let page_end = self.table.pages[index].end_row();
+            let mut span = range.start..range.end.min(page_end);
+            batch.keep_rows(span.end - span.start, true);
+            // Ranges that lie close together are read as one and filtered at the end.
+            while let Some(next) = ranges.next_if(|n| {
+                n.start - span.end <= GAP_ROWS && n.end <= page_end && range.end <= page_end
+            }) {
+                batch.keep_rows(next.start - span.end, false);
+                batch.keep_rows(next.end - next.start, true);
+                span.end = next.end;
+            }
+            self.read(index, span, &mut batch).map_err(|f| f.at(self.place_of(index)))?;
+            rest = match range.end > page_end {
+                true => Some(page_end..range.end),
+                false => ranges.next(),
+            };
+        }
+        self.finish(batch).map_err(|f| f.at(self.chunk.place()))
+    }
+
+    /// Decodes the rows between the first and the last set bit, but for long stretches without
+    /// any, and filters.
+    fn decode_mask(
+        &mut self,
+        first: u64,
+        mask: &BooleanBuffer,
+        mut batch: Batch,
+    ) -> Result<Column> {
+        let spans = spans(mask);
+        for span in &spans {
+            let (mut row, end) = (first + span.start as u64, first + span.end as u64);
+            while row < end {
+                let index = self.turn_to(row)?;
+                let stop = end.min(self.table.pages[index].end_row());
+                self.read(index, row..stop, &mut batch).map_err(|f| f.at(self.place_of(index)))?;
+                row = stop;
             }
         }
+        batch.mask = Some(match &spans[..] {
+            [all] if all.end - all.start == mask.len() => mask.clone(),
+            _ => {
+                let mut kept = BooleanBufferBuilder::new(batch.rows);
+                spans.iter().for_each(|s| kept.append_buffer(&mask.slice(s.start, s.len())));
+                kept.finish()
+            }
+        });
         self.finish(batch).map_err(|f| f.at(self.chunk.place()))
     }
 
@@ -349,85 +388,26 @@ impl ColumnReader {
     }
 
     fn finish(&mut self, batch: Batch) -> Flawed<Column> {
+        let keep = batch.filter();
         let nulls = batch.nulls.map(|mut b| NullBuffer::new(b.finish()));
         if let Some(codes) = batch.codes
             && let Some(values) = self.dictionary_array()?
         {
-            return Ok(Column::Dictionary { codes: ScalarBuffer::from(codes), nulls, values });
+            let Some(keep) = keep else {
+                return Ok(Column::Dictionary { codes: ScalarBuffer::from(codes), nulls, values });
+            };
+            let codes = UInt32Array::new(codes.into(), nulls);
+            let kept = filter(&codes, &keep).map_err(|e| Flaw::bug(e.to_string()))?;
+            let (_, codes, nulls) = kept.as_primitive::<UInt32Type>().clone().into_parts();
+            return Ok(Column::Dictionary { codes, nulls, values });
         }
-        Ok(Column::Plain(self.sink.finish(nulls)?))
-    }
-}
-
-/// Gives the values of a batch's codes to the sink, when a page without codes follows. The slot of
-/// a NULL, which has code 0, must not be looked up: the dictionary may be empty.
-fn look_up(sink: &mut dyn Sink, codes: &[u32], batch: &Batch, new_rows: usize) -> Flawed<()> {
-    let len = codes.len();
-    debug_assert_eq!(batch.rows, len + new_rows);
-    let Some(nulls) = &batch.nulls else {
-        let rows = Rows { len, valid: len, bits: None };
-        return sink.gather(codes, &rows);
-    };
-    let mut bits = crate::encoding::bitmap::Bitmap::default();
-    bits.append_packed(nulls.as_slice(), len)?;
-    let dense: Vec<u32> = (0..len).filter(|i| bits.word(*i) & 1 == 1).map(|i| codes[i]).collect();
-    let rows = Rows { len, valid: dense.len(), bits: Some((&bits, 0)) };
-    sink.gather(&dense, &rows)
-}
-
-/// Checks that all codes are below the number of entries. Slots of NULLs hold 0, which is fine
-/// also for an empty dictionary: nothing looks them up.
-fn check_codes(codes: &[u32], width: u8, entries: usize) -> Flawed<()> {
-    if width < 32 && 1usize << width <= entries {
-        return Ok(()); // No code of this width can be too large.
-    }
-    // `last - code` is negative exactly for a code too large, as both are below 2^31; the baseline
-    // instruction set has no maximum of 32-bit integers, which takes three times as long.
-    let last = u32::try_from(entries.max(1) - 1).unwrap_or(u32::MAX >> 1).min(u32::MAX >> 1);
-    let (signs, all) = codes.iter().fold((0, 0), |(s, a), c| (s | last.wrapping_sub(*c), a | *c));
-    if (signs | all) >> 31 == 1 {
-        return Err(beyond_dictionary(entries));
-    }
-    Ok(())
-}
-
-/// Unpacks codes piece by piece and hands them on.
-fn for_codes(
-    reader: &mut crate::encoding::hybrid::HybridReader,
-    rows: Rows<'_>,
-    scratch: &mut Vec<u32>,
-    mut each: impl FnMut(&[u32], &Rows<'_>) -> Flawed<()>,
-) -> Flawed<()> {
-    scratch.resize(CODES, 0);
-    let mut done = 0;
-    while done < rows.len {
-        let len = (rows.len - done).min(CODES);
-        let (valid, bits) = match rows.bits {
-            Some((b, first)) => (b.count(first + done, len), Some((b, first + done))),
-            None => (len, None),
-        };
-        let codes = &mut scratch[..valid];
-        reader.read(codes)?;
-        each(codes, &Rows { len, valid, bits })?;
-        done += len;
-    }
-    Ok(())
-}
-
-impl Batch {
-    fn append_validity(&mut self, rows: &Rows<'_>) {
-        if rows.bits.is_none() && self.nulls.is_none() {
-            return;
-        }
-        let before = self.rows;
-        let nulls = self.nulls.get_or_insert_with(|| {
-            let mut b = BooleanBufferBuilder::new(before + rows.len);
-            b.append_n(before, true);
-            b
-        });
-        match rows.bits {
-            Some((bits, first)) => nulls.append_packed_range(first..first + rows.len, bits.bytes()),
-            None => nulls.append_n(rows.len, true),
+        let array = self.sink.finish(nulls)?;
+        match keep {
+            Some(keep) => {
+                let kept = filter(&array, &keep).map_err(|e| Flaw::bug(e.to_string()))?;
+                Ok(Column::Plain(kept))
+            }
+            None => Ok(Column::Plain(array)),
         }
     }
 }

@@ -12,6 +12,7 @@
 //! | bits | PLAIN and RLE booleans |
 //! | codes | RLE_DICTIONARY, PLAIN_DICTIONARY |
 
+mod batch;
 mod body;
 mod boolean;
 mod column;

@@ -129,7 +129,7 @@ impl Opener {
         let whole = if self.decompressor.codec() == Codec::Uncompressed {
             body
         } else {
-            self.expand(&[], &body, header.uncompressed_bytes as usize)?
+            self.expand(&body, header.uncompressed_bytes as usize)?
         };
         if !self.leaf.nullable {
             return Ok((Bytes::new(), whole.clone(), whole));
@@ -166,14 +166,12 @@ impl Opener {
             // A page of NULLs has nothing to decompress.
             return Ok((levels, Bytes::new(), body));
         }
-        let whole = self.expand(&[], &values, size)?;
+        let whole = self.expand(&values, size)?;
         Ok((levels, whole.clone(), whole))
     }
 
-    fn expand(&mut self, head: &[u8], input: &[u8], size: usize) -> Flawed<Bytes> {
+    fn expand(&mut self, input: &[u8], size: usize) -> Flawed<Bytes> {
         let mut out = std::mem::take(&mut self.spare);
-        out.clear();
-        out.extend_from_slice(head);
         self.decompressor.decompress(input, size, &mut out)?;
         Ok(Bytes::from(out))
     }

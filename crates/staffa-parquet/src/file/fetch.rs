@@ -1,9 +1,11 @@
 //! Carries out a plan.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures::{StreamExt, TryStreamExt};
+use futures::stream::FuturesOrdered;
+use futures::{Stream, StreamExt, TryStreamExt};
 
 use crate::chunk::ChunkBytes;
 use crate::error::Result;
@@ -64,6 +66,35 @@ pub(crate) async fn fetch(source: &Source, plan: &FetchPlan) -> Result<RowGroupB
     let parts: Vec<(u64, Bytes)> =
         futures::stream::iter(requests).buffered(plan.concurrency).try_collect().await?;
     Ok(divide(plan, &parts))
+}
+
+/// Fetches plans in order, ahead of the caller: see [`ParquetFile::prefetch`].
+///
+/// [`ParquetFile::prefetch`]: crate::ParquetFile::prefetch
+pub(crate) fn prefetch(
+    source: Source,
+    plans: Vec<FetchPlan>,
+    budget_bytes: u64,
+) -> impl Stream<Item = Result<RowGroupBytes>> + Send {
+    let state = (VecDeque::from(plans), FuturesOrdered::new(), 0u64);
+    futures::stream::unfold(state, move |(mut waiting, mut running, mut bytes)| {
+        let source = source.clone();
+        async move {
+            // At least one runs, however large it is.
+            while let Some(plan) = waiting.pop_front() {
+                let size = plan.fetched_bytes();
+                if !running.is_empty() && bytes + size > budget_bytes {
+                    waiting.push_front(plan);
+                    break;
+                }
+                bytes += size;
+                let source = source.clone();
+                running.push_back(async move { (size, fetch(&source, &plan).await) });
+            }
+            let (size, fetched) = running.next().await?;
+            Some((fetched, (waiting, running, bytes - size)))
+        }
+    })
 }
 
 /// Gives each chunk the parts that overlap it. A chunk that is larger than a request lies in one

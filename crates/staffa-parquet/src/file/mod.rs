@@ -1,18 +1,24 @@
 //! Files: where their bytes come from, their footers, and what to fetch of them.
 
+mod bloom;
 mod cache;
 mod chunk;
 mod fetch;
 mod footer;
 mod plan;
 mod source;
+mod statistics;
 
+pub use bloom::BloomFilter;
 pub use cache::{FooterCache, FooterKey};
 pub use chunk::ColumnChunk;
 pub use fetch::RowGroupBytes;
 pub use footer::{Footer, FooterOptions};
 pub use plan::{FetchOptions, FetchPlan};
 pub use source::Source;
+pub use statistics::ColumnStatistics;
+
+pub(crate) use chunk::locations;
 
 use std::sync::Arc;
 
@@ -101,6 +107,19 @@ impl ParquetFile {
     /// `Retryable` when reading fails; `Unsupported` for an object store.
     pub fn fetch_blocking(&self, plan: &FetchPlan) -> Result<RowGroupBytes> {
         fetch::blocking(&self.source, plan)
+    }
+
+    /// Fetches plans, row groups for instance, in order and ahead of the caller: while one is
+    /// decoded, the next are on their way, as many as `budget_bytes` holds (always at least one).
+    /// Requests make progress while the stream is polled: spawn it for full overlap.
+    ///
+    /// What was yielded no longer counts. Dropping the stream cancels its requests.
+    pub fn prefetch(
+        &self,
+        plans: Vec<FetchPlan>,
+        budget_bytes: u64,
+    ) -> impl futures::Stream<Item = Result<RowGroupBytes>> + Send + use<> {
+        fetch::prefetch(self.source.clone(), plans, budget_bytes)
     }
 
     /// Fetches what a plan asks for. Local files are read by the calling task.
