@@ -132,14 +132,22 @@ fn session(ctx: &SessionContext, accelerated: bool) -> SessionContext {
     session
 }
 
-/// Where two functions share a name (one as an alias), building anew gives it to either, by
-/// chance. Gives it to the one that had it.
+/// Where two functions share a name (Spark's date_trunc and DataFusion's, or one as an alias),
+/// building anew gives it to either, by chance. Gives it to the one that had it. Registering one
+/// under all its names may take a name from another, so it goes round until all fit.
 fn keep_names(from: &SessionContext, to: &SessionContext) {
-    let built = to.state();
-    for (name, function) in from.state().scalar_functions() {
-        let now = built.scalar_functions().get(name);
-        if now.is_none_or(|now| now.name() != function.name()) {
-            to.register_udf(function.as_ref().clone());
+    const ROUNDS: usize = 4;
+    for _ in 0..ROUNDS {
+        let built = to.state();
+        let mut changed = false;
+        for (name, function) in from.state().scalar_functions() {
+            if built.scalar_functions().get(name) != Some(function) {
+                to.register_udf(function.as_ref().clone());
+                changed = true;
+            }
+        }
+        if !changed {
+            return;
         }
     }
 }
