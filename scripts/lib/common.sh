@@ -50,3 +50,15 @@ need_c_compiler() {
     fi
     compiles_c || fail "no working C compiler 'cc' with headers (Debian: apt-get install $packages)"
 }
+
+# need_cxx_compiler: the emulated CUDA driver is C++.
+need_cxx_compiler() {
+    command -v "${CXX:-g++}" >/dev/null && return
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        say "no C++ compiler: installing g++"
+        apt-get update -qq >&2 || say "apt-get update failed; trying with the lists that are there"
+        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends g++ >/dev/null ||
+            fail "apt-get could not install g++"
+    fi
+    command -v "${CXX:-g++}" >/dev/null || fail "no C++ compiler 'g++' (Debian: apt-get install g++)"
+}
