@@ -185,6 +185,7 @@ struct Stream {
     std::deque<Op> queue;
     bool running = false;
     u64 running_number = 0;
+    u64 running_host_address = 0, running_host_bytes = 0;  // host memory that the running op uses
     u64 submitted = 0;  // number of the newest op
     Line line;
     Point done = new_point();

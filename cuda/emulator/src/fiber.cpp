@@ -50,7 +50,7 @@ namespace {
 constexpr size_t kPage = 4096;
 
 // Instrumented frames are several times larger.
-size_t stack_bytes() { return has_asan() || has_tsan() ? 256 << 10 : 64 << 10; }
+size_t stack_bytes() { return has_asan() || has_tsan() ? 512 << 10 : 128 << 10; }
 
 void to_scheduler(Worker& worker, Thread& thread, bool for_good) {
     if (has_tsan()) __tsan_switch_to_fiber(worker.tsan, 1);  // 1: the switch orders nothing

@@ -75,6 +75,8 @@ void run_one(Lock& lock, Stream* stream) {
     stream->queue.pop_front();
     stream->running = true;
     stream->running_number = op.number;
+    stream->running_host_address = op.host_address;
+    stream->running_host_bytes = op.host_bytes;
     const u64 handle = stream->handle;
     stream->line.acquire(op.submitted);
     stream->line.acquire(op.waited);

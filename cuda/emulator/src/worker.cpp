@@ -54,6 +54,13 @@ void report_deadlock(Launch& launch, Block& block) {
                                                           block.threads, where.c_str()));
 }
 
+bool only_spinning(const Worker& worker) {
+    for (const auto& block : worker.blocks) {
+        if (block->busy && block->ready_warps != 0) return false;
+    }
+    return true;
+}
+
 // Threads only spin: what they wait for must come from a block that runs elsewhere, or never.
 struct Patience {
     u64 events = 0;
@@ -112,7 +119,7 @@ void run_blocks(Worker& worker, Launch& launch) {
             count(Counter::blocks);
         } else if (block.ready_warps == 0 && block.spinning_warps == 0) {
             report_deadlock(launch, block);
-        } else if (patience.lost(worker, block.ready_warps == 0)) {
+        } else if (patience.lost(worker, only_spinning(worker))) {
             record_failure(launch, CUDA_ERROR_LAUNCH_TIMEOUT,
                            "livelock: every running thread waits in a loop for something that nobody will do");
         }
