@@ -5,8 +5,8 @@
 //   block     := zigzag(smallest delta) width * miniblocks  miniblock*
 //   miniblock := deltas less the smallest, packed in `width` bits; the last one is padded
 //
-// A warp takes a page: 32 deltas at a time are unpacked, summed by a scan over the warp and added to
-// the last value. All lanes read the headers (one broadcast load each). Arithmetic wraps at the type's
+// A warp takes a page: 4 x 32 deltas at a time are unpacked, summed by scans over the warp and added
+// to the last value. All lanes read the headers (one broadcast load each). Arithmetic wraps at the type's
 // width, as in arrow-rs.
 //
 // delta_32 and delta_64 start where the section's last delta run ended (page_state::consumed) and move
@@ -66,6 +66,60 @@ STAFFA_DEVICE u32 read_header(u64 address, u32 bytes, u32& at, Header& header) {
     return ERROR_NONE;
 }
 
+// Chunks of 32 values that are in flight together: their loads and scans do not wait for each other, only
+// the additions of what came before do.
+constexpr u32 CHUNKS = 4;
+
+// A block's miniblocks, unpacked in order.
+struct Block {
+    u64 values;           // address of the section
+    u64 widths;           // address of the miniblocks' widths
+    u32 bytes;            // of the section
+    u32 next;             // offset in the section of the next miniblock
+    u32 miniblocks;
+    u32 miniblock_values;
+    u32 started = 0;      // miniblocks so far
+    u32 left = 0;         // values left in the last of them
+    u32 at = 0;           // its offset in the section
+    u32 width = 0;
+
+    // Deltas [group, group + 128) of the block's `count`, less those behind the end, which become 0. Lane i
+    // gets number i of each chunk. Returns an error_code.
+    template <class Unsigned>
+    STAFFA_DEVICE u32 unpack(u32 group, u32 count, Unsigned least, Unsigned (&deltas)[CHUNKS]) {
+        // A miniblock has at least a chunk, so at most four start here: their widths in one load.
+        const u32 mine = started + lane();
+        const u32 here = lane() < CHUNKS && mine < miniblocks ? load_byte(widths + mine) : 0;
+        const u32 before = started;
+#pragma unroll
+        for (u32 j = 0; j < CHUNKS; ++j) {
+            deltas[j] = 0;
+            const u32 first = group + j * kWarp;
+            if (first >= count) continue;
+            if (left == 0) {
+                width = shfl(kFullMask, here, started - before);
+                if (width > 8 * sizeof(Unsigned)) return ERROR_DELTA_WIDTH;
+                // The last miniblock's padding may be missing.
+                const u32 stored = smaller(count - first, miniblock_values);
+                if ((u64(stored) * width + 7) / 8 > bytes - next) return ERROR_DELTA_TRUNCATED;
+                at = next;
+                next += u32(smaller(u64(miniblock_values) * width / 8, u64(bytes - next)));
+                left = miniblock_values;
+                ++started;
+            }
+            const u64 bit = u64(miniblock_values - left + lane()) * width;
+            left -= kWarp;
+            if (first + lane() >= count) continue;
+            if constexpr (sizeof(Unsigned) == 4) {
+                deltas[j] = load_bits(values + at, bit, width) + least;
+            } else {
+                deltas[j] = load_bits64(values + at, bit, width) + least;
+            }
+        }
+        return ERROR_NONE;
+    }
+};
+
 // Decodes the run at `at`; returns an error_code, and moves `at` and `done` on.
 template <class T>
 STAFFA_DEVICE u32 read_values(const PageValues& page, u32 rows, u32& at, u32& done, const Output<T>& output) {
@@ -82,33 +136,25 @@ STAFFA_DEVICE u32 read_values(const PageValues& page, u32 rows, u32& at, u32& do
         if (!read_varint(page.values, page.bytes, at, smallest)) return ERROR_DELTA_TRUNCATED;
         if (!fits<T>(unzigzag(smallest))) return ERROR_DELTA_HEADER;
         if (page.bytes - at < header.miniblocks) return ERROR_DELTA_TRUNCATED;
+        Block block{page.values, page.values + at, page.bytes, at + header.miniblocks, header.miniblocks,
+                    header.miniblock_values};
+        const u32 values = u32(smaller(u64(header.count - done), u64(header.miniblocks) * header.miniblock_values));
         const Unsigned least = Unsigned(unzigzag(smallest));
-        const u64 widths = page.values + at;
-        at += header.miniblocks;
-        for (u32 m = 0; m < header.miniblocks && done < header.count; ++m) {
-            const u32 width = load_byte(widths + m);
-            if (width > 8 * sizeof(T)) return ERROR_DELTA_WIDTH;
-            const u32 values = smaller(header.count - done, header.miniblock_values);
-            // The last miniblock's padding may be missing.
-            if ((u64(values) * width + 7) / 8 > page.bytes - at) return ERROR_DELTA_TRUNCATED;
-            for (u32 group = 0; group < values; group += kWarp) {
-                const u32 i = group + lane();
-                Unsigned delta = 0;
-                if (i < values) {
-                    const u64 bit = u64(i) * width;
-                    if constexpr (sizeof(T) == 4) {
-                        delta = load_bits(page.values + at, bit, width) + least;
-                    } else {
-                        delta = load_bits64(page.values + at, bit, width) + least;
-                    }
-                }
-                const Unsigned value = last + warp_inclusive_scan(delta, Sum{});
-                if (i < values && done + i < page.count) output.put(done + i, T(value));
+        for (u32 group = 0; group < values; group += CHUNKS * kWarp) {
+            Unsigned sums[CHUNKS];
+            if (const u32 code = block.unpack(group, values, least, sums); code != ERROR_NONE) return code;
+#pragma unroll
+            for (u32 j = 0; j < CHUNKS; ++j) sums[j] = warp_inclusive_scan(sums[j], Sum{});
+#pragma unroll
+            for (u32 j = 0; j < CHUNKS; ++j) {
+                const Unsigned value = last + sums[j];
+                const u32 i = group + j * kWarp + lane();
+                if (i < values && done + i - group < page.count) output.put(done + i - group, T(value));
                 last = shfl(kFullMask, value, kWarp - 1);
             }
-            done += values;
-            at += u32(smaller(u64(header.miniblock_values) * width / 8, u64(page.bytes - at)));
+            done += smaller(values - group, CHUNKS * kWarp);
         }
+        at = block.next;
     }
     return ERROR_NONE;
 }

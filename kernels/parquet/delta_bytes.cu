@@ -63,7 +63,9 @@ extern "C" __global__ void STAFFA_BOUNDS(256) delta_bytes_sizes(compact_args arg
     for (u32 i = threadIdx.x; i < page.count; i += BLOCK) {
         const i64 prefix = load_readonly(&prefixes[i]);
         const i64 suffix = load_readonly(&suffixes[i]);
-        const i64 previous = i == 0 ? 0 : i64(load_readonly(&prefixes[i - 1])) + load_readonly(&suffixes[i - 1]);
+        // A string of negative length is reported at its own row only.
+        const i64 previous =
+            i == 0 ? 0 : larger<i64>(0, i64(load_readonly(&prefixes[i - 1])) + load_readonly(&suffixes[i - 1]));
         if (prefix < 0 || prefix > previous) {
             report(args.set.error, ERROR_PREFIX_LENGTH, page.ordinal, i, u32(prefix), u64(previous));
             wrong = true;

@@ -1,7 +1,7 @@
 // RLE_DICTIONARY and PLAIN_DICTIONARY: indexes to codes, or to the dictionary's values.
 // https://parquet.apache.org/docs/file-format/data-pages/encodings/#DICTIONARY
 //
-//   hybrid_index            one thread a page walks the run headers: a checkpoint a tile
+//   hybrid_index            one warp a page walks the run headers: a checkpoint a tile
 //   dictionary_codes        indexes to u32 codes
 //   dictionary_<bits>       indexes to values of 8 to 256 bits (128: decimals and spans)
 //   dictionary_bytes        .. of any width
@@ -21,14 +21,14 @@ using namespace staffa;
 using namespace staffa::parquet;
 
 extern "C" __global__ void STAFFA_BOUNDS(32) hybrid_index(hybrid_args args) {
-    if (blockIdx.x >= args.set.count || threadIdx.x != 0) return;
+    if (blockIdx.x >= args.set.count) return;
     const page& p = pointer<const page>(args.set.pages)[blockIdx.x];
     const page_state& state = pointer<const page_state>(args.set.states)[blockIdx.x];
     if (state.valid == 0) return;
     Stream stream;
     const u64 values = p.body + state.values_offset;
     const u32 code = value_stream(values, state.values_bytes, args.form, stream);
-    if (code != ERROR_NONE) {
+    if (code != ERROR_NONE && lane() == 0) {
         report(args.set.error, code, p.ordinal, 0, state.values_bytes != 0 ? load_byte(values) : 0, state.values_bytes);
     }
     index_runs(stream, state.valid, ERROR_VALUES_TRUNCATED, pointer<checkpoint>(args.checkpoints) + p.first_tile,

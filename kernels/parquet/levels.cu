@@ -1,6 +1,6 @@
 // Definition levels of flat columns: validity, the count of NULLs, and where each tile's values start.
 //
-//   levels_index    one thread a page finds the sections of its page and walks the level runs
+//   levels_index    one warp a page finds the sections of its page and walks the level runs
 //   levels_expand   one block a tile of 2,048 rows: a row is valid when its level is the maximum;
 //                   a ballot of a warp over 32 rows is a word of validity
 //   levels_rank     one warp a page: scan over its tiles, so that any row's value number is
@@ -17,37 +17,39 @@
 using namespace staffa;
 using namespace staffa::parquet;
 
-// Grid: pages. Block: 32, of which one lane works; the walk is a chain of dependent loads.
+// Grid: pages. Block: 32. All lanes read the section's head; one writes what it says.
 extern "C" __global__ void STAFFA_BOUNDS(32) levels_index(levels_args args) {
-    if (blockIdx.x >= args.set.count || threadIdx.x != 0) return;
+    if (blockIdx.x >= args.set.count) return;
     const page p = pointer<const page>(args.set.pages)[blockIdx.x];
-    page_state& state = pointer<page_state>(args.set.states)[blockIdx.x];
 
     u32 at = p.levels_offset;
     u32 bytes = p.levels_bytes;
     if (bytes == LEVELS_PREFIXED) {
         const u32 rest = p.body_bytes - at;
         if (rest < 4) {
-            report(args.set.error, ERROR_LEVELS_SECTION, p.ordinal, 0, rest, 4);
+            if (lane() == 0) report(args.set.error, ERROR_LEVELS_SECTION, p.ordinal, 0, rest, 4);
             at = p.body_bytes;
             bytes = 0;
         } else {
             bytes = load_le32(p.body + at);
             at += 4;
             if (bytes > rest - 4) {
-                report(args.set.error, ERROR_LEVELS_SECTION, p.ordinal, 0, bytes, rest - 4);
+                if (lane() == 0) report(args.set.error, ERROR_LEVELS_SECTION, p.ordinal, 0, bytes, rest - 4);
                 bytes = rest - 4;
             }
         }
     }
-    state.values_offset = at + bytes;
-    state.values_bytes = p.body_bytes - (at + bytes);
-    // Without checkpoints the caller knows that no row is NULL; else levels_rank counts.
-    state.valid = p.max_level == 0 || args.checkpoints == 0 ? p.rows : 0;
-    state.consumed = 0;
-    state.heap_needed = 0;
-    state.levels_offset = at;
-    state.levels_bytes = bytes;
+    if (lane() == 0) {
+        page_state& state = pointer<page_state>(args.set.states)[blockIdx.x];
+        state.values_offset = at + bytes;
+        state.values_bytes = p.body_bytes - (at + bytes);
+        // Without checkpoints the caller knows that no row is NULL; else levels_rank counts.
+        state.valid = p.max_level == 0 || args.checkpoints == 0 ? p.rows : 0;
+        state.consumed = 0;
+        state.heap_needed = 0;
+        state.levels_offset = at;
+        state.levels_bytes = bytes;
+    }
     if (p.max_level != 0 && args.checkpoints != 0) {
         const Stream stream{p.body + at, bytes, p.level_width, 0};
         index_runs(stream, p.rows, ERROR_LEVELS_TRUNCATED, pointer<checkpoint>(args.checkpoints) + p.first_tile,

@@ -114,17 +114,6 @@ void thread_ended(Thread& thread) {
     ++this_worker->events;
 }
 
-namespace {
-
-u32 pick(u32 mask, Worker& worker) {
-    if (!worker.shuffled) return static_cast<u32>(__builtin_ctz(mask));
-    const u32 turn = static_cast<u32>(worker.random.next()) & 31;
-    const u32 turned = (mask >> turn) | (turn ? mask << (32 - turn) : 0);
-    return (static_cast<u32>(__builtin_ctz(turned)) + turn) & 31;
-}
-
-}  // namespace
-
 bool step(Worker& worker, Block& block) {
     if (block.ready_warps == 0) {
         if (block.spinning_warps == 0) return false;
@@ -138,22 +127,20 @@ bool step(Worker& worker, Block& block) {
     }
     const u32 w = pick(block.ready_warps, worker);
     Warp& warp = block.warp[w];
-    const u64 leave_early = worker.shuffled ? worker.random.next() : 0;
-    u32 resumed = 0;
-    while (warp.ready) {
-        // Sometimes a warp stops in the middle, and its lanes drift apart.
-        if ((leave_early & 7) == 7 && resumed > (leave_early >> 8 & 31)) break;
+    // Sometimes a warp stops in the middle, and its lanes drift apart.
+    const u64 dice = worker.shuffled ? worker.random.next() : 0;
+    worker.chain = (dice & 7) == 7 ? 1 + (dice >> 8 & 31) : 256;
+    while (warp.ready && worker.chain != 0) {
+        --worker.chain;
         const u32 lane = pick(warp.ready, worker);
-        Thread& thread = warp.threads[lane];
         warp.ready &= ~(1u << lane);
-        resume(worker, thread);
-        ++resumed;
+        const Thread& thread = resume(worker, warp.threads[lane]);
         if (worker.launch->failed) return true;
         if (thread.doing == Doing::paused) {
-            warp.ready |= 1u << lane;
+            warp.ready |= 1u << thread.lane;
             if ((worker.random.next() & 3) == 0) break;
         } else if (thread.doing == Doing::spinning) {
-            warp.spinning |= 1u << lane;
+            warp.spinning |= 1u << thread.lane;
         }
     }
     // Barriers set these bits for other warps; this warp's own bits are settled here.

@@ -138,6 +138,7 @@ struct Worker {
     std::vector<Stack*> free_stacks;
     u64 events = 0;  // whatever is not spinning: for noticing that nothing moves
     std::atomic<u64> switches{0};  // watched by the watchdog
+    u32 chain = 0;  // how many more threads of a warp may follow each other before the scheduler is asked
     u8* signal_stack = nullptr;
     u8* landing_stack = nullptr;
     pthread_t os_thread{};
@@ -145,7 +146,16 @@ struct Worker {
     int fault_signal = 0;
     u64 fault_address = 0;
 };
-extern thread_local Worker* this_worker;
+// A thread pointer's offset known at load time: a library call for each access would be felt.
+extern __attribute__((tls_model("initial-exec"))) __thread Worker* this_worker;
+
+// A lane of a mask that is not empty: the lowest, or any by the seed.
+inline u32 pick(u32 mask, Worker& worker) {
+    if (!worker.shuffled) return static_cast<u32>(__builtin_ctz(mask));
+    const u32 turn = static_cast<u32>(worker.random.next()) & 31;
+    const u32 turned = (mask >> turn) | (turn ? mask << (32 - turn) : 0);
+    return (static_cast<u32>(__builtin_ctz(turned)) + turn) & 31;
+}
 
 constexpr u64 kSharedBytes = 232 << 10;
 
@@ -157,7 +167,7 @@ void order_thread_end(u64 launch_number);
 
 // fiber.cpp
 void enter_worker(Worker& worker);
-void resume(Worker& worker, Thread& thread);
+Thread& resume(Worker& worker, Thread& thread);  // the thread that came back, of the same warp
 void leave(Thread& thread, Doing why);  // from a thread to the scheduler
 [[noreturn]] void leave_for_good();
 void drop_stack(Worker& worker, Thread& thread);

@@ -43,7 +43,7 @@ __attribute__((visibility("default"))) __thread Self* staffa_emulated_self;
 
 namespace emulator {
 
-thread_local Worker* this_worker = nullptr;
+__attribute__((tls_model("initial-exec"))) __thread Worker* this_worker;
 
 namespace {
 
@@ -60,6 +60,25 @@ void to_scheduler(Worker& worker, Thread& thread, bool for_good) {
     }
     staffa_emulator_switch(&thread.stack_pointer, worker.scheduler_stack);
     if (has_asan()) __sanitizer_finish_switch_fiber(fake, nullptr, nullptr);
+}
+
+// The next thread of the same warp, so that threads can hand over to each other without the scheduler.
+// The sanitizers want to see every switch, so there it goes through the scheduler.
+Thread* next_of_warp(Worker& worker, Thread& thread) {
+    if (has_asan() || has_tsan()) return nullptr;
+    Warp& warp = *thread.warp;
+    if (warp.ready == 0 || worker.chain == 0) return nullptr;
+    --worker.chain;
+    const u32 lane = pick(warp.ready, worker);
+    warp.ready &= ~(1u << lane);
+    return &warp.threads[lane];
+}
+
+void make_current(Worker& worker, Thread& thread) {
+    thread.doing = Doing::running;
+    worker.current = &thread;
+    staffa_emulated::staffa_emulated_self = &thread;
+    worker.switches.store(worker.switches.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
 }
 
 // The first frame of every stack.
@@ -79,7 +98,21 @@ void loop() {
         launch.kernel->run(launch.parameters.data());
         order_thread_end(launch.number);
         thread_ended(thread);
-        to_scheduler(worker, thread, false);
+        Thread* const next = next_of_warp(worker, thread);
+        if (!next) {
+            to_scheduler(worker, thread, false);
+            continue;
+        }
+        Stack* const stack = thread.stack;
+        thread.stack = nullptr;
+        if (next->doing == Doing::fresh) {
+            next->stack = stack;
+            make_current(worker, *next);
+        } else {
+            worker.free_stacks.push_back(stack);
+            make_current(worker, *next);
+            staffa_emulator_switch(&stack->saved, next->stack_pointer);
+        }
     }
 }
 
@@ -118,39 +151,51 @@ void enter_worker(Worker& worker) {
     if (has_tsan()) worker.tsan = __tsan_get_current_fiber();
 }
 
-void resume(Worker& worker, Thread& thread) {
-    if (thread.doing == Doing::fresh) {
-        if (has_tsan()) {
-            if (!thread.tsan->stack) thread.tsan->stack = new_stack();
-            thread.stack = thread.tsan->stack;
-        } else if (worker.free_stacks.empty()) {
-            thread.stack = new_stack();
-        } else {
-            thread.stack = worker.free_stacks.back();
-            worker.free_stacks.pop_back();
-        }
-        thread.stack_pointer = thread.stack->saved;
+namespace {
+void give_stack(Worker& worker, Thread& thread) {
+    if (has_tsan()) {
+        if (!thread.tsan->stack) thread.tsan->stack = new_stack();
+        thread.stack = thread.tsan->stack;
+    } else if (worker.free_stacks.empty()) {
+        thread.stack = new_stack();
+    } else {
+        thread.stack = worker.free_stacks.back();
+        worker.free_stacks.pop_back();
     }
-    thread.doing = Doing::running;
-    worker.current = &thread;
-    worker.switches.store(worker.switches.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
-    staffa_emulated::staffa_emulated_self = &thread;
+    thread.stack_pointer = thread.stack->saved;
+}
+}  // namespace
+
+Thread& resume(Worker& worker, Thread& thread) {
+    if (thread.doing == Doing::fresh) give_stack(worker, thread);
+    make_current(worker, thread);
     if (has_tsan()) __tsan_switch_to_fiber(thread.tsan->fiber, 1);
     if (has_asan()) __sanitizer_start_switch_fiber(&worker.asan_fake, thread.stack->bottom, thread.stack->bytes);
     staffa_emulator_switch(&worker.scheduler_stack, thread.stack_pointer);
     if (has_asan()) __sanitizer_finish_switch_fiber(worker.asan_fake, nullptr, nullptr);
+    Thread& back = *worker.current;
     worker.current = nullptr;
     staffa_emulated::staffa_emulated_self = nullptr;
-    if (thread.doing == Doing::done) {
-        thread.stack->saved = thread.stack_pointer;
-        if (!has_tsan()) worker.free_stacks.push_back(thread.stack);
-        thread.stack = nullptr;
+    if (back.doing == Doing::done) {
+        back.stack->saved = back.stack_pointer;
+        if (!has_tsan()) worker.free_stacks.push_back(back.stack);
+        back.stack = nullptr;
     }
+    return back;
 }
 
 void leave(Thread& thread, Doing why) {
+    Worker& worker = *this_worker;
     thread.doing = why;
-    to_scheduler(*this_worker, thread, false);
+    if (why == Doing::barrier || why == Doing::collective) {
+        if (Thread* const next = next_of_warp(worker, thread)) {
+            if (next->doing == Doing::fresh) give_stack(worker, *next);
+            make_current(worker, *next);
+            staffa_emulator_switch(&thread.stack_pointer, next->stack_pointer);
+            return;
+        }
+    }
+    to_scheduler(worker, thread, false);
 }
 
 void leave_for_good() {

@@ -69,6 +69,25 @@ pub enum Conversion {
     },
 }
 
+/// The widest values that are decoded on a device, in bytes: a tile's rows of them are 2^31 bytes, and
+/// kernels count those in 32 bits.
+pub const WIDEST_VALUE: u32 = 1 << 20;
+
+/// Checks that bytes `offset..offset + width` are in a stored value, and that it is not too wide.
+pub(super) fn check_bytes(stored: u32, width: u32, offset: u32) -> Result<()> {
+    if width == 0 || offset.checked_add(width).is_none_or(|end| end > stored) {
+        return Err(CudaError::Misuse(format!(
+            "{width} bytes at {offset} are not in values of {stored} bytes"
+        )));
+    }
+    if stored > WIDEST_VALUE {
+        return Err(CudaError::Unsupported(format!(
+            "values of {stored} bytes; at most {WIDEST_VALUE} are decoded on a device"
+        )));
+    }
+    Ok(())
+}
+
 impl Conversion {
     /// Bytes of a stored value.
     pub fn stored_bytes(self) -> u32 {
@@ -122,9 +141,7 @@ impl Conversion {
             Self::I96ToNanos => "96_nanos",
             Self::Decimal { stored, width } => decimal_suffix(width, stored)?,
             Self::Bytes { stored, width, offset } => {
-                if width == 0 || offset.checked_add(width).is_none_or(|end| end > stored) {
-                    return Err(CudaError::Misuse(format!("{self:?} has no such bytes")));
-                }
+                check_bytes(stored, width, offset)?;
                 "bytes"
             }
         })
@@ -172,11 +189,11 @@ pub fn fixed<T: Pod>(
     conversion: Conversion,
     output: &mut DeviceBuffer<T>,
 ) -> Result<()> {
+    let suffix = conversion.suffix()?;
     let nullable = set.nullable()?;
     if !nullable && conversion.is_copy() && !matches!(stored, Stored::Split) {
         return copy(context, set, stored, conversion.row_bytes(), output);
     }
-    let suffix = conversion.suffix()?;
     let tail = if nullable { "_nullable" } else { "" };
     let bytes_like = matches!(conversion, Conversion::Decimal { .. } | Conversion::Bytes { .. });
     let (module, prefix) = match stored {
@@ -202,7 +219,8 @@ pub fn copy<T: Pod>(
     width: u32,
     output: &mut DeviceBuffer<T>,
 ) -> Result<()> {
-    if set.nullable()? || width == 0 || matches!(stored, Stored::Split) {
+    check_bytes(width, width, 0)?;
+    if set.nullable()? || matches!(stored, Stored::Split) {
         return Err(CudaError::Misuse("only PLAIN values without NULLs are copied".into()));
     }
     let function = context.kernels.function("parquet/copy", "copy_rows")?;

@@ -29,7 +29,7 @@ pub use booleans::{booleans_plain, booleans_rle};
 pub use compact::{DeltaBytes, Slots, byte_array, delta, delta_lengths};
 pub use decompress::{Codec, CompressedInput, decompress};
 pub use dictionary::{Dictionary, Indexes, dictionary_codes, dictionary_values, index};
-pub use fixed::{Conversion, Stored, copy, fixed};
+pub use fixed::{Conversion, Stored, WIDEST_VALUE, copy, fixed};
 pub use levels::{Levels, levels};
 pub use pages::{Context, PageInput, PageLevels, PageSet};
 pub use strings::{SpanConversion, spans, utf8};

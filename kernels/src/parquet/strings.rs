@@ -3,7 +3,7 @@
 use bytemuck::Pod;
 use staffa_cuda::{CudaError, DeviceBuffer, DeviceSlice, Grid, Launch, Result};
 
-use super::fixed::{check_output, decimal_suffix};
+use super::fixed::{check_bytes, check_output, decimal_suffix};
 use super::pages::{Context, PageSet};
 use crate::abi::{BLOCK, FixedArgs, Span, Utf8Args};
 
@@ -45,9 +45,7 @@ pub fn spans<T: Pod>(
         SpanConversion::Span => ("rows", 16, 16, 0),
         SpanConversion::Decimal { width } => (decimal_suffix(width, width)?, width, width, 0),
         SpanConversion::Bytes { stored, width, offset } => {
-            if width == 0 || offset.checked_add(width).is_none_or(|end| end > stored) {
-                return Err(CudaError::Misuse(format!("{conversion:?} has no such bytes")));
-            }
+            check_bytes(stored, width, offset)?;
             ("bytes", stored, width, offset)
         }
     };

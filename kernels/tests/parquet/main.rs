@@ -14,4 +14,5 @@ mod gpu;
 mod hostile;
 mod levels;
 mod random;
+mod refused;
 mod strings;

@@ -52,8 +52,8 @@ STAFFA_DEVICE unsigned load(const tile& t, const instruction& i, const position&
     }
     with_width(i.kind, [&](auto zero) -> unsigned {
         using T = decltype(zero);
-        // Loads in flight per thread: four, or two of 16 bytes; then the stores to shared memory.
-        constexpr unsigned batch = sizeof(T) == 16 ? 2 : rows_per_thread;
+        // Loads in flight per thread: four (one of 16 bytes: more of those spilled on sm_90).
+        constexpr unsigned batch = sizeof(T) == 16 ? 1 : rows_per_thread;
         T* dst = t.destination<T>(i.dst);
         const bool coded = c.kind == KIND_CODES;
         const u32* codes = reinterpret_cast<const u32*>(c.values);

@@ -16,7 +16,7 @@ STAFFA_DEVICE void fixed_tile(const fixed_args& args) {
     const Source source(args, tile);
     Out* out = pointer<Out>(args.values);
     // More rows in flight hide latency; wide rows would spill (sm_120: 16 bytes at 4).
-    constexpr u32 UNROLL = sizeof(Out) > 8 ? 2 : 4;
+    [[maybe_unused]] constexpr u32 UNROLL = sizeof(Out) > 8 ? 2 : 4;
 #pragma unroll UNROLL
     for (u32 j = 0; j < TILE_ROWS / BLOCK; ++j) {
         const u32 row = j * BLOCK + threadIdx.x;

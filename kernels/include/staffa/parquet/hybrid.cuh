@@ -5,7 +5,7 @@
 //           | varint(n << 1 | 1) n * width bytes                         8 n values, packed
 // https://parquet.apache.org/docs/file-format/data-pages/encodings/#RLE
 //
-// A run's place is known only once all runs before it were read, so one thread of a page walks the
+// A run's place is known only once all runs before it were read, so one warp of a page walks the
 // headers once (index_runs) and notes for every tile of TILE_ROWS values in which run it starts, 16
 // bytes a tile. Then all tiles are independent: each walks its own headers into a table in shared
 // memory, and its threads find their value's run by binary search. A table of *all* runs would need
@@ -66,25 +66,59 @@ STAFFA_DEVICE u32 read_run(const Stream& stream, u32 at, u32 left, u32 truncated
     return ERROR_NONE;
 }
 
-// One thread: notes where each tile of the first `count` values starts.
+// One warp: notes where each tile of the first `count` values starts.
+//
+// Headers are a chain of dependent loads, so the warp guesses: lane i reads the header that would stand
+// `i * stride` bytes ahead, and the warp follows the chain through the lanes' sizes with a shuffle a
+// run. The stride is 1 for short runs (32 bytes hold up to 16 of them), and the last run's size for long
+// ones (writers cut packed runs at 504 values, so the next header stands where the last run's size
+// says).
 STAFFA_DEVICE void index_runs(const Stream& stream, u32 count, u32 truncated, checkpoint* tiles, u64 error,
                               u32 ordinal) {
     u32 done = 0;
     u32 at = 0;
-    u32 boundary = 0;
+    u32 stride = 1;
     while (done < count) {
-        Run run;
-        const u32 code = read_run(stream, at, count - done, truncated, run);
-        if (code != ERROR_NONE) {
-            report(error, code, ordinal, done, at, stream.bytes);
+        const u64 guess = u64(at) + u64(lane()) * stride;
+        Run run{};
+        u32 code = truncated;
+        if (guess < stream.bytes) code = read_run(stream, u32(guess), count - done, truncated, run);
+        const u32 size = run.next - u32(guess);  // at least 1 when the code is none
+        const u32 right = ballot(kFullMask, code == ERROR_NONE);
+        // Lane 0 does not guess.
+        if (!(right & 1)) {
+            if (lane() == 0) report(error, code, ordinal, done, at, stream.bytes);
             run = broken_run(stream, count - done);
+            for (u32 tile = ceil_div(done, TILE_ROWS) + lane(); tile * TILE_ROWS < count; tile += kWarp) {
+                tiles[tile] = {run.data, run.length, tile * TILE_ROWS - done, run.next};
+            }
+            return;
         }
-        const u32 end = done + run.values();
-        for (; boundary < end; boundary += TILE_ROWS) {
-            *tiles++ = {run.data, run.length, boundary - done, run.next};
+        u32 taken = 0;
+        u32 last = 0;
+        for (u32 next = 0; next < kWarp && (right >> next & 1);) {
+            taken |= 1u << next;
+            last = next;
+            const u32 step = shfl(kFullMask, size, next);
+            if (step % stride != 0) break;
+            // A run may be longer than all guesses.
+            next += smaller(step / stride, kWarp);
         }
-        done = end;
-        at = run.next;
+        const bool mine = taken >> lane() & 1;
+        const u64 values = mine ? run.values() : 0;
+        const u64 through = warp_inclusive_scan(values, Sum{});
+        if (values != 0 && done + through - values < count) {
+            const u32 first = u32(done + through - values);
+            run.length = (run.length & PACKED) | smaller(u32(values), count - first);
+            const u32 end = first + run.values();
+            for (u32 tile = ceil_div(first, TILE_ROWS); tile * TILE_ROWS < end; ++tile) {
+                tiles[tile] = {run.data, run.length, tile * TILE_ROWS - first, run.next};
+            }
+        }
+        done = u32(smaller(u64(count), done + shfl(kFullMask, through, kWarp - 1)));
+        at = shfl(kFullMask, run.next, last);
+        const u32 size_of_last = shfl(kFullMask, size, last);
+        stride = size_of_last > 16 ? size_of_last : 1;
     }
 }
 
