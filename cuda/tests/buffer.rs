@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::numbers;
+use common::{keep_busy, numbers};
 use staffa_common::FaultClass;
 use staffa_cuda::{PinnedKind, PoolConfig, Slab};
 
@@ -120,6 +120,42 @@ fn a_write_waits_for_readers_of_other_streams() {
         next.fill(0, &one).unwrap();
         assert_eq!(copy.read(&gpu.ring, &two).unwrap(), values, "round {round}");
     }
+}
+
+#[test]
+fn memory_that_is_written_again_waits_for_its_readers() {
+    let Some(gpu) = common::gpu() else { return };
+    let other = gpu.stream();
+    let mut buffer = gpu.memory.buffer::<u32>(3000, &gpu.stream).unwrap();
+    buffer.fill(1, &gpu.stream).unwrap();
+    let shared = buffer.freeze();
+    let mut copy = gpu.memory.buffer::<u32>(3000, &other).unwrap();
+    keep_busy(&gpu, &other);
+    copy.copy_from(&shared, &other).unwrap();
+    let mut buffer = shared.thaw().unwrap();
+    buffer.fill(2, &gpu.stream).unwrap();
+    gpu.stream.synchronize().unwrap();
+    assert_eq!(copy.read(&gpu.ring, &other).unwrap(), [1; 3000]);
+    assert_eq!(buffer.read(&gpu.ring, &other).unwrap(), [2; 3000]);
+}
+
+#[test]
+fn a_block_that_is_used_again_elsewhere_waits_for_its_past() {
+    let Some(gpu) = common::gpu() else { return };
+    let other = gpu.stream();
+    let mut first = gpu.memory.buffer::<u32>(3000, &gpu.stream).unwrap();
+    keep_busy(&gpu, &gpu.stream);
+    first.fill(1, &gpu.stream).unwrap();
+    let address = first.address();
+    drop(first);
+    // The same stream gets the block at once, and gives it to another before anything has run.
+    let mut second = gpu.memory.buffer::<u32>(3000, &gpu.stream).unwrap();
+    assert_eq!(second.address(), address);
+    second.fill(2, &other).unwrap();
+    let copied = second.read(&gpu.ring, &other).unwrap();
+    gpu.stream.synchronize().unwrap();
+    assert_eq!(copied, [2; 3000]);
+    assert_eq!(second.read(&gpu.ring, &other).unwrap(), [2; 3000]);
 }
 
 #[test]

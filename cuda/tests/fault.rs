@@ -147,6 +147,19 @@ fn the_drivers_out_of_memory_is_tried_again_after_trimming() {
     gpu.memory.buffer::<u8>(5 << 20, &gpu.stream).unwrap();
 }
 
+#[test]
+fn a_failed_pin_holds_nothing_of_the_budget() {
+    let Some(emulator) = Emulator::find() else { return };
+    let Some(gpu) = common::gpu() else { return };
+    let pool = PinnedPool::new(&gpu.device, PinnedConfig { budget_bytes: 4096 });
+    let plan = emulator.faults("cuMemHostAlloc:1=2");
+    let error = pool.buffer(PinnedKind::ToHost, 4096, &gpu.counters).unwrap_err();
+    assert_eq!(error.class(), FaultClass::OutOfMemory);
+    drop(plan);
+    assert_eq!(pool.pinned_bytes().0, 0);
+    pool.buffer(PinnedKind::ToHost, 4096, &gpu.counters).unwrap();
+}
+
 /// A device with less memory than the budget says: other processes have the rest.
 #[test]
 #[ignore = "run by memory_that_others_took_is_survived"]

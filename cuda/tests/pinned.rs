@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::numbers;
+use common::{keep_busy, numbers};
 use staffa_common::FaultClass;
 use staffa_cuda::{Mailbox, PinnedConfig, PinnedKind, PinnedPool, StagingRing};
 
@@ -80,14 +80,6 @@ fn pinned_memory_has_a_budget_and_is_used_again() {
     assert_eq!(gpu.counters.snapshot().since(before).pinned_allocations, 0);
 }
 
-/// Queues enough that what comes behind it is not done when it is first asked for.
-fn keep_busy(gpu: &common::Gpu) {
-    let mut scratch = gpu.memory.buffer::<u32>(1000, &gpu.stream).unwrap();
-    for value in 0..10 {
-        scratch.fill(value, &gpu.stream).unwrap();
-    }
-}
-
 #[test]
 fn an_early_dropped_download_is_safe() {
     let Some(gpu) = common::gpu() else { return };
@@ -96,9 +88,9 @@ fn an_early_dropped_download_is_safe() {
     source.write(0, &values, &gpu.ring, &gpu.stream).unwrap();
     let source = source.freeze();
     let pool = PinnedPool::new(&gpu.device, PinnedConfig { budget_bytes: 16 << 10 });
-    for round in 0..20u8 {
+    for round in 0..5u8 {
         let into = pool.buffer(PinnedKind::ToHost, 16 << 10, &gpu.counters).unwrap();
-        keep_busy(&gpu);
+        keep_busy(&gpu, &gpu.stream);
         drop(source.download(into, &gpu.stream).unwrap());
         // The only block of the budget comes back when the copy is done, and stays as it is set.
         let mut block = pool.buffer(PinnedKind::ToHost, 16 << 10, &gpu.counters).unwrap();
@@ -161,7 +153,7 @@ fn a_slot_is_not_given_out_before_its_last_copy() {
     value.fill(1, &gpu.stream).unwrap();
     let mut later = gpu.memory.buffer::<u32>(1, &other).unwrap();
     later.fill(2, &other).unwrap();
-    keep_busy(&gpu);
+    keep_busy(&gpu, &gpu.stream);
     let early = mailbox.post_buffer(&value, 0..1, &gpu.stream).unwrap();
     let copied = gpu.stream.record().unwrap();
     drop(early);

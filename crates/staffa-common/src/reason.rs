@@ -60,6 +60,8 @@ reasons! {
     SideEffect = "A016",
     /// A data type that the twin does not handle.
     DataType = "A017",
+    /// A way of reading files that Staffa's scan does not have.
+    ScanOption = "A018",
 }
 
 impl fmt::Display for ReasonCode {

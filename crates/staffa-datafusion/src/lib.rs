@@ -10,6 +10,7 @@ mod node;
 mod region;
 mod report;
 mod rule;
+mod scan;
 
 pub use config::{Device, OnUnsupported, StaffaConfig};
 pub use kept::KeptExec;

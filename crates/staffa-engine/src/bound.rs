@@ -1,8 +1,12 @@
 //! Expressions bound to the few columns that they read.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions};
+use arrow::array::{
+    Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, UInt32Array, new_null_array,
+};
+use arrow::compute::{concat, take};
 use arrow::datatypes::{Schema, SchemaRef};
 use datafusion_common::cast::as_boolean_array;
 use datafusion_common::tree_node::{Transformed, TransformedResult, TreeNode};
@@ -11,6 +15,7 @@ use datafusion_expr::ColumnarValue;
 use datafusion_physical_expr::expressions::Column;
 use datafusion_physical_expr::utils::collect_columns;
 use datafusion_physical_expr_common::physical_expr::PhysicalExpr;
+use parking_lot::Mutex;
 
 use crate::Morsel;
 
@@ -22,7 +27,19 @@ pub struct BoundExpr {
     schema: SchemaRef,
     /// Set when the expression is a column and nothing else.
     plain: Option<usize>,
+    /// Values over dictionaries seen lately.
+    known: Arc<Mutex<VecDeque<Known>>>,
 }
+
+/// The values of an expression over a dictionary's, and behind them its value over NULL.
+#[derive(Debug)]
+struct Known {
+    dictionary: ArrayRef,
+    values: ArrayRef,
+}
+
+/// Dictionaries whose values are kept: one per lane on most machines.
+const KNOWN: usize = 16;
 
 impl BoundExpr {
     /// Binds `expr`, which is written against `schema`.
@@ -50,7 +67,7 @@ impl BoundExpr {
                 }
             })
             .data()?;
-        Ok(Self { expr, columns, schema: narrowed, plain })
+        Ok(Self { expr, columns, schema: narrowed, plain, known: Arc::default() })
     }
 
     /// Binds each of `exprs`.
@@ -82,11 +99,65 @@ impl BoundExpr {
         if let Some(index) = self.plain {
             return Ok(ColumnarValue::Array(morsel.column(index)?));
         }
+        if let [column] = self.columns[..]
+            && let Some((values, codes, dictionary)) = morsel.codes(column)
+            && let Some(array) = self.over_values(values, codes, dictionary)
+        {
+            return Ok(ColumnarValue::Array(array));
+        }
         let arrays =
             self.columns.iter().map(|&i| morsel.column(i)).collect::<Result<Vec<ArrayRef>>>()?;
-        let options = RecordBatchOptions::new().with_row_count(Some(morsel.rows()));
+        self.over(arrays, morsel.rows())
+    }
+
+    fn over(&self, arrays: Vec<ArrayRef>, rows: usize) -> Result<ColumnarValue> {
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
         let batch = RecordBatch::try_new_with_options(Arc::clone(&self.schema), arrays, &options)?;
         self.expr.evaluate(&batch)
+    }
+
+    /// The value over `values` at `codes`, evaluated once per value. `None` where that raises an
+    /// error: the value may belong to no row, and only the rows' own evaluation decides.
+    fn over_values(
+        &self,
+        values: &ArrayRef,
+        codes: &UInt32Array,
+        dictionary: bool,
+    ) -> Option<ArrayRef> {
+        let known = self
+            .known
+            .lock()
+            .iter()
+            .find(|k| Arc::ptr_eq(&k.dictionary, values))
+            .map(|known| Arc::clone(&known.values));
+        let results = match known {
+            Some(results) => results,
+            None => {
+                let rows = values.len() + 1;
+                let null = new_null_array(values.data_type(), 1);
+                let with_null = concat(&[values.as_ref(), null.as_ref()]).ok()?;
+                let results = self.over(vec![with_null], rows).ok()?.into_array(rows).ok()?;
+                if dictionary {
+                    let mut known = self.known.lock();
+                    known.truncate(KNOWN - 1);
+                    known.push_front(Known {
+                        dictionary: Arc::clone(values),
+                        values: Arc::clone(&results),
+                    });
+                }
+                results
+            }
+        };
+        match codes.nulls() {
+            None => take(results.as_ref(), codes, None).ok(),
+            Some(nulls) => {
+                let null = values.len() as u32;
+                let rows = codes.values().iter().zip(nulls.iter());
+                let codes: UInt32Array =
+                    rows.map(|(&code, valid)| if valid { code } else { null }).collect();
+                take(results.as_ref(), &codes, None).ok()
+            }
+        }
     }
 
     /// The value as an array of `morsel.rows()` values.

@@ -13,12 +13,23 @@ struct Column {
     base: ArrayRef,
     /// Row numbers into `base`; `None` takes them all. A null index is a null value.
     map: Option<Arc<UInt32Array>>,
+    /// Whether `base` holds a dictionary's values: it stays the same for many morsels.
+    dictionary: bool,
     gathered: OnceLock<ArrayRef>,
 }
 
 impl Column {
     fn whole(base: ArrayRef) -> Self {
-        Self { base, map: None, gathered: OnceLock::new() }
+        Self { base, map: None, dictionary: false, gathered: OnceLock::new() }
+    }
+
+    fn mapped(&self, map: Arc<UInt32Array>) -> Self {
+        Self {
+            base: Arc::clone(&self.base),
+            map: Some(map),
+            dictionary: self.dictionary,
+            gathered: OnceLock::new(),
+        }
     }
 
     fn array(&self) -> Result<ArrayRef> {
@@ -104,6 +115,26 @@ impl Morsel {
         self
     }
 
+    /// Adds a column of `values` at `codes`, one per row; a null code is a null value.
+    #[must_use]
+    pub fn with_codes(mut self, values: ArrayRef, codes: Arc<UInt32Array>) -> Self {
+        debug_assert_eq!(self.rows, codes.len());
+        let column =
+            Column { base: values, map: Some(codes), dictionary: true, gathered: OnceLock::new() };
+        self.columns.push(column);
+        self
+    }
+
+    /// A column's few values and the number of the value of each row, where that is how it is
+    /// held and no more than a look-up per row would be saved by gathering it. The values of a
+    /// dictionary stay the same for many morsels, which the last part tells.
+    pub fn codes(&self, index: usize) -> Option<(&ArrayRef, &Arc<UInt32Array>, bool)> {
+        let column = &self.columns[index];
+        let map = column.map.as_ref()?;
+        let few = if column.dictionary { 8 * map.len() } else { map.len() / 2 };
+        (column.base.len() <= few).then_some((&column.base, map, column.dictionary))
+    }
+
     /// The rows for which `mask` is true (null counts as false).
     ///
     /// # Errors
@@ -144,16 +175,12 @@ impl Morsel {
             };
             // What is gathered already is gathered again from there: the column may be small.
             let column = match (column.gathered.get(), &column.map) {
-                (Some(array), Some(_)) if array.len() * 4 < column.base.len() => Column {
-                    base: Arc::clone(array),
-                    map: Some(Arc::clone(indices)),
-                    gathered: OnceLock::new(),
-                },
-                _ => Column {
-                    base: Arc::clone(&column.base),
-                    map: Some(map),
-                    gathered: OnceLock::new(),
-                },
+                (Some(array), Some(_))
+                    if array.len() * 4 < column.base.len() && !column.dictionary =>
+                {
+                    Column::whole(Arc::clone(array)).mapped(Arc::clone(indices))
+                }
+                _ => column.mapped(map),
             };
             columns.push(column);
         }
@@ -183,11 +210,7 @@ impl Morsel {
                             to
                         }
                     };
-                    Column {
-                        base: Arc::clone(&column.base),
-                        map: Some(to),
-                        gathered: OnceLock::new(),
-                    }
+                    column.mapped(to)
                 }
             })
             .collect();

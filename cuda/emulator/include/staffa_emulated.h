@@ -115,6 +115,7 @@ uint32_t shared_dynamic_bytes();
 void copy_async(void* shared, const void* global, uint32_t bytes);
 void copy_async_commit();
 void copy_async_wait(uint32_t newest);
+void count_access(const void* address, uint64_t bytes, bool writes, const void* code);  // coalescing/hooks.cpp
 
 inline void warp_barrier(uint32_t mask, Site site) { collective(WarpOp::sync, mask, {}, 0, 32, site); }
 

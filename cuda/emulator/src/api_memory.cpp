@@ -45,10 +45,13 @@ CUresult free_host(Call& call, const char* name, void* pointer, Kind kind) {
         wait_for_context(call.lock, call.context);
         if (allocations.find(address) == allocations.end()) return CUDA_SUCCESS;
     } else {
-        // An operation that runs right now may be one that uses it.
-        driver().changed.wait(call.lock, [] {
-            return std::none_of(driver().streams.begin(), driver().streams.end(),
-                                [](const auto& entry) { return entry.second->running; });
+        // The operation that runs right now may be one that uses it.
+        driver().changed.wait(call.lock, [address, bytes = found->second.bytes] {
+            return std::none_of(driver().streams.begin(), driver().streams.end(), [=](const auto& entry) {
+                const Stream& s = *entry.second;
+                return s.running && s.running_host_address < address + bytes &&
+                       address < s.running_host_address + s.running_host_bytes;
+            });
         });
     }
     count(Counter::host_frees);

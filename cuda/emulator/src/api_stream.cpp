@@ -43,7 +43,10 @@ STAFFA_EXPORT CUresult cuStreamDestroy_v2(CUstream handle) {
     if (!stream) return CUDA_ERROR_INVALID_HANDLE;
     // Returns at once; what is queued still runs.
     stream->destroyed = true;
-    if (stream->idle()) driver().streams.erase(stream->handle);
+    if (stream->idle()) {
+        driver().host.acquire(stream->done);
+        driver().streams.erase(stream->handle);
+    }
     return CUDA_SUCCESS;
 }
 
@@ -52,12 +55,18 @@ STAFFA_EXPORT CUresult cuStreamQuery(CUstream handle) {
     Stream* const stream = stream_of(call.context, handle);
     if (!stream) return CUDA_ERROR_INVALID_HANDLE;
     count(Counter::queries);
-    if (is_done(*stream)) return CUDA_SUCCESS;
+    if (is_done(*stream)) {
+        driver().host.acquire(stream->done);
+        return CUDA_SUCCESS;
+    }
     const u64 number = stream->handle;
     make_progress(call.lock, call.context);
     if (call.context->sticky != CUDA_SUCCESS) return call.context->sticky;
     const auto found = driver().streams.find(number);
-    return found == driver().streams.end() || is_done(*found->second) ? CUDA_SUCCESS : CUDA_ERROR_NOT_READY;
+    if (found == driver().streams.end()) return CUDA_SUCCESS;
+    if (!is_done(*found->second)) return CUDA_ERROR_NOT_READY;
+    driver().host.acquire(found->second->done);
+    return CUDA_SUCCESS;
 }
 
 STAFFA_EXPORT CUresult cuStreamSynchronize(CUstream handle) {
@@ -75,10 +84,10 @@ STAFFA_EXPORT CUresult cuStreamWaitEvent(CUstream handle, CUevent event, unsigne
     Stream* const stream = stream_of(call.context, handle);
     const auto state = event_of(event);
     if (!stream || !state) return CUDA_ERROR_INVALID_HANDLE;
-    if (state->recorded == state->completed) return CUDA_SUCCESS;
     Op op;
     op.name = "cuStreamWaitEvent";
     op.wait_for = state;
+    op.waited = state->done;
     op.wait_version = state->recorded;  // a later record does not change what is waited for
     op.run = [] { return CUDA_SUCCESS; };
     submit(stream, std::move(op));
@@ -142,13 +151,20 @@ STAFFA_EXPORT CUresult cuEventDestroy_v2(CUevent handle) {
 STAFFA_EXPORT CUresult cuEventRecord(CUevent event, CUstream handle) {
     ENTER("cuEventRecord", kContext);
     Stream* const stream = stream_of(call.context, handle);
-    const auto state = event_of(event);
+    auto state = event_of(event);
     if (!stream || !state) return CUDA_ERROR_INVALID_HANDLE;
     if (state->context != call.context) return CUDA_ERROR_INVALID_HANDLE;
+    // A state of its own for each record: waits that are queued keep the record they were queued for,
+    // even when this one, on another stream, is done first.
+    state = std::make_shared<EventState>(*state);
+    state->completed = 0;
+    driver().events[reinterpret_cast<u64>(event)] = state;
     const u64 version = ++state->recorded;
+    state->done = new_point();
     Op op;
     op.name = "cuEventRecord";
-    op.run = [state, version] {
+    op.run = [state, version, done = state->done] {
+        running_line().release(done);
         const Lock lock(driver().mutex);
         if (state->completed < version) {
             state->completed = version;
@@ -169,10 +185,11 @@ STAFFA_EXPORT CUresult cuEventQuery(CUevent handle) {
     const auto state = event_of(handle);
     if (!state) return CUDA_ERROR_INVALID_HANDLE;
     count(Counter::queries);
-    if (state->completed >= state->recorded) return CUDA_SUCCESS;
-    make_progress(call.lock, call.context);
+    if (state->completed < state->recorded) make_progress(call.lock, call.context);
     if (call.context->sticky != CUDA_SUCCESS) return call.context->sticky;
-    return state->completed >= state->recorded ? CUDA_SUCCESS : CUDA_ERROR_NOT_READY;
+    if (state->completed < state->recorded) return CUDA_ERROR_NOT_READY;
+    driver().host.acquire(state->done);
+    return CUDA_SUCCESS;
 }
 
 STAFFA_EXPORT CUresult cuEventSynchronize(CUevent handle) {
@@ -181,7 +198,9 @@ STAFFA_EXPORT CUresult cuEventSynchronize(CUevent handle) {
     if (!state) return CUDA_ERROR_INVALID_HANDLE;
     count(Counter::synchronizations);
     const u64 version = state->recorded;
+    const Point done = state->done;
     wait_until(call.lock, call.context, [&] { return state->completed >= version; });
+    driver().host.acquire(done);
     if (call.context->sticky == CUDA_SUCCESS) trim_pools_at_synchronization(call.context->device->ordinal);
     return call.context->sticky;
 }

@@ -95,6 +95,7 @@ void start_block(Worker& worker, Block& block, u64 number) {
 
 void end_block(Block& block) {
     close_shared(block);
+    end_accesses(block);
     block.busy = false;
 }
 

@@ -36,6 +36,8 @@ struct Launch {
     CUresult error = CUDA_SUCCESS;
     std::string message;
     std::atomic<u32> static_shared{0};
+    // For the race detector: before the first thread, and after the last.
+    Point begin = new_point(), end = new_point();
 };
 
 // A stack that threads run on; used again when its thread ends.
@@ -83,6 +85,7 @@ struct Warp {
     u32 number = 0;
     u32 phase = 0;
     char order[2] = {};  // for the race detector: what warp_sync orders
+    struct WarpAccesses* accesses = nullptr;  // coalescing.cpp
 };
 
 // What the race detector takes for an OS thread: it keeps its stack, or the stack's frames would look
@@ -162,8 +165,6 @@ constexpr u64 kSharedBytes = 232 << 10;
 // worker.cpp
 void run_launch(Launch& launch);
 void run_blocks(Worker& worker, Launch& launch);
-void order_thread_start(u64 launch_number);
-void order_thread_end(u64 launch_number);
 
 // fiber.cpp
 void enter_worker(Worker& worker);
@@ -200,6 +201,9 @@ std::string describe_shared(const Block& block, u64 address);
 void install_signal_handlers();
 void enter_signals(Worker& worker);
 void interrupt(Worker& worker);  // ends what its thread does, from another OS thread
+
+// coalescing.cpp
+void end_accesses(Block& block);
 
 // watchdog.cpp
 void watch(Worker& worker);

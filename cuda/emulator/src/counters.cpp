@@ -20,6 +20,7 @@ std::string& last_finding = *new std::string;
 
 void at_exit() {
     report_leaks_at_exit();
+    write_accesses();
     if (!config().counters_path.empty()) {
         if (FILE* file = std::fopen(config().counters_path.c_str(), "w")) {
             for (u32 i = 0; i < static_cast<u32>(Counter::count); ++i) {

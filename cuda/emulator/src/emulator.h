@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "cuda_abi.h"
+#include "order.h"
 
 namespace emulator {
 
@@ -70,7 +71,7 @@ struct Random {
     X(bytes_set) X(copies_to_device) X(copies_to_host) X(copies_on_device) X(staged_bytes)             \
     X(device_allocations) X(device_frees) X(pool_allocations) X(pool_frees) X(host_allocations)        \
     X(host_frees) X(live_bytes) X(peak_bytes) X(leaked_allocations) X(leaked_bytes) X(synchronizations) \
-    X(queries) X(calls) X(faults_injected) X(findings)
+    X(queries) X(warp_accesses) X(accessed_bytes) X(sectors) X(calls) X(faults_injected) X(findings)
 enum class Counter : u32 {
 #define X(name) name,
     STAFFA_COUNTERS(X)
@@ -115,6 +116,7 @@ void make_live(Allocation& allocation);
 void release(Allocation& allocation);  // drops the pages, keeps the addresses closed
 void release_all(Context* context);    // counts leaks
 void report_leaks_at_exit();
+void write_accesses();  // coalescing.cpp
 std::string describe(u64 address);     // "8 bytes behind allocation 7 (1024 bytes) .."
 void check_canaries(const char* when);
 extern std::map<u64, Allocation>& allocations;  // by address
@@ -161,6 +163,7 @@ struct EventState {
     Clock::time_point when{};
     u32 flags = 0;
     Context* context = nullptr;
+    Point done = new_point();  // of the newest record
 };
 struct Op {
     u64 number = 0;  // order of submission, over all streams
@@ -168,6 +171,7 @@ struct Op {
     std::function<CUresult()> run;
     std::shared_ptr<EventState> wait_for;  // the op may start once this version has completed
     u64 wait_version = 0;
+    Point submitted = new_point(), waited;
     bool on_host_thread = false;
     // Host memory that the op reads or writes when it runs.
     u64 host_address = 0, host_bytes = 0;
@@ -181,7 +185,10 @@ struct Stream {
     std::deque<Op> queue;
     bool running = false;
     u64 running_number = 0;
+    u64 running_host_address = 0, running_host_bytes = 0;  // host memory that the running op uses
     u64 submitted = 0;  // number of the newest op
+    Line line;
+    Point done = new_point();
     bool idle() const { return queue.empty() && !running; }
 };
 
@@ -198,6 +205,7 @@ struct Driver {
     u64 next_op = 0;
     u64 ops_done = 0;
     u32 demands = 0;  // callers that wait
+    Line host;        // all threads of the host, for the race detector
     Clock::time_point last_submission{};
     u64 new_handle() { return next_handle += 16; }
 };
@@ -205,6 +213,8 @@ Driver& driver();
 
 using Lock = std::unique_lock<std::mutex>;
 void submit(Stream* stream, Op op);
+// The line of the stream whose operation runs; on the device thread.
+Line& running_line();
 // Runs queued work until `done` holds or the context breaks (if one is given).
 void wait_until(Lock& lock, Context* context, const std::function<bool()>& done);
 void wait_for_stream(Lock& lock, Stream* stream);

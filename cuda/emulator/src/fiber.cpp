@@ -50,7 +50,7 @@ namespace {
 constexpr size_t kPage = 4096;
 
 // Instrumented frames are several times larger.
-size_t stack_bytes() { return has_asan() || has_tsan() ? 256 << 10 : 64 << 10; }
+size_t stack_bytes() { return has_asan() || has_tsan() ? 512 << 10 : 128 << 10; }
 
 void to_scheduler(Worker& worker, Thread& thread, bool for_good) {
     if (has_tsan()) __tsan_switch_to_fiber(worker.tsan, 1);  // 1: the switch orders nothing
@@ -94,9 +94,9 @@ void loop() {
         Worker& worker = *this_worker;
         Thread& thread = *worker.current;
         const Launch& launch = *thread.home->launch;
-        order_thread_start(launch.number);
+        if (has_tsan()) __tsan_acquire(launch.begin.get());
         launch.kernel->run(launch.parameters.data());
-        order_thread_end(launch.number);
+        if (has_tsan()) __tsan_release(launch.end.get());
         thread_ended(thread);
         Thread* const next = next_of_warp(worker, thread);
         if (!next) {

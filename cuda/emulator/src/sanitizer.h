@@ -15,6 +15,8 @@ __attribute__((weak)) void __tsan_destroy_fiber(void* fiber);
 __attribute__((weak)) void __tsan_switch_to_fiber(void* fiber, unsigned flags);
 __attribute__((weak)) void __tsan_acquire(void* address);
 __attribute__((weak)) void __tsan_release(void* address);
+__attribute__((weak)) void __tsan_read_range_pc(void* address, unsigned long bytes, void* pc);
+__attribute__((weak)) void __tsan_write_range_pc(void* address, unsigned long bytes, void* pc);
 }
 
 namespace emulator {

@@ -17,6 +17,7 @@ namespace {
 
 Random order{0};
 bool device_thread_runs = false;
+Line* running = nullptr;
 
 bool may_run(const Stream& stream) {
     if (stream.running || stream.queue.empty()) return false;
@@ -59,7 +60,11 @@ void finish(u64 handle, CUresult result, const char* name) {
             std::fprintf(stderr, "staffa-emulator: %s failed with error %d, which stays\n", name, result);
             break_context(stream->context, result);
         }
-        if (stream->destroyed && stream->idle()) driver().streams.erase(found);
+        stream->line.release(stream->done);
+        if (stream->destroyed && stream->idle()) {
+            driver().host.acquire(stream->done);  // nobody could, later
+            driver().streams.erase(found);
+        }
     }
     ++driver().ops_done;
     driver().changed.notify_all();
@@ -70,8 +75,19 @@ void run_one(Lock& lock, Stream* stream) {
     stream->queue.pop_front();
     stream->running = true;
     stream->running_number = op.number;
+    stream->running_host_address = op.host_address;
+    stream->running_host_bytes = op.host_bytes;
     const u64 handle = stream->handle;
+    stream->line.acquire(op.submitted);
+    stream->line.acquire(op.waited);
+    if (!stream->non_blocking) {
+        for (const auto& [number, other] : driver().streams) {
+            const bool ordered = !other->non_blocking && other->is_legacy != stream->is_legacy;
+            if (ordered && other->context == stream->context) stream->line.acquire(other->done);
+        }
+    }
     if (op.on_host_thread) {
+        driver().host.acquire(stream->done);
         // A thread of its own: the function may block on what only another stream's work can bring about.
         std::thread([op = std::move(op), handle] {
             set_in_host_function(true);
@@ -82,10 +98,12 @@ void run_one(Lock& lock, Stream* stream) {
         }).detach();
         return;
     }
+    running = &stream->line;
     lock.unlock();
     const CUresult result = op.run();
     op.run = nullptr;  // destroyed without the mutex
     lock.lock();
+    running = nullptr;
     finish(handle, result, op.name);
 }
 
@@ -129,8 +147,11 @@ void start_device_thread() {
 
 }  // namespace
 
+Line& running_line() { return *running; }
+
 void submit(Stream* stream, Op op) {
     start_device_thread();
+    driver().host.release(op.submitted);
     op.number = ++driver().next_op;
     stream->submitted = op.number;
     stream->queue.push_back(std::move(op));
@@ -156,6 +177,8 @@ void wait_for_stream(Lock& lock, Stream* stream) {
         if (s.running && s.running_number <= target) return false;
         return s.queue.empty() || s.queue.front().number > target;
     });
+    const auto found = driver().streams.find(handle);
+    if (found != driver().streams.end()) driver().host.acquire(found->second->done);
 }
 
 void wait_for_context(Lock& lock, Context* context) {
@@ -168,6 +191,9 @@ void wait_for_context(Lock& lock, Context* context) {
         }
         return true;
     });
+    for (const auto& [handle, s] : driver().streams) {
+        if (s->context == context) driver().host.acquire(s->done);
+    }
 }
 
 // One operation, so that whoever polls gets there in the end, and not at the first try.

@@ -12,10 +12,6 @@ namespace emulator {
 
 namespace {
 
-// What one launch orders before the next: all of it. Two, taking turns, because threads that start late
-// must not be ordered after those of the same launch that ended early.
-char launch_order[2];
-
 u32 blocks_in_flight(Worker& worker, const Launch& launch) {
     u32 most = 4;
     if (has_tsan()) most = 2;  // the race detector knows 8,000 threads, and forgets none
@@ -56,6 +52,13 @@ void report_deadlock(Launch& launch, Block& block) {
     }
     record_failure(launch, CUDA_ERROR_LAUNCH_FAILED, text("deadlock: %u of %u threads have ended%s", block.done,
                                                           block.threads, where.c_str()));
+}
+
+bool only_spinning(const Worker& worker) {
+    for (const auto& block : worker.blocks) {
+        if (block->busy && block->ready_warps != 0) return false;
+    }
+    return true;
 }
 
 // Threads only spin: what they wait for must come from a block that runs elsewhere, or never.
@@ -116,7 +119,7 @@ void run_blocks(Worker& worker, Launch& launch) {
             count(Counter::blocks);
         } else if (block.ready_warps == 0 && block.spinning_warps == 0) {
             report_deadlock(launch, block);
-        } else if (patience.lost(worker, block.ready_warps == 0)) {
+        } else if (patience.lost(worker, only_spinning(worker))) {
             record_failure(launch, CUDA_ERROR_LAUNCH_TIMEOUT,
                            "livelock: every running thread waits in a loop for something that nobody will do");
         }
@@ -171,11 +174,12 @@ void crew_thread() {
 
 }  // namespace
 
-// On the device thread. What a launch leaves in memory is ordered before the next by `launch_order`.
+// On the device thread.
 void run_launch(Launch& launch) {
     static Worker* const mine = &make_worker();
     const u32 others = static_cast<u32>(std::min<u64>(config().threads, launch.blocks)) - 1;
     Crew& c = crew();
+    running_line().release(launch.begin);
     if (others != 0) {
         const std::lock_guard guard(c.mutex);
         for (; c.hired < config().threads - 1; ++c.hired) std::thread(crew_thread).detach();
@@ -190,13 +194,7 @@ void run_launch(Launch& launch) {
         c.changed.wait(lock, [&] { return c.working == 0; });
         c.launch = nullptr;
     }
-}
-
-void order_thread_start(u64 launch_number) {
-    if (has_tsan()) __tsan_acquire(&launch_order[launch_number & 1]);
-}
-void order_thread_end(u64 launch_number) {
-    if (has_tsan()) __tsan_release(&launch_order[(launch_number + 1) & 1]);
+    running_line().acquire(launch.end);
 }
 
 }  // namespace emulator

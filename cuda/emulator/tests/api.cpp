@@ -411,3 +411,18 @@ TEST_CASE(api_contexts) {
     CHECK_EQ((call<int, Handle>("cuCtxSetCurrent", other)), 709);
     OK(synchronize());
 }
+
+// Run with --coalescing only: four sectors for 32 neighbours, 32 for strides of 128 bytes, one for the atomic.
+TEST_CASE(sectors) {
+    const Session s;
+    const Buffer<u32> in(std::vector<u32>(1024, 1)), out(1, 0);
+    launch(s.function("right_coalesced"), {1, 32}, in.address, out.address);
+    CHECK_EQ(out.read()[0], 64);
+    CHECK_EQ(counter("warp_accesses"), 3);
+    CHECK_EQ(counter("sectors"), 9);
+    forget();
+    launch(s.function("right_strided"), {1, 32}, in.address, out.address);
+    CHECK_EQ(out.read()[0], 96);
+    CHECK_EQ(counter("warp_accesses"), 2);
+    CHECK_EQ(counter("sectors"), 33);
+}

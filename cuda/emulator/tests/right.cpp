@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <numeric>
 #include <set>
+#include <thread>
 
 #include "harness.h"
 
@@ -165,6 +166,53 @@ TEST_CASE(right_streams) {
     OK((call<int, Handle>("cuEventDestroy_v2", event)));
     OK((call<int, Handle>("cuStreamDestroy_v2", one)));
     OK((call<int, Handle>("cuStreamDestroy_v2", two)));
+    CHECK_EQ(counter("findings"), 0);
+    CHECK_EQ(counter("live_bytes"), 0);
+}
+
+// Host threads with a stream each: what one thread computed, the next reads after an event.
+TEST_CASE(right_many_threads) {
+    const Session s;
+    constexpr u32 kThreads = 4, kRounds = 12;
+    const u64 rows = 500;
+    std::vector<std::string> failures(kThreads);
+    std::vector<std::thread> threads;
+    for (u32 t = 0; t < kThreads; ++t) {
+        threads.emplace_back([&, t] {
+            try {
+                OK((call<int, Handle>("cuCtxSetCurrent", s.context)));
+                Handle copies, kernels, event;
+                OK((call<int, Handle*, unsigned>("cuStreamCreate", &copies, 1u)));
+                OK((call<int, Handle*, unsigned>("cuStreamCreate", &kernels, t % 2)));
+                OK((call<int, Handle*, unsigned>("cuEventCreate", &event, 2u)));
+                for (u32 round = 0; round < kRounds; ++round) {
+                    Ptr d;
+                    const std::vector<u32> in = numbers(rows, 1000, t * 100 + round);
+                    OK((call<int, Ptr*, size_t, Handle>("cuMemAllocAsync", &d, rows * 4, copies)));
+                    OK((call<int, Ptr, const void*, size_t, Handle>("cuMemcpyHtoDAsync_v2", d, in.data(), rows * 4, copies)));
+                    OK((call<int, Handle, Handle>("cuEventRecord", event, copies)));
+                    OK((call<int, Handle, Handle, unsigned>("cuStreamWaitEvent", kernels, event, 0u)));
+                    OK((try_launch(s.function("right_scale"), {1, 128}, kernels, d, d, t + 2, rows)));
+                    OK((call<int, Handle, Handle>("cuEventRecord", event, kernels)));
+                    OK((call<int, Handle, Handle, unsigned>("cuStreamWaitEvent", copies, event, 0u)));
+                    std::vector<u32> out(rows);
+                    OK((call<int, void*, Ptr, size_t, Handle>("cuMemcpyDtoHAsync_v2", out.data(), d, rows * 4, copies)));
+                    for (u64 i = 0; i < rows; ++i) CHECK_EQ(out[i], in[i] * (t + 2));
+                    OK((call<int, Ptr, Handle>("cuMemFreeAsync", d, copies)));
+                }
+                OK((call<int, Handle>("cuStreamSynchronize", copies)));
+                OK((call<int, Handle>("cuStreamDestroy_v2", copies)));
+                OK((call<int, Handle>("cuStreamDestroy_v2", kernels)));
+                OK((call<int, Handle>("cuEventDestroy_v2", event)));
+            } catch (const std::exception& e) {
+                failures[t] = e.what();
+            }
+        });
+    }
+    for (std::thread& t : threads) t.join();
+    for (const std::string& f : failures) {
+        if (!f.empty()) throw Failure(f);
+    }
     CHECK_EQ(counter("findings"), 0);
     CHECK_EQ(counter("live_bytes"), 0);
 }

@@ -146,3 +146,9 @@ RIGHT_NEGATE(i32, i32)
 RIGHT_NEGATE(i64, i64)
 RIGHT_NEGATE(i128, i128)
 RIGHT_NEGATE(f64, double)
+
+// The same sum, by neighbours and by strides of 32 rows.
+extern "C" __global__ void STAFFA_BOUNDS(32)
+right_coalesced(const u32* in, u32* out) { atomic_add(out, in[lane()] + load_readonly(in + 32 + lane())); }
+extern "C" __global__ void STAFFA_BOUNDS(32)
+right_strided(const u32* in, u32* out) { atomic_add(out, in[lane() * 32]); }

@@ -250,3 +250,28 @@ TEST_CASE(address_shared_overflow) {
     launch(s.function("wrong_shared_overflow"), {1, 32}, out.address, 1u);
     OK(synchronize());
 }
+
+// Two streams without an event: kernel against kernel, and copy against kernel.
+TEST_CASE(race_streams) {
+    const Session s;
+    Handle one, two;
+    OK((call<int, Handle*, unsigned>("cuStreamCreate", &one, 1u)));
+    OK((call<int, Handle*, unsigned>("cuStreamCreate", &two, 1u)));
+    const Buffer<u32> a(std::vector<u32>(256, 1)), b(256, 0);
+    OK(synchronize());
+    OK((try_launch(s.function("right_scale"), {1, 256}, one, a.address, b.address, 2u, u64(256))));
+    OK((try_launch(s.function("right_scale"), {1, 256}, two, b.address, a.address, 5u, u64(256))));
+    OK(synchronize());
+}
+TEST_CASE(race_copy) {
+    const Session s;
+    Handle one, two;
+    OK((call<int, Handle*, unsigned>("cuStreamCreate", &one, 1u)));
+    OK((call<int, Handle*, unsigned>("cuStreamCreate", &two, 1u)));
+    const Buffer<u32> a(std::vector<u32>(256, 1)), b(256, 0);
+    OK(synchronize());
+    const std::vector<u32> other(256, 3);
+    OK((try_launch(s.function("right_scale"), {1, 256}, one, a.address, b.address, 2u, u64(256))));
+    OK((call<int, Ptr, const void*, size_t, Handle>("cuMemcpyHtoDAsync_v2", a.address, other.data(), 1024, two)));
+    OK(synchronize());
+}

@@ -73,6 +73,15 @@ pub(crate) fn gpu_with(config: PoolConfig) -> Option<Gpu> {
     })
 }
 
+/// Queues enough on a stream that what comes behind it is not done when it is first asked for: the
+/// emulated driver goes on working while somebody asks, one operation at a time.
+pub(crate) fn keep_busy(gpu: &Gpu, stream: &Stream) {
+    let mut scratch = gpu.memory.buffer::<u8>(24 << 20, stream).unwrap();
+    for byte in 0..3 {
+        scratch.fill_bytes(byte, stream).unwrap();
+    }
+}
+
 /// Numbers that tell places apart.
 pub(crate) fn numbers(len: usize, seed: u32) -> Vec<u32> {
     (0..len as u32).map(|i| (i ^ seed).wrapping_mul(2_654_435_761).rotate_left(7)).collect()

@@ -20,6 +20,8 @@ use datafusion_physical_expr_common::physical_expr::is_volatile;
 use staffa_common::{Reason, ReasonCode};
 use staffa_engine::plan::NodeOp;
 
+use crate::scan;
+
 /// What lowering knows about a node's surroundings.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Setting {
@@ -35,20 +37,21 @@ type Lowering = fn(&Arc<dyn ExecutionPlan>, Setting) -> Option<Lowered>;
 
 /// Every family, in the order they are asked.
 const LOWERINGS: &[Lowering] =
-    &[rows::lower, join::lower, aggregate::lower, sort::lower, exchange::lower];
+    &[scan::lower, rows::lower, join::lower, aggregate::lower, sort::lower, exchange::lower];
 
 /// The twin of `plan`, or the reason why there is none.
 pub(crate) fn lower(plan: &Arc<dyn ExecutionPlan>, setting: Setting) -> Lowered {
-    if plan.children().is_empty() {
-        return Err(Reason::new(ReasonCode::Source, "source"));
-    }
     if plan.is::<ScalarSubqueryExec>() {
         return Err(Reason::new(ReasonCode::ScalarSubqueryWrapper, "waits for scalar subqueries"));
     }
-    let lowered = LOWERINGS
-        .iter()
-        .find_map(|lowering| lowering(plan, setting))
-        .unwrap_or_else(|| Err(Reason::new(ReasonCode::NoTwin, "no twin of this operator")))?;
+    let lowered = LOWERINGS.iter().find_map(|lowering| lowering(plan, setting));
+    let lowered = match lowered {
+        Some(lowered) => lowered?,
+        None if plan.children().is_empty() => {
+            return Err(Reason::new(ReasonCode::Source, "source"));
+        }
+        None => return Err(Reason::new(ReasonCode::NoTwin, "no twin of this operator")),
+    };
     if matches!(plan.boundedness(), Boundedness::Unbounded { .. })
         || plan.children().iter().any(|c| matches!(c.boundedness(), Boundedness::Unbounded { .. }))
     {

@@ -7,14 +7,14 @@ use arrow::datatypes::SchemaRef;
 use datafusion_common::Result;
 
 use super::compact::Compactor;
-use crate::bound::BoundExpr;
+use super::predicate::Predicate;
 use crate::engine::{Lane, OpFactory, Sealed};
 use crate::plan::{FilterSpec, Op};
 use crate::{LaneOp, Morsel, RunContext};
 
 /// Makes the filters of a stage's lanes.
 pub(super) struct Filter {
-    predicate: Arc<BoundExpr>,
+    predicate: Arc<Predicate>,
     projection: Option<Arc<[usize]>>,
     schema: SchemaRef,
     rows: usize,
@@ -23,7 +23,7 @@ pub(super) struct Filter {
 impl Filter {
     pub(super) fn new(spec: &FilterSpec, op: &Op, context: &RunContext) -> Result<Self> {
         Ok(Self {
-            predicate: Arc::new(BoundExpr::new(&spec.predicate, &op.input)?),
+            predicate: Arc::new(Predicate::new(&spec.predicate, &op.input)?),
             projection: spec.projection.as_ref().map(|columns| columns.as_slice().into()),
             schema: Arc::clone(&op.schema),
             rows: context.morsel_rows,
@@ -42,23 +42,21 @@ impl OpFactory for Filter {
 }
 
 struct FilterLane {
-    predicate: Arc<BoundExpr>,
+    predicate: Arc<Predicate>,
     projection: Option<Arc<[usize]>>,
     compactor: Compactor,
 }
 
 impl LaneOp for FilterLane {
     fn push(&mut self, morsel: Morsel) -> Result<()> {
-        let mask = self.predicate.mask(&morsel)?;
-        let kept = mask.true_count();
-        if kept == 0 {
+        let passed = self.predicate.filter(&morsel)?;
+        if passed.rows() == 0 {
             return Ok(());
         }
-        let morsel = match &self.projection {
-            Some(columns) => morsel.project(columns),
-            None => morsel,
-        };
-        self.compactor.push(morsel.filter(&mask)?)
+        self.compactor.push(match &self.projection {
+            Some(columns) => passed.project(columns),
+            None => passed,
+        })
     }
 
     fn next(&mut self) -> Result<Option<Morsel>> {

@@ -7,6 +7,7 @@ pub mod exchange;
 mod filter;
 pub mod join;
 mod limit;
+pub mod predicate;
 mod project;
 pub mod sort;
 

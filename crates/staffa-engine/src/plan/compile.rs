@@ -9,12 +9,16 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use datafusion_common::{Result, internal_err};
+use datafusion_physical_expr::expressions::lit;
 use datafusion_physical_expr_common::physical_expr::PhysicalExpr;
 use datafusion_physical_expr_common::sort_expr::LexOrdering;
 use datafusion_physical_plan::metrics::ExecutionPlanMetricsSet;
 
-use super::node::{AggregateSpec, AggregateStage, JoinSpec, LimitSpec, Node, NodeOp, SortSpec};
+use super::node::{
+    AggregateSpec, AggregateStage, FilterSpec, JoinSpec, LimitSpec, Node, NodeOp, SortSpec,
+};
 use super::pipeline::{Op, OpKind, Pipeline, PipelineId, Program, Scope, SinkKind, Source};
+use super::scan::{Scan, ScanLanes, ScanRequest};
 
 /// What the consumer of a node depends on.
 #[derive(Debug, Clone, Copy)]
@@ -107,9 +111,11 @@ impl Compiler<'_> {
             NodeOp::Input(input) => {
                 Ok(Self::draft(Source::Input(*input), self.inputs[*input], &node.schema))
             }
+            NodeOp::Scan(scan) => Ok(self.scan(node, scan, need)),
             NodeOp::Filter(spec) => {
-                let draft = self.node(&node.children[0], need)?;
-                let draft = Self::op(draft, node, OpKind::Filter(Arc::clone(spec)));
+                let mut draft = self.node(&node.children[0], need)?;
+                let spec = Self::into_scan(&mut draft, spec);
+                let draft = Self::op(draft, node, OpKind::Filter(Arc::clone(&spec)));
                 Ok(match spec.fetch {
                     Some(fetch) => Self::limit(draft, node, 0, Some(fetch), false),
                     None => draft,
@@ -130,6 +136,35 @@ impl Compiler<'_> {
             NodeOp::Coalesce(fetch) => self.coalesce(node, *fetch, need),
             NodeOp::Merge(ordering, fetch) => self.merge(node, ordering, *fetch, need),
         }
+    }
+
+    fn scan(&self, node: &Node, scan: &Arc<dyn Scan>, need: Need) -> Draft {
+        let ordered = need.order && node.ordered;
+        let (lanes, count) = if need.partitions || ordered || !scan.shares() {
+            (ScanLanes::Partitions, node.partitions)
+        } else {
+            let count = self.threads.min(scan.pieces()).max(1);
+            (ScanLanes::Shared(count), count)
+        };
+        let request = ScanRequest { lanes, filter: None, metrics: node.metrics.clone() };
+        Self::draft(Source::Scan(Arc::clone(scan), request), count, &node.schema)
+    }
+
+    /// Has a scan right below test a filter's predicate; what is left of the filter.
+    fn into_scan(draft: &mut Draft, spec: &Arc<FilterSpec>) -> Arc<FilterSpec> {
+        let Source::Scan(scan, request) = &mut draft.source else {
+            return Arc::clone(spec);
+        };
+        // A scan that may not share has a limit, which counts rows before the filter.
+        if !scan.shares() || !draft.ops.is_empty() || request.filter.is_some() {
+            return Arc::clone(spec);
+        }
+        request.filter = Some(Arc::clone(&spec.predicate));
+        Arc::new(FilterSpec {
+            predicate: lit(true),
+            projection: spec.projection.clone(),
+            fetch: spec.fetch,
+        })
     }
 
     fn op(mut draft: Draft, node: &Node, kind: OpKind) -> Draft {

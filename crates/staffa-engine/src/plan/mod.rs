@@ -3,6 +3,7 @@
 mod compile;
 mod node;
 mod pipeline;
+mod scan;
 
 pub use compile::compile;
 pub use node::{
@@ -10,3 +11,4 @@ pub use node::{
     ProjectSpec, RepartitionSpec, SortSpec,
 };
 pub use pipeline::{Op, OpKind, Pipeline, PipelineId, Program, Scope, SinkKind, Source};
+pub use scan::{Scan, ScanLanes, ScanRequest, ScanRun};

@@ -12,6 +12,8 @@ use datafusion_physical_plan::aggregates::PhysicalGroupBy;
 use datafusion_physical_plan::joins::utils::{ColumnIndex, JoinFilter};
 use datafusion_physical_plan::metrics::ExecutionPlanMetricsSet;
 
+use super::scan::Scan;
+
 /// A node of a region.
 #[derive(Debug, Clone)]
 pub struct Node {
@@ -34,6 +36,8 @@ pub struct Node {
 pub enum NodeOp {
     /// Batches that a DataFusion node outside of the region makes; the index among the inputs.
     Input(usize),
+    /// Reads a source.
+    Scan(Arc<dyn Scan>),
     /// Keeps the rows for which a predicate holds.
     Filter(Arc<FilterSpec>),
     /// Computes columns.

@@ -8,6 +8,7 @@ use datafusion_physical_expr_common::physical_expr::PhysicalExpr;
 use datafusion_physical_expr_common::sort_expr::LexOrdering;
 use datafusion_physical_plan::metrics::ExecutionPlanMetricsSet;
 
+use super::scan::{Scan, ScanLanes, ScanRequest};
 use super::{AggregateSpec, FilterSpec, JoinSpec, LimitSpec, ProjectSpec, SortSpec};
 
 /// The index of a pipeline in its [`Program`].
@@ -27,6 +28,8 @@ pub enum Scope {
 pub enum Source {
     /// The partitions of an input of the region.
     Input(usize),
+    /// A scan's own lanes.
+    Scan(Arc<dyn Scan>, ScanRequest),
     /// The lanes of these streaming pipelines, one after the other.
     Lanes(Vec<PipelineId>),
     /// Lane `i` of each of these streaming pipelines, in turn.
@@ -161,6 +164,13 @@ impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Input(i) => write!(f, "input {i}"),
+            Self::Scan(_, request) => {
+                let what = if request.filter.is_some() { "filtering scan" } else { "scan" };
+                match request.lanes {
+                    ScanLanes::Partitions => write!(f, "{what} by partition"),
+                    ScanLanes::Shared(_) => f.write_str(what),
+                }
+            }
             Self::Lanes(ids) => write!(f, "lanes {ids:?}"),
             Self::Zip(ids) => write!(f, "zip {ids:?}"),
             Self::Sealed(id, scope) => write!(f, "state p{id} {scope:?}"),

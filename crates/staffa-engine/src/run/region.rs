@@ -22,7 +22,7 @@ use super::steal::Steal;
 use crate::context::panic_error;
 use crate::cpu::exchange::Exchange;
 use crate::engine::{Compiled, Engine, Lane, Sealed, SinkLocal};
-use crate::plan::{OpKind, Pipeline, PipelineId, Program, Scope, SinkKind, Source};
+use crate::plan::{OpKind, Pipeline, PipelineId, Program, ScanRun, Scope, SinkKind, Source};
 use crate::{LaneStream, Morsel, RunContext};
 
 /// A node outside of the region whose batches the region reads.
@@ -44,6 +44,7 @@ struct Inner {
     context: Arc<RunContext>,
     states: Vec<Mutex<Option<SharedState>>>,
     shares: Vec<Mutex<Option<Arc<Share>>>>,
+    scans: Vec<Mutex<Option<Arc<dyn ScanRun>>>>,
     steals: Vec<Arc<Steal>>,
     exchanges: Vec<Mutex<Option<Arc<Exchange>>>>,
     tasks: Mutex<JoinSet<()>>,
@@ -79,6 +80,7 @@ impl Region {
             context,
             states: (0..cells).map(|_| Mutex::default()).collect(),
             shares: (0..cells).map(|_| Mutex::default()).collect(),
+            scans: (0..cells).map(|_| Mutex::default()).collect(),
             steals: (0..cells).map(|_| Arc::default()).collect(),
             exchanges: (0..cells).map(|_| Mutex::default()).collect(),
             tasks: Mutex::default(),
@@ -92,6 +94,9 @@ impl Region {
         self.inner.tasks.lock().abort_all();
         // Cells may hold what holds `inner`: this breaks the circle.
         for cell in &self.inner.shares {
+            cell.lock().take();
+        }
+        for cell in &self.inner.scans {
             cell.lock().take();
         }
         for cell in &self.inner.exchanges {
@@ -171,10 +176,17 @@ impl Inner {
         match &pipeline.source {
             Source::Input(input) => {
                 let stream = self.inputs[*input].execute(lane, Arc::clone(&self.context.task))?;
-                Ok(match self.steals(pipeline) {
-                    true => self.steals[pipeline.id].lane(morsels(stream)),
-                    false => morsels(stream),
-                })
+                Ok(self.stealing(pipeline, morsels(stream)))
+            }
+            Source::Scan(scan, request) => {
+                let run = {
+                    let mut cell = self.scans[pipeline.id].lock();
+                    match &*cell {
+                        Some(run) => Arc::clone(run),
+                        None => Arc::clone(cell.insert(scan.start(&self.context, request)?)),
+                    }
+                };
+                Ok(self.stealing(pipeline, run.lane(lane)))
             }
             Source::Lanes(ids) => {
                 let mut lane = lane;
@@ -228,6 +240,14 @@ impl Inner {
                 let schema = &self.program.pipelines[*id].schema;
                 merge(self.lanes(*id), schema, ordering, *fetch, &self.context)
             }
+        }
+    }
+
+    /// A source's lane, of which idle lanes may take morsels where nobody can tell.
+    fn stealing(&self, pipeline: &Pipeline, lane: LaneStream) -> LaneStream {
+        match self.steals(pipeline) {
+            true => self.steals[pipeline.id].lane(lane),
+            false => lane,
         }
     }
 
@@ -334,7 +354,7 @@ impl Inner {
     fn independent(&self, id: PipelineId) -> bool {
         match &self.program.pipelines[id].source {
             Source::Input(input) => self.inputs[*input].children().is_empty(),
-            Source::Sealed(_, Scope::Shared) => true,
+            Source::Scan(..) | Source::Sealed(_, Scope::Shared) => true,
             Source::Sealed(of, Scope::PerLane) => self.independent(*of),
             Source::Lanes(ids) | Source::Zip(ids) => ids.iter().all(|&id| self.independent(id)),
             Source::Merge(..) | Source::Exchange(_) | Source::Share(_) => false,

@@ -1,0 +1,231 @@
+//! A row group as morsels: what predicates read first, the rest for the rows that pass.
+
+use std::sync::Arc;
+
+use arrow::array::{RecordBatch, UInt32Array};
+use arrow::buffer::BooleanBuffer;
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::{Result, internal_err};
+use datafusion::logical_expr::ColumnarValue;
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::utils::collect_columns;
+use datafusion::physical_expr::{PhysicalExpr, conjunction};
+use staffa_engine::bound::BoundExpr;
+use staffa_engine::cpu::predicate::Predicate;
+use staffa_engine::{Morsel, RunContext};
+use staffa_parquet::Selection;
+
+use super::columns::{ArrowColumns, OwnColumns};
+use super::open::{GroupToRead, OpenFile};
+use super::rows::Cursor;
+
+/// Below one row in so many, the columns that no predicate reads are decoded for the rows that
+/// pass only. Above, decoding all of a page's values at once is faster than jumping between them.
+const SPARSE: usize = 8;
+
+/// What a lane reads of one row group.
+pub(super) struct GroupStream {
+    file: Arc<OpenFile>,
+    rows: Cursor,
+    morsel_rows: usize,
+    /// Over the columns of `early`, which come first in a morsel.
+    tests: Option<Predicate>,
+    early: OwnColumns,
+    late: OwnColumns,
+    /// What only arrow-rs decodes; read in step with the others.
+    arrow: Option<ArrowColumns>,
+    /// The output's columns over early, late and arrow columns.
+    projection: Vec<BoundExpr>,
+}
+
+impl GroupStream {
+    /// Sets up reading; does no I/O yet.
+    ///
+    /// # Errors
+    /// Expressions that do not bind.
+    pub(super) fn new(
+        file: Arc<OpenFile>,
+        group: GroupToRead,
+        context: &RunContext,
+    ) -> Result<Self> {
+        let tests = tests(&file)?;
+        let tested = roots(tests.iter());
+        let all = roots(file.projection.iter().chain(&tests));
+        let (own, arrow): (Vec<usize>, Vec<usize>) =
+            all.iter().partition(|&&root| file.decodes(root));
+        let (early, late): (Vec<usize>, Vec<usize>) =
+            own.iter().partition(|root| tested.binary_search(root).is_ok());
+        let order: Vec<usize> = early.iter().chain(&late).chain(&arrow).copied().collect();
+        let schema = file.schema.project(&order)?;
+        let bind = |expr| BoundExpr::new(&onto(expr, &order)?, &schema);
+        let projection = file.projection.iter().map(bind).collect::<Result<_>>()?;
+        let tests =
+            tests.map(|tests| Predicate::new(&onto(&tests, &order)?, &schema)).transpose()?;
+        let arrow = match arrow.is_empty() {
+            true => None,
+            false => Some(ArrowColumns::new(&file, &group, arrow, context.morsel_rows)?),
+        };
+        let all_rows = file.reader_metadata.metadata().row_group(group.index).num_rows();
+        Ok(Self {
+            rows: Cursor::new(all_rows, group.rows.as_ref()),
+            morsel_rows: context.morsel_rows,
+            tests,
+            early: OwnColumns::new(&group, early, true),
+            late: OwnColumns::new(&group, late, false),
+            arrow,
+            projection,
+            file,
+        })
+    }
+
+    /// The next morsel; `None` at the row group's end.
+    ///
+    /// # Errors
+    /// Reading, decoding, evaluating.
+    pub(super) async fn next(&mut self) -> Result<Option<Morsel>> {
+        loop {
+            let batch = match &mut self.arrow {
+                Some(arrow) => match arrow.next(&self.file).await? {
+                    Some(batch) => Some(batch),
+                    None => return Ok(None),
+                },
+                None => None,
+            };
+            let wanted = batch.as_ref().map_or(self.morsel_rows, RecordBatch::num_rows);
+            let rows = self.rows.take(wanted);
+            if rows.is_empty() {
+                return Ok(None);
+            }
+            if let Some(morsel) = self.read(&rows, batch).await? {
+                return self.project(&morsel).map(Some);
+            }
+        }
+    }
+
+    /// The columns of those of `rows` that pass the tests; `None` when none does.
+    async fn read(
+        &mut self,
+        rows: &Selection,
+        batch: Option<RecordBatch>,
+    ) -> Result<Option<Morsel>> {
+        let count = rows.len() as usize;
+        let arrow = match batch {
+            Some(batch) if batch.num_rows() != count => {
+                return internal_err!("{} rows by arrow-rs, not {count}", batch.num_rows());
+            }
+            Some(batch) => Morsel::from_batch(batch),
+            None => Morsel::from_arrays(Vec::new(), count),
+        };
+        let early = self.early.decode(&self.file, rows).await?;
+        let Some(tests) = &self.tests else {
+            let late = self.late.decode(&self.file, rows).await?;
+            return Ok(Some(early.zip(late).zip(arrow)));
+        };
+        // Tests over columns that only arrow-rs decodes need all columns in their places.
+        let needs_all = tests.columns().last().is_some_and(|&last| last >= early.width());
+        if needs_all {
+            let late = self.late.decode(&self.file, rows).await?;
+            let passed = tests.filter(&early.zip(late).zip(arrow))?;
+            return Ok((passed.rows() > 0).then_some(passed));
+        }
+        let mask = tests.mask(&early)?;
+        let kept = mask.true_count();
+        if kept == 0 {
+            return Ok(None);
+        }
+        if kept >= count / SPARSE {
+            let late = self.late.decode(&self.file, rows).await?;
+            return early.zip(late).zip(arrow).filter(&mask).map(Some);
+        }
+        let late = self.late.decode(&self.file, &passing(rows, mask.values())).await?;
+        Ok(Some(early.filter(&mask)?.zip(late).zip(arrow.filter(&mask)?)))
+    }
+
+    fn project(&self, read: &Morsel) -> Result<Morsel> {
+        let columns: Option<Vec<usize>> =
+            self.projection.iter().map(BoundExpr::as_column).collect();
+        if let Some(columns) = columns {
+            return Ok(read.project(&columns));
+        }
+        let mut morsel = Morsel::from_arrays(Vec::new(), read.rows());
+        for expr in &self.projection {
+            morsel = match expr.as_column() {
+                Some(column) => morsel.zip(read.project(&[column])),
+                None => match expr.evaluate(read)? {
+                    // A partition's value, or a column that the file does not have: one value and
+                    // as many references to it.
+                    ColumnarValue::Scalar(value) => {
+                        let codes = UInt32Array::from(vec![0; read.rows()]);
+                        morsel.with_codes(value.to_array_of_size(1)?, Arc::new(codes))
+                    }
+                    ColumnarValue::Array(array) => morsel.with_column(array),
+                },
+            };
+        }
+        Ok(morsel)
+    }
+}
+
+/// What every row must pass, over the file's columns: the scan's own predicate, where it is one
+/// for rows, and the pipeline's filter.
+fn tests(file: &OpenFile) -> Result<Option<Arc<dyn PhysicalExpr>>> {
+    let filter = file.opener.filter.as_ref().map(|filter| through(filter, &file.projection));
+    let filter = filter.transpose()?;
+    let tests: Vec<_> = file.row_predicate().cloned().into_iter().chain(filter).collect();
+    Ok((!tests.is_empty()).then(|| conjunction(tests)))
+}
+
+/// `expr` with the expressions of `projection` in place of its columns.
+fn through(
+    expr: &Arc<dyn PhysicalExpr>,
+    projection: &[Arc<dyn PhysicalExpr>],
+) -> Result<Arc<dyn PhysicalExpr>> {
+    Arc::clone(expr)
+        .transform_up(|node| match node.downcast_ref::<Column>() {
+            Some(column) => match projection.get(column.index()) {
+                Some(expr) => Ok(Transformed::yes(Arc::clone(expr))),
+                None => internal_err!("the scan has no column {column}"),
+            },
+            None => Ok(Transformed::no(node)),
+        })
+        .data()
+}
+
+/// The columns that some expressions read, ascending.
+fn roots<'a>(exprs: impl Iterator<Item = &'a Arc<dyn PhysicalExpr>>) -> Vec<usize> {
+    let mut roots: Vec<usize> =
+        exprs.flat_map(collect_columns).map(|column| column.index()).collect();
+    roots.sort_unstable();
+    roots.dedup();
+    roots
+}
+
+/// `expr` over the columns `order` of what it is written for.
+fn onto(expr: &Arc<dyn PhysicalExpr>, order: &[usize]) -> Result<Arc<dyn PhysicalExpr>> {
+    Arc::clone(expr)
+        .transform_up(|node| {
+            let Some(column) = node.downcast_ref::<Column>() else {
+                return Ok(Transformed::no(node));
+            };
+            let Some(at) = order.iter().position(|&root| root == column.index()) else {
+                return internal_err!("column {column} is not read");
+            };
+            let column: Arc<dyn PhysicalExpr> = Arc::new(Column::new(column.name(), at));
+            Ok(Transformed::yes(column))
+        })
+        .data()
+}
+
+/// Those of `rows` whose bit in `mask` is set.
+fn passing(rows: &Selection, mask: &BooleanBuffer) -> Selection {
+    let mut passing = Selection::none();
+    let mut before = 0;
+    for range in rows.ranges() {
+        let length = (range.end - range.start) as usize;
+        for (start, end) in mask.slice(before, length).set_slices() {
+            passing.push(range.start + start as u64..range.start + end as u64);
+        }
+        before += length;
+    }
+    passing
+}

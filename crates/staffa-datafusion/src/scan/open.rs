@@ -1,0 +1,276 @@
+//! Opening a file: from its footer to the row groups and rows that must be read.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::datatypes::{SchemaRef, TimeUnit};
+use datafusion::common::{DataFusionError, Result, ScalarValue};
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::parquet::{
+    Int96Coercer, ParquetFileReaderFactory, apply_file_schema_type_coercions,
+};
+use datafusion::datasource::physical_plan::{FileSource, ParquetFileMetrics, ParquetSource};
+use datafusion::physical_expr::{PhysicalExpr, PhysicalExprSimplifier};
+use datafusion::physical_plan::metrics::{Count, ExecutionPlanMetricsSet, MetricBuilder};
+use datafusion_physical_expr_adapter::rewrite::rewrite_input_file_name_in_projection;
+use datafusion_physical_expr_adapter::{PhysicalExprAdapterFactory, replace_columns_with_literals};
+use datafusion_pruning::FilePruner;
+use parking_lot::Mutex;
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, RowSelection};
+use parquet::arrow::async_reader::AsyncFileReader;
+use parquet::basic::Compression;
+use parquet::file::metadata::PageIndexPolicy;
+use staffa_parquet::Footer;
+
+use super::prune;
+
+/// Reads a file's bytes.
+pub(super) type Reader = Box<dyn AsyncFileReader>;
+
+/// What all files of a scan have in common.
+pub(super) struct Opener {
+    pub(super) source: ParquetSource,
+    pub(super) readers: Arc<dyn ParquetFileReaderFactory>,
+    pub(super) adapters: Arc<dyn PhysicalExprAdapterFactory>,
+    pub(super) metrics: ExecutionPlanMetricsSet,
+    /// What the pipeline has the scan test, over its output columns.
+    pub(super) filter: Option<Arc<dyn PhysicalExpr>>,
+    pub(super) limit: Option<usize>,
+    pub(super) preserve_order: bool,
+    pub(super) creation_errors: Count,
+}
+
+/// A file that is open: its metadata, and the scan's expressions as its schema needs them.
+pub(super) struct OpenFile {
+    pub(super) opener: Arc<Opener>,
+    pub(super) file: PartitionedFile,
+    pub(super) partition: usize,
+    pub(super) reader_metadata: ArrowReaderMetadata,
+    /// The columns as the file's reader makes them.
+    pub(super) schema: SchemaRef,
+    /// The scan's output columns, over `schema`.
+    pub(super) projection: Vec<Arc<dyn PhysicalExpr>>,
+    /// The scan's predicate, over `schema`.
+    pub(super) predicate: Option<Arc<dyn PhysicalExpr>>,
+    pub(super) metrics: ParquetFileMetrics,
+    /// The metadata as our decoder wants it.
+    pub(super) footer: Arc<Footer>,
+    idle: Mutex<Vec<Reader>>,
+}
+
+/// A row group to read, of it the selected rows.
+#[derive(Clone)]
+pub(super) struct GroupToRead {
+    pub(super) index: usize,
+    pub(super) rows: Option<RowSelection>,
+}
+
+impl OpenFile {
+    /// A reader that nobody uses.
+    ///
+    /// # Errors
+    /// The factory's.
+    pub(super) fn reader(&self) -> Result<Reader> {
+        if let Some(reader) = self.idle.lock().pop() {
+            return Ok(reader);
+        }
+        self.opener.reader(self.partition, &self.file)
+    }
+
+    /// Gives a reader back.
+    pub(super) fn give_back(&self, reader: Reader) {
+        self.idle.lock().push(reader);
+    }
+
+    /// Whether our decoder can make a column of `schema`.
+    pub(super) fn decodes(&self, root: usize) -> bool {
+        self.footer.leaf_of(root).is_some_and(|leaf| {
+            let column = self.reader_metadata.parquet_schema().column(leaf);
+            // Under this name stand several formats, of which arrow-rs knows one more.
+            let mut groups = self.reader_metadata.metadata().row_groups().iter();
+            let lz4 = groups.any(|group| group.column(leaf).compression() == Compression::LZ4);
+            let data_type = self.schema.field(root).data_type();
+            !lz4 && staffa_parquet::supports(&column, data_type).is_ok()
+        })
+    }
+
+    /// The predicate where rows must be tested, not only row groups and pages.
+    pub(super) fn row_predicate(&self) -> Option<&Arc<dyn PhysicalExpr>> {
+        let tested = self.opener.source.table_parquet_options().global.pushdown_filters;
+        self.predicate.as_ref().filter(|_| tested)
+    }
+}
+
+impl Opener {
+    fn reader(&self, partition: usize, file: &PartitionedFile) -> Result<Reader> {
+        let hint = file.metadata_size_hint;
+        let reader = self.readers.create_reader(partition, file.clone(), hint, &self.metrics)?;
+        Ok(reader)
+    }
+
+    /// Opens `file` (or the byte range of it that it names): `None` when nothing in it can match.
+    ///
+    /// # Errors
+    /// Reading or parsing the footer, adapting expressions to the file's schema.
+    pub(super) async fn open(
+        self: &Arc<Self>,
+        partition: usize,
+        file: PartitionedFile,
+    ) -> Result<Option<(Arc<OpenFile>, Vec<GroupToRead>)>> {
+        let name = file.object_meta.location.to_string();
+        let metrics = ParquetFileMetrics::new(partition, &name, &self.metrics);
+        let (projection, predicate) = self.with_constants(&file, &name)?;
+        if self.prunes_file(&file, predicate.as_ref())? {
+            metrics.files_ranges_pruned_statistics.add_pruned(1);
+            return Ok(None);
+        }
+        metrics.files_ranges_pruned_statistics.add_matched(1);
+
+        let mut reader = self.reader(partition, &file)?;
+        let mut options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Skip);
+        if let Some(schema) = &file.arrow_schema {
+            options = options.with_schema(Arc::clone(schema));
+        }
+        let timer = metrics.metadata_load_time.timer();
+        let reader_metadata = ArrowReaderMetadata::load_async(&mut reader, options.clone()).await?;
+        drop(timer);
+        let (reader_metadata, options) = self.coerce(reader_metadata, options)?;
+        let schema = Arc::clone(reader_metadata.schema());
+        let (projection, predicate) = self.adapt(&schema, projection, predicate)?;
+        let footer = as_footer(&file, &reader_metadata);
+        let mut open = OpenFile {
+            opener: Arc::clone(self),
+            footer,
+            file,
+            partition,
+            reader_metadata,
+            schema,
+            projection,
+            predicate,
+            metrics,
+            idle: Mutex::new(Vec::new()),
+        };
+        let groups = prune::groups(&mut open, &mut reader, options).await?;
+        // After pruning, which may have loaded the page index.
+        open.footer = as_footer(&open.file, &open.reader_metadata);
+        open.give_back(reader);
+        Ok(Some((Arc::new(open), groups)))
+    }
+
+    /// The scan's expressions with the file's partition values and name in place.
+    fn with_constants(
+        &self,
+        file: &PartitionedFile,
+        name: &str,
+    ) -> Result<(Vec<Arc<dyn PhysicalExpr>>, Option<Arc<dyn PhysicalExpr>>)> {
+        let table = self.source.table_schema();
+        let values: HashMap<String, ScalarValue> = table
+            .table_partition_cols()
+            .iter()
+            .zip(&file.partition_values)
+            .map(|(field, value)| (field.name().clone(), value.clone()))
+            .collect();
+        let Some(projection) = self.source.projection() else {
+            return Err(DataFusionError::Internal("a Parquet scan has no projection".to_string()));
+        };
+        let mut projection = projection.clone();
+        let mut predicate = self.source.filter();
+        if !values.is_empty() {
+            projection =
+                projection.try_map_exprs(|expr| replace_columns_with_literals(expr, &values))?;
+            predicate = predicate.map(|p| replace_columns_with_literals(p, &values)).transpose()?;
+        }
+        let projection = rewrite_input_file_name_in_projection(projection, name)?;
+        Ok((projection.iter().map(|e| Arc::clone(&e.expr)).collect(), predicate))
+    }
+
+    fn prunes_file(
+        &self,
+        file: &PartitionedFile,
+        predicate: Option<&Arc<dyn PhysicalExpr>>,
+    ) -> Result<bool> {
+        let Some(predicate) = predicate else {
+            return Ok(false);
+        };
+        let schema = self.source.table_schema().file_schema();
+        let pruner =
+            FilePruner::try_new(Arc::clone(predicate), schema, file, self.creation_errors.clone());
+        pruner.map_or(Ok(false), |mut pruner| pruner.should_prune())
+    }
+
+    /// Has the reader make the types that the table asks for, where the file's differ only in form.
+    fn coerce(
+        &self,
+        metadata: ArrowReaderMetadata,
+        mut options: ArrowReaderOptions,
+    ) -> Result<(ArrowReaderMetadata, ArrowReaderOptions)> {
+        let mut schema = Arc::clone(metadata.schema());
+        let mut changed = false;
+        let table = self.source.table_schema().file_schema();
+        if let Some(coerced) = apply_file_schema_type_coercions(table, &schema) {
+            schema = Arc::new(coerced);
+            changed = true;
+        }
+        let global = &self.source.table_parquet_options().global;
+        if let Some(unit) = &global.coerce_int96 {
+            let unit = time_unit(unit)?;
+            let zone = global.coerce_int96_tz.as_deref().map(Arc::<str>::from);
+            let coercer = Int96Coercer::new(metadata.parquet_schema(), &schema, &unit);
+            if let Some(coerced) = coercer.with_timezone(zone).coerce() {
+                schema = Arc::new(coerced);
+                changed = true;
+            }
+        }
+        if !changed {
+            return Ok((metadata, options));
+        }
+        options = options.with_schema(schema);
+        let metadata =
+            ArrowReaderMetadata::try_new(Arc::clone(metadata.metadata()), options.clone())?;
+        Ok((metadata, options))
+    }
+
+    /// The scan's expressions over the file's own columns.
+    fn adapt(
+        &self,
+        schema: &SchemaRef,
+        projection: Vec<Arc<dyn PhysicalExpr>>,
+        predicate: Option<Arc<dyn PhysicalExpr>>,
+    ) -> Result<(Vec<Arc<dyn PhysicalExpr>>, Option<Arc<dyn PhysicalExpr>>)> {
+        let logical = self.source.table_schema().file_schema();
+        if predicate.is_none() && logical == schema {
+            return Ok((projection, predicate));
+        }
+        let rewriter = self.adapters.create(Arc::clone(logical), Arc::clone(schema))?;
+        let simplifier = PhysicalExprSimplifier::new(schema);
+        let adapt = |expr| simplifier.simplify(rewriter.rewrite(expr)?);
+        let projection = projection.into_iter().map(adapt).collect::<Result<_>>()?;
+        Ok((projection, predicate.map(adapt).transpose()?))
+    }
+}
+
+fn as_footer(file: &PartitionedFile, metadata: &ArrowReaderMetadata) -> Arc<Footer> {
+    Arc::new(Footer::from_parts(
+        file.object_meta.location.as_ref().into(),
+        file.object_meta.size,
+        Arc::clone(metadata.metadata()),
+        Arc::clone(metadata.schema()),
+    ))
+}
+
+/// Counts predicates that pruning could not use.
+pub(super) fn creation_errors(metrics: &ExecutionPlanMetricsSet) -> Count {
+    MetricBuilder::new(metrics).global_counter("num_predicate_creation_errors")
+}
+
+fn time_unit(name: &str) -> Result<TimeUnit> {
+    match name.to_ascii_lowercase().as_str() {
+        "ns" => Ok(TimeUnit::Nanosecond),
+        "us" => Ok(TimeUnit::Microsecond),
+        "ms" => Ok(TimeUnit::Millisecond),
+        "s" => Ok(TimeUnit::Second),
+        _ => Err(DataFusionError::Configuration(format!(
+            "Unknown or unsupported parquet coerce_int96: {name}. Valid values are: ns, us, ms, and s."
+        ))),
+    }
+}

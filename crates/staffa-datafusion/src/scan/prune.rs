@@ -1,0 +1,225 @@
+//! Which row groups of a file, and which rows of them, can hold matches.
+
+use std::sync::Arc;
+
+use datafusion::common::{Result, exec_err};
+use datafusion::datasource::physical_plan::ParquetFileMetrics;
+use datafusion::datasource::physical_plan::parquet::{
+    BloomFilterStatistics, PagePruningAccessPlanFilter, ParquetAccessPlan, ParquetRowSelection,
+    RowGroupAccess, RowGroupAccessPlanFilter,
+};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
+use datafusion_pruning::{PruningPredicate, PruningPredicateBuilder};
+use parquet::arrow::ParquetRecordBatchStreamBuilder;
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
+use parquet::arrow::parquet_column;
+use parquet::file::metadata::{PageIndexPolicy, ParquetMetaDataReader, RowGroupMetaData};
+
+use super::open::{GroupToRead, OpenFile, Reader};
+
+/// The row groups of `open` that must be read, in file order. May load the page index.
+///
+/// # Errors
+/// An access plan that does not fit the file; reading the page index.
+pub(super) async fn groups(
+    open: &mut OpenFile,
+    reader: &mut Reader,
+    options: ArrowReaderOptions,
+) -> Result<Vec<GroupToRead>> {
+    let metadata = Arc::clone(open.reader_metadata.metadata());
+    let row_groups = metadata.row_groups();
+    let mut plan = RowGroupAccessPlanFilter::new(initial_plan(open, row_groups)?);
+    if let Some(range) = &open.file.range {
+        plan.prune_by_range(row_groups, range);
+    }
+    let global = open.opener.source.table_parquet_options().global.clone();
+    let predicate = open.predicate.as_ref().and_then(|p| pruning_predicate(open, p));
+    match &predicate {
+        Some(predicate) if global.pruning => plan.prune_by_statistics(
+            &open.schema,
+            open.reader_metadata.parquet_schema(),
+            row_groups,
+            predicate,
+            &open.metrics,
+        ),
+        _ => {
+            let left = plan.remaining_row_group_count();
+            open.metrics.row_groups_pruned_statistics.add_matched(left);
+        }
+    }
+    let pages = match (&open.predicate, global.enable_page_index) {
+        (Some(predicate), true) => page_filter(open, predicate),
+        _ => None,
+    };
+    if pages.is_some() && needs_page_index(open, &plan) {
+        load_page_index(open, reader, options).await?;
+    }
+    match &predicate {
+        Some(predicate) if global.bloom_filter_on_read && !plan.is_empty() => {
+            let filters = bloom_filters(open, predicate, &plan).await?;
+            plan.prune_by_bloom_filters(predicate, &open.metrics, &filters);
+        }
+        _ => {
+            let left = plan.remaining_row_group_count();
+            open.metrics.row_groups_pruned_bloom_filter.add_matched(left);
+        }
+    }
+    if let (Some(limit), false) = (open.opener.limit, open.opener.preserve_order) {
+        plan.prune_by_limit(limit, row_groups, &open.metrics);
+    }
+    let mut access = plan.build();
+    if let Some(pages) = pages.filter(|_| !access.is_empty()) {
+        access = pages.prune_plan_with_page_index(
+            access,
+            &open.schema,
+            open.reader_metadata.parquet_schema(),
+            open.reader_metadata.metadata(),
+            &open.metrics,
+        );
+    }
+    Ok(to_read(access))
+}
+
+/// What the file's extensions ask for; everything without them.
+fn initial_plan(open: &OpenFile, groups: &[RowGroupMetaData]) -> Result<ParquetAccessPlan> {
+    let name = &open.file.object_meta.location;
+    let extensions = &open.file.extensions;
+    let plan = extensions.get::<ParquetAccessPlan>();
+    match (plan, extensions.get::<ParquetRowSelection>()) {
+        (Some(_), Some(_)) => exec_err!(
+            "Invalid parquet access extensions for {name}. \
+             Specify either ParquetAccessPlan or ParquetRowSelection, not both"
+        ),
+        (Some(plan), None) if plan.len() != groups.len() => exec_err!(
+            "Invalid ParquetAccessPlan for {name}. Specified {} row groups, but file has {}",
+            plan.len(),
+            groups.len()
+        ),
+        (Some(plan), None) => Ok(plan.clone()),
+        (None, Some(rows)) => {
+            ParquetAccessPlan::try_new_from_overall_row_selection(rows.selection().clone(), groups)
+        }
+        (None, None) => Ok(ParquetAccessPlan::new_all(groups.len())),
+    }
+}
+
+fn to_read(access: ParquetAccessPlan) -> Vec<GroupToRead> {
+    access
+        .into_inner()
+        .into_iter()
+        .enumerate()
+        .filter_map(|(index, access)| match access {
+            RowGroupAccess::Skip => None,
+            RowGroupAccess::Scan => Some(GroupToRead { index, rows: None }),
+            RowGroupAccess::Selection(rows) if !rows.selects_any() => None,
+            RowGroupAccess::Selection(rows) => Some(GroupToRead { index, rows: Some(rows) }),
+        })
+        .collect()
+}
+
+/// Whether what a dynamic filter has become by now rules a row group out.
+pub(super) fn ruled_out(open: &OpenFile, group: usize) -> bool {
+    let Some(predicate) = open.predicate.as_ref().and_then(|p| pruning_predicate(open, p)) else {
+        return false;
+    };
+    let groups = open.reader_metadata.metadata().row_groups();
+    let mut plan = ParquetAccessPlan::new_none(groups.len());
+    plan.scan(group);
+    let mut plan = RowGroupAccessPlanFilter::new(plan);
+    // Counted on its own, not again as pruned when the file was opened.
+    let unseen = ParquetFileMetrics::new(0, "", &ExecutionPlanMetricsSet::new());
+    let schema = open.reader_metadata.parquet_schema();
+    plan.prune_by_statistics(&open.schema, schema, groups, &predicate, &unseen);
+    plan.is_empty()
+}
+
+fn pruning_predicate(
+    open: &OpenFile,
+    predicate: &Arc<dyn PhysicalExpr>,
+) -> Option<Arc<PruningPredicate>> {
+    PruningPredicateBuilder::new()
+        .with_file_schema(Arc::clone(&open.schema))
+        .with_error_counter(&open.opener.creation_errors)
+        .with_max_in_list_size(open.opener.source.max_in_list_size())
+        .build(Arc::clone(predicate))
+}
+
+fn page_filter(
+    open: &OpenFile,
+    predicate: &Arc<dyn PhysicalExpr>,
+) -> Option<PagePruningAccessPlanFilter> {
+    let filter = PagePruningAccessPlanFilter::new(predicate, Arc::clone(&open.schema));
+    (filter.filter_number() > 0).then_some(filter)
+}
+
+/// Whether some row group is left in which pages could be skipped, and has an index to do it by.
+fn needs_page_index(open: &OpenFile, plan: &RowGroupAccessPlanFilter) -> bool {
+    let matched = plan.is_fully_matched();
+    let metadata = open.reader_metadata.metadata();
+    plan.row_group_indexes().filter(|&group| !matched[group]).any(|group| {
+        metadata.row_group(group).columns().iter().any(|column| {
+            column.column_index_offset().is_some() && column.offset_index_offset().is_some()
+        })
+    })
+}
+
+async fn load_page_index(
+    open: &mut OpenFile,
+    reader: &mut Reader,
+    options: ArrowReaderOptions,
+) -> Result<()> {
+    let metadata = open.reader_metadata.metadata();
+    if metadata.column_index().is_some() && metadata.offset_index().is_some() {
+        return Ok(());
+    }
+    let mut loader = ParquetMetaDataReader::new_with_metadata(metadata.as_ref().clone())
+        .with_page_index_policy(PageIndexPolicy::Optional);
+    loader.load_page_index(reader).await?;
+    let metadata = Arc::new(loader.finish()?);
+    let options = options.with_page_index_policy(PageIndexPolicy::Optional);
+    open.reader_metadata = ArrowReaderMetadata::try_new(metadata, options)?;
+    Ok(())
+}
+
+/// The Bloom filters that `predicate` can use, per row group. One that cannot be read is left out.
+async fn bloom_filters(
+    open: &OpenFile,
+    predicate: &PruningPredicate,
+    plan: &RowGroupAccessPlanFilter,
+) -> Result<Vec<BloomFilterStatistics>> {
+    let metadata = &open.reader_metadata;
+    let mut filters = vec![BloomFilterStatistics::new(); metadata.metadata().num_row_groups()];
+    let schema = metadata.parquet_schema();
+    let columns: Vec<(String, usize)> = predicate
+        .literal_columns()
+        .into_iter()
+        .filter_map(|name| {
+            let (leaf, _) = parquet_column(schema, &open.schema, &name)?;
+            Some((name, leaf))
+        })
+        .collect();
+    let has_any = plan.row_group_indexes().any(|group| {
+        let group = metadata.metadata().row_group(group);
+        columns.iter().any(|(_, leaf)| group.column(*leaf).bloom_filter_offset().is_some())
+    });
+    if !has_any {
+        return Ok(filters);
+    }
+    let mut builder =
+        ParquetRecordBatchStreamBuilder::new_with_metadata(open.reader()?, metadata.clone());
+    for group in plan.row_group_indexes() {
+        for (name, leaf) in &columns {
+            match builder.get_row_group_column_bloom_filter(group, *leaf).await {
+                Ok(Some(filter)) => {
+                    let column = schema.column(*leaf);
+                    let (of, length) = (column.physical_type(), column.type_length());
+                    filters[group].insert(name, filter, of, length);
+                }
+                Ok(None) => {}
+                Err(_) => open.metrics.predicate_evaluation_errors.add(1),
+            }
+        }
+    }
+    Ok(filters)
+}

@@ -1,0 +1,54 @@
+//! Sources that make morsels themselves: the seam between a region and what reads files.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use datafusion_common::Result;
+use datafusion_physical_expr_common::physical_expr::PhysicalExpr;
+use datafusion_physical_plan::metrics::ExecutionPlanMetricsSet;
+
+use crate::RunContext;
+use crate::engine::LaneStream;
+
+/// How the rows of a scan are split over lanes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ScanLanes {
+    /// Lane `i` gives partition `i`, in its order, and nothing else.
+    Partitions,
+    /// So many lanes take the next piece of work there is, whatever partition it belongs to.
+    Shared(usize),
+}
+
+/// What a pipeline wants of a scan.
+#[derive(Debug, Clone)]
+pub struct ScanRequest {
+    /// How rows are split over lanes.
+    pub lanes: ScanLanes,
+    /// Only rows for which this holds, over the scan's output columns. The scan tests every row, and
+    /// need not decode what the rows that fail hold in other columns.
+    pub filter: Option<Arc<dyn PhysicalExpr>>,
+    /// Where the metrics of the scan's node go.
+    pub metrics: ExecutionPlanMetricsSet,
+}
+
+/// A source of morsels: what is read, and from where. Nothing runs before [`Scan::start`].
+pub trait Scan: Debug + Send + Sync {
+    /// How many pieces of work there are at least, as far as known: more lanes are not worth having.
+    fn pieces(&self) -> usize;
+
+    /// Whether lanes may take each other's pieces. A scan that stops after so many rows of a
+    /// partition may not.
+    fn shares(&self) -> bool;
+
+    /// A run of the scan. Opens nothing yet.
+    ///
+    /// # Errors
+    /// What setting up raises.
+    fn start(&self, context: &Arc<RunContext>, request: &ScanRequest) -> Result<Arc<dyn ScanRun>>;
+}
+
+/// A running scan. Dropping it, with its lanes, ends it.
+pub trait ScanRun: Send + Sync {
+    /// A lane; each is opened once, at its first poll.
+    fn lane(self: Arc<Self>, lane: usize) -> LaneStream;
+}

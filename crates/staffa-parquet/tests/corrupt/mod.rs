@@ -1,0 +1,245 @@
+//! Files to corrupt, and how.
+#![allow(
+    unsafe_code,
+    clippy::unwrap_used,
+    clippy::allow_attributes,
+    reason = "an allocator that counts"
+)]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use arrow::array::*;
+use arrow::datatypes::*;
+use bytes::Bytes;
+use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::file::properties::{WriterProperties, WriterVersion};
+use parquet::schema::types::ColumnPath;
+use rand::Rng;
+use rand::rngs::StdRng;
+
+use crate::common::*;
+
+static LIVE: AtomicUsize = AtomicUsize::new(0);
+static PEAK: AtomicUsize = AtomicUsize::new(0);
+
+/// The system's allocator, counting bytes alive.
+pub(crate) struct Allocations;
+
+impl Allocations {
+    pub(crate) fn reset() {
+        PEAK.store(LIVE.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+
+    pub(crate) fn peak() -> usize {
+        PEAK.load(Ordering::Relaxed)
+    }
+
+    fn add(n: usize) {
+        let live = LIVE.fetch_add(n, Ordering::Relaxed) + n;
+        PEAK.fetch_max(live, Ordering::Relaxed);
+    }
+}
+
+// SAFETY: every call is handed to the system's allocator as it came.
+unsafe impl GlobalAlloc for Allocations {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        Self::add(layout.size());
+        // SAFETY: the caller's contract is the same.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        Self::add(layout.size());
+        // SAFETY: the caller's contract is the same.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        LIVE.fetch_sub(layout.size(), Ordering::Relaxed);
+        // SAFETY: the caller's contract is the same.
+        unsafe { System.dealloc(at, layout) }
+    }
+
+    unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        Self::add(size);
+        LIVE.fetch_sub(layout.size(), Ordering::Relaxed);
+        // SAFETY: the caller's contract is the same.
+        unsafe { System.realloc(at, layout, size) }
+    }
+}
+
+/// An intact file and where its pages lie.
+pub(crate) struct Original {
+    pub(crate) bytes: Bytes,
+    /// Header start, body start, body end.
+    pages: Vec<(usize, usize, usize)>,
+    footer: usize,
+}
+
+fn properties(i: usize, schema: &Schema) -> WriterProperties {
+    let codec = [
+        Compression::UNCOMPRESSED,
+        Compression::UNCOMPRESSED,
+        Compression::SNAPPY,
+        Compression::UNCOMPRESSED,
+        Compression::ZSTD(ZstdLevel::default()),
+        Compression::LZ4_RAW,
+    ][i % 6];
+    let dictionary = i.is_multiple_of(2);
+    let mut b = WriterProperties::builder()
+        .set_compression(codec)
+        .set_writer_version([WriterVersion::PARQUET_1_0, WriterVersion::PARQUET_2_0][i / 3 % 2])
+        .set_dictionary_enabled(dictionary)
+        .set_data_page_row_count_limit(60)
+        .set_write_batch_size(20);
+    if !dictionary {
+        for f in schema.fields() {
+            let kinds = match f.data_type() {
+                DataType::Int32 | DataType::Int64 => {
+                    [Encoding::PLAIN, Encoding::DELTA_BINARY_PACKED, Encoding::BYTE_STREAM_SPLIT]
+                }
+                DataType::Utf8View | DataType::Utf8 => {
+                    [Encoding::PLAIN, Encoding::DELTA_LENGTH_BYTE_ARRAY, Encoding::DELTA_BYTE_ARRAY]
+                }
+                DataType::Boolean => [Encoding::PLAIN, Encoding::RLE, Encoding::PLAIN],
+                _ => [Encoding::PLAIN, Encoding::BYTE_STREAM_SPLIT, Encoding::DELTA_BYTE_ARRAY],
+            };
+            let encoding = match (f.data_type(), kinds[i / 2 % 3]) {
+                (DataType::Float64, Encoding::DELTA_BYTE_ARRAY) => Encoding::PLAIN,
+                (_, e) => e,
+            };
+            b = b.set_column_encoding(ColumnPath::from(f.name().as_str()), encoding);
+        }
+    }
+    b.build()
+}
+
+/// Twenty-four files over all encodings, page versions and four codecs.
+pub(crate) fn originals() -> Vec<Original> {
+    let mut rng = rng(77);
+    (0..24)
+        .map(|i| {
+            let all = [
+                DataType::Int32,
+                DataType::Int64,
+                DataType::Utf8View,
+                DataType::Boolean,
+                DataType::Float64,
+                DataType::FixedSizeBinary(5),
+                DataType::Utf8,
+                DataType::Decimal128(25, 2),
+            ];
+            let (mut fields, mut columns) = (vec![], vec![]);
+            for k in 0..3 {
+                let dt = all[(i * 3 + k) % all.len()].clone();
+                let nulls = Nulls::ALL[rng.random_range(0..6)];
+                columns.push(array(&dt, 200, 20, nulls, &mut rng));
+                fields.push(Field::new(format!("c{k}"), dt, nulls != Nulls::Required));
+            }
+            let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap();
+            let bytes = write(&batch, properties(i, &batch.schema()));
+            original(bytes)
+        })
+        .collect()
+}
+
+fn original(bytes: Bytes) -> Original {
+    let file = open(&bytes).unwrap();
+    let batch = arrow_rs(&bytes, None).unwrap();
+    let mut pages = vec![];
+    for leaf in 0..batch.num_columns() {
+        let options =
+            staffa_parquet::ReadOptions::new(batch.schema().field(leaf).data_type().clone());
+        let r = reader(&file, 0, leaf, None, &options).unwrap();
+        let table = r.pages();
+        for p in table.dictionary.iter().chain(&table.pages) {
+            pages.push((p.offset as usize, p.body.start as usize, p.body.end as usize));
+        }
+    }
+    let n = bytes.len();
+    let len = u32::from_le_bytes(bytes[n - 8..n - 4].try_into().unwrap()) as usize;
+    Original { footer: n - 8 - len, bytes, pages }
+}
+
+const INTERESTING: [u8; 12] = [0, 1, 2, 3, 7, 0x10, 0x7e, 0x7f, 0x80, 0x81, 0xfe, 0xff];
+
+fn poke(bytes: &mut [u8], at: usize, rng: &mut StdRng) -> String {
+    if bytes.is_empty() {
+        return String::new();
+    }
+    let at = at.min(bytes.len() - 1);
+    let old = bytes[at];
+    bytes[at] = match rng.random_range(0..4) {
+        0 => old ^ (1 << rng.random_range(0..8)),
+        1 => INTERESTING[rng.random_range(0..INTERESTING.len())],
+        2 => old.wrapping_add([1, 255, 2, 16][rng.random_range(0..4)]),
+        _ => rng.random(),
+    };
+    format!("byte {at} {old:#x} -> {:#x}; ", bytes[at])
+}
+
+/// One corrupted file and what was done to it. The same seed gives the same file.
+pub(crate) fn mutate(original: &Original, seed: u64) -> (Bytes, String) {
+    let mut rng = rng(seed);
+    let mut bytes = original.bytes.to_vec();
+    let (header, body, end) = original.pages[rng.random_range(0..original.pages.len())];
+    let mut what = String::new();
+    let n = bytes.len();
+    match rng.random_range(0..12) {
+        // A page header: sizes, counts, encodings, types.
+        0..=3 => {
+            for _ in 0..rng.random_range(1..3) {
+                let at = rng.random_range(header..body);
+                what += &poke(&mut bytes, at, &mut rng);
+            }
+        }
+        // The front of a body: level lengths, bit widths, run and delta headers, string lengths.
+        4..=6 if end > body => {
+            for _ in 0..rng.random_range(1..3) {
+                let at = rng.random_range(body..end.min(body + 16));
+                what += &poke(&mut bytes, at, &mut rng);
+            }
+        }
+        // Anywhere in a body.
+        7 | 8 if end > body => {
+            for _ in 0..rng.random_range(1..5) {
+                let at = rng.random_range(body..end);
+                what += &poke(&mut bytes, at, &mut rng);
+            }
+        }
+        // The footer.
+        9 => {
+            for _ in 0..rng.random_range(1..3) {
+                let at = rng.random_range(original.footer..n);
+                what += &poke(&mut bytes, at, &mut rng);
+            }
+        }
+        // A large number where a small varint was.
+        10 => {
+            let at = rng.random_range(header..body);
+            for (k, b) in [0xff, 0xff, 0xff, 0xff, 0x0f].into_iter().enumerate() {
+                if at + k < body {
+                    bytes[at + k] = b;
+                }
+            }
+            what = format!("varint at {at}");
+        }
+        // Bytes cut out, doubled or cut off.
+        _ => {
+            let at = rng.random_range(4..n);
+            let k = rng.random_range(1..40).min(n - at);
+            match rng.random_range(0..3) {
+                0 => drop(bytes.drain(at..at + k)),
+                1 => {
+                    let copy = bytes[at..at + k].to_vec();
+                    bytes.splice(at..at, copy);
+                }
+                _ => bytes.truncate(at),
+            }
+            what = format!("{k} bytes at {at} cut or doubled");
+        }
+    }
+    (Bytes::from(bytes), what)
+}

@@ -1,0 +1,146 @@
+//! Corrupted files: an answer or an error, never a panic, a hang or a large allocation.
+//!
+//! Thousands of files per run, from one seed. `STAFFA_PARQUET_FILES` sets how many,
+//! `STAFFA_SEED` where to start; a failure prints both for the file that failed.
+
+mod common;
+mod corrupt;
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Instant;
+
+use arrow::array::*;
+use bytes::Bytes;
+use common::*;
+use corrupt::{Allocations, mutate, originals};
+use staffa_parquet::*;
+
+#[global_allocator]
+static ALLOCATIONS: Allocations = Allocations;
+
+fn setting(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(default)
+}
+
+/// All columns through our reader.
+fn read(bytes: &Bytes, codes: bool) -> staffa_parquet::Result<Vec<ArrayRef>> {
+    let file = open(bytes)?;
+    let schema = file.footer().schema().clone();
+    let columns = schema.fields().iter().enumerate();
+    columns
+        .map(|(leaf, f)| {
+            let mut options = ReadOptions::new(f.data_type().clone());
+            options.codes = codes;
+            column_checked(&file, leaf, &options)
+        })
+        .collect()
+}
+
+fn column_checked(
+    file: &ParquetFile,
+    leaf: usize,
+    options: &ReadOptions,
+) -> staffa_parquet::Result<ArrayRef> {
+    let array = column(file, leaf, options, 512)?;
+    validate(&array);
+    Ok(array)
+}
+
+/// The same through arrow-rs, which panics on some.
+fn arrow_answer(bytes: &Bytes) -> Result<RecordBatch, String> {
+    catch_unwind(AssertUnwindSafe(|| arrow_rs(bytes, None)))
+        .unwrap_or_else(|_| Err("arrow-rs panicked".into()))
+}
+
+#[derive(Debug, Default)]
+struct Tally {
+    same: u64,
+    both_refuse: u64,
+    only_we_refuse: BTreeMap<String, u64>,
+    only_arrow_refuses: BTreeMap<String, u64>,
+    differ: Vec<String>,
+}
+
+/// Digits and quoted text differ from file to file; the kind of message does not.
+fn kind(message: &str) -> String {
+    let text = message.rsplit(": ").next().unwrap_or(message);
+    let text: String = text.chars().map(|c| if c.is_ascii_digit() { '#' } else { c }).collect();
+    text.replace("##", "#").replace("##", "#").replace("##", "#").chars().take(70).collect()
+}
+
+#[test]
+fn corrupted_files_are_answered() {
+    let files = setting("STAFFA_PARQUET_FILES", 5000);
+    let first = setting("STAFFA_SEED", 1);
+    let originals = originals();
+    // arrow-rs's panics are caught and counted; their messages would bury the report.
+    std::panic::set_hook(Box::new(|_| {}));
+    let mut tally = Tally::default();
+    let mut worst = (0.0f64, 0usize);
+    for seed in first..first + files {
+        let original = &originals[seed as usize % originals.len()];
+        let (bytes, what) = mutate(original, seed);
+        let start = Instant::now();
+        Allocations::reset();
+        let done = catch_unwind(AssertUnwindSafe(|| {
+            let plain = read(&bytes, false);
+            let codes = read(&bytes, true);
+            (plain, codes)
+        }));
+        let (seconds, peak) = (start.elapsed().as_secs_f64(), Allocations::peak());
+        worst = (worst.0.max(seconds), worst.1.max(peak));
+        let Ok((ours, codes)) = done else {
+            let _ = std::panic::take_hook();
+            panic!("panic with STAFFA_SEED={seed} STAFFA_PARQUET_FILES=1: {what}");
+        };
+        if seconds > 5.0 || peak > 256 << 20 {
+            let _ = std::panic::take_hook();
+            panic!("STAFFA_SEED={seed}: {seconds} s, {peak} bytes: {what}");
+        }
+        let theirs = arrow_answer(&bytes);
+        compare(&mut tally, seed, &what, &ours, &codes, &theirs);
+    }
+    let _ = std::panic::take_hook();
+    println!("{files} corrupted files; slowest {:.2} s, largest {} bytes", worst.0, worst.1);
+    println!("same rows {}, both refuse {}", tally.same, tally.both_refuse);
+    println!("only arrow-rs refuses: {:#?}", tally.only_arrow_refuses);
+    println!("only we refuse: {:#?}", tally.only_we_refuse);
+    assert!(tally.differ.is_empty(), "{:#?}", tally.differ);
+}
+
+fn compare(
+    tally: &mut Tally,
+    seed: u64,
+    what: &str,
+    ours: &staffa_parquet::Result<Vec<ArrayRef>>,
+    codes: &staffa_parquet::Result<Vec<ArrayRef>>,
+    theirs: &Result<RecordBatch, String>,
+) {
+    match (ours, theirs) {
+        (Ok(a), Ok(b)) if a.len() == b.num_columns() => {
+            if a.iter().zip(b.columns()).all(|(a, b)| a == b) {
+                tally.same += 1;
+            } else {
+                tally.differ.push(format!("seed {seed}: {what}: other rows than arrow-rs"));
+            }
+        }
+        (Ok(_), Ok(_)) => {}
+        (Err(e), Ok(_)) => *tally.only_we_refuse.entry(kind(e.what())).or_default() += 1,
+        (Ok(_), Err(e)) => *tally.only_arrow_refuses.entry(kind(e)).or_default() += 1,
+        (Err(e), Err(_)) => {
+            tally.both_refuse += 1;
+            assert!(e.place().file.is_some(), "{e}");
+        }
+    }
+    match (ours, codes) {
+        (Ok(a), Ok(b)) if a == b => {}
+        (Err(_), Err(_)) => {}
+        // A plain read never looks at a dictionary entry that no code names.
+        (a, b) => tally.differ.push(format!(
+            "seed {seed}: {what}: plain {:?}, codes {:?}",
+            a.as_ref().map(Vec::len),
+            b.as_ref().map(Vec::len)
+        )),
+    }
+}
