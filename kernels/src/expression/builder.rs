@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use staffa_common::StaffaError;
 
 use super::assemble::assemble;
+use super::blob::list_too_long;
 use super::constant::Constant;
 use super::draft::{Bits, Destination, Draft, Operand};
 use super::format::{FLAG_NULL_ON_ERROR, Opcode};
@@ -12,8 +13,6 @@ use super::program::{Input, Output, Program};
 use super::types::Type;
 use super::validate::check;
 
-/// Most bytes of scalar constants a program may have; they lie in shared memory.
-const CONSTANT_LIMIT: usize = 8 * 1024;
 /// A masked region shorter than this is not worth a jump.
 const JUMP_OVER: usize = 3;
 
@@ -35,6 +34,11 @@ impl Value {
     /// Whether it can be NULL on some row.
     pub fn nullable(&self) -> bool {
         self.valid != Bits::All
+    }
+
+    /// A boolean's value bits.
+    pub(super) fn bits(&self) -> Bits {
+        if let Operand::Bits(bits) = self.operand { bits } else { Bits::None }
     }
 }
 
@@ -73,11 +77,11 @@ pub struct Builder {
     drafts: Vec<Draft>,
     widths: Vec<u16>,
     bit_count: u32,
-    constants: Vec<u8>,
-    known_constants: HashMap<Vec<u8>, u32>,
+    pub(super) constants: Vec<u8>,
+    pub(super) known_constants: HashMap<Vec<u8>, u32>,
     pub(super) lists: Vec<u8>,
     /// Spans in constants (false) and lists (true), whose addresses are relative to `bytes`.
-    spans: Vec<(bool, u32)>,
+    pub(super) spans: Vec<(bool, u32)>,
     pub(super) bytes: Vec<u8>,
     masks: Vec<Bits>,
     loaded: Vec<(u64, Opcode, Bits, Value)>,
@@ -279,53 +283,6 @@ impl Builder {
         Ok(Value { kind, operand, valid: Bits::None })
     }
 
-    fn constant_bytes(&mut self, bytes: Vec<u8>) -> Result<u32, StaffaError> {
-        if let Some(offset) = self.known_constants.get(&bytes) {
-            return Ok(*offset);
-        }
-        let offset = self.constants.len().next_multiple_of(bytes.len().max(1));
-        if offset + bytes.len() > CONSTANT_LIMIT {
-            return Err(StaffaError::unsupported("E002 the expression has too many constants"));
-        }
-        self.constants.resize(offset, 0);
-        self.constants.extend_from_slice(&bytes);
-        let offset = u32::try_from(offset).unwrap_or(u32::MAX);
-        self.known_constants.insert(bytes, offset);
-        Ok(offset)
-    }
-
-    /// A span whose address counts from the start of `self.bytes`; [`Builder::finish`] moves it.
-    fn relative_span(&mut self, bytes: &[u8]) -> Result<Vec<u8>, StaffaError> {
-        let length = u32::try_from(bytes.len())
-            .ok()
-            .filter(|n| *n <= i32::MAX as u32)
-            .ok_or_else(|| StaffaError::unsupported("E003 a string constant of 2 GiB or more"))?;
-        let address = (self.bytes.len() as u64).to_le_bytes();
-        self.bytes.extend_from_slice(bytes);
-        let mut prefix = [0u8; 4];
-        for (to, from) in prefix.iter_mut().zip(bytes) {
-            *to = *from;
-        }
-        Ok([&address[..], &length.to_le_bytes(), &prefix].concat())
-    }
-
-    /// Appends a sorted list to the blob; its offset counts from the first list.
-    pub(super) fn list(&mut self, entries: &[Vec<u8>], spans: bool) -> Result<u32, StaffaError> {
-        self.lists.resize(self.lists.len().next_multiple_of(16), 0);
-        let start = self.lists.len();
-        for entry in entries {
-            if spans {
-                let at = u32::try_from(self.lists.len()).map_err(|_| list_too_long())?;
-                let span = self.relative_span(entry)?;
-                self.spans.push((true, at));
-                self.lists.extend_from_slice(&span);
-            } else {
-                self.lists.extend_from_slice(entry);
-            }
-        }
-        u32::try_from(start).map_err(|_| list_too_long())
-    }
-
     /// The rows of the current mask on which a boolean is true.
     ///
     /// # Errors
@@ -491,8 +448,4 @@ impl Builder {
         }
         self.drafts.insert(filter + 1, jump);
     }
-}
-
-fn list_too_long() -> StaffaError {
-    StaffaError::unsupported("E005 the lists of the expression have 4 GiB or more")
 }

@@ -8,6 +8,8 @@ use staffa_common::StaffaError;
 
 use super::builder::{Builder, OnError, Value, mismatch};
 use super::constant::Constant;
+use super::draft::{Bits, Draft, Operand};
+use super::format::Opcode;
 use super::operations::Arithmetic;
 use super::types::Type;
 
@@ -56,6 +58,21 @@ fn precision(digits: i16) -> u8 {
 }
 
 impl Builder {
+    /// The AND of two validities.
+    fn joint(&mut self, a: Bits, b: Bits) -> Bits {
+        match (a, b) {
+            (Bits::All, other) | (other, Bits::All) => other,
+            (a, b) if a == b => a,
+            (Bits::None, _) | (_, Bits::None) => Bits::None,
+            (a, b) => {
+                let mut draft = Draft::new(Opcode::IsTrue, Some(Type::Bits));
+                draft.operands[0] = Operand::Bits(a);
+                draft.valids[0] = b;
+                self.two_valued(draft).bits()
+            }
+        }
+    }
+
     fn times(&mut self, a: Value, factor: i128, on_error: OnError) -> Result<Value, StaffaError> {
         if factor == 1 {
             return Ok(a);
@@ -77,6 +94,9 @@ impl Builder {
         if a.kind() != Type::I128 || b.kind() != Type::I128 {
             return Err(mismatch("decimal arithmetic", a.kind()));
         }
+        // arrow scales only rows on which both operands are valid: a NULL beside hides an overflow.
+        let valid = self.joint(a.valid, b.valid);
+        let (a, b) = (Value { valid, ..a }, Value { valid, ..b });
         let (p1, s1) = (i16::from(of_a.precision), i16::from(of_a.scale));
         let (p2, s2) = (i16::from(of_b.precision), i16::from(of_b.scale));
         let scale = s1.max(s2);

@@ -4,6 +4,7 @@
 //! it as an oracle), and the kernels of `kernels/expression/` run it on the device.
 
 mod assemble;
+mod blob;
 mod builder;
 mod constant;
 mod decimal;

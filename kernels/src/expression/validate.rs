@@ -159,7 +159,7 @@ fn check_operands(
     };
     let mut value = |offset: u16, kind: Option<Type>| match kind {
         None | Some(Type::Bits) => Err("a value without a type"),
-        Some(k) if offset % k.width() != 0 => Err("a register that is not aligned"),
+        Some(k) if !offset.is_multiple_of(k.width()) => Err("a register that is not aligned"),
         Some(k) if u32::from(offset) + u32::from(k.width()) > program.row_bytes => {
             Err("a register that does not exist")
         }
@@ -189,7 +189,7 @@ fn check_operands(
         } else if i.flags & flag != 0 {
             let width = of.map_or(0, Type::width);
             if width == 0
-                || offset % width != 0
+                || !offset.is_multiple_of(width)
                 || u32::from(offset) + u32::from(width) > program.constant_bytes
             {
                 return Err("a constant that does not exist");
@@ -237,7 +237,7 @@ fn check_columns(program: &Program, i: &Instruction, op: Opcode) -> Result<(), &
                 _ => 8,
             };
             let end = offset + count * width;
-            if offset % width != 0 || end > program.blob.len() as u64 {
+            if !offset.is_multiple_of(width) || end > program.blob.len() as u64 {
                 return Err("a list outside the blob");
             }
             Ok(())

@@ -52,7 +52,14 @@ fn arithmetic_of_every_scale_is_arrows() {
                     );
                 }
                 (Err(_), _) => {}
-                (Ok(_), Err(error)) => panic!("{what}: {error}"),
+                // arrow lets this power of ten wrap in a remainder; the host may have it.
+                (Ok(_), Err(error)) => {
+                    let apart = i16::from(left.1) - i16::from(right.1);
+                    assert!(
+                        apart.abs() > 38 && error.to_string().contains("E008"),
+                        "{what}: {error}"
+                    );
+                }
             }
         }
     }
@@ -76,6 +83,13 @@ fn casts_of_decimals_are_arrows() {
             }
             for to in TYPES {
                 let (of_to, kind_to) = decimal(to);
+                if i16::from(to.1) - i16::from(from.1) > 38 {
+                    assert!(
+                        cast(&[columns[0].slice(0, 0)], &kind_to).is_err(),
+                        "arrow refuses {kind} to {kind_to}"
+                    );
+                    continue;
+                }
                 check(
                     &format!("{kind} to {kind_to}, safe {safe}"),
                     &columns,

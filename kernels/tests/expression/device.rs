@@ -44,27 +44,30 @@ fn bitmap(bits: impl Iterator<Item = bool>) -> Vec<u8> {
     words.iter().flat_map(|w| w.to_le_bytes()).collect()
 }
 
-fn span_at(machine: &mut dyn Machine, bytes: &[u8]) -> Span {
-    let address = machine.upload(bytes);
-    let mut prefix = [0u8; 4];
-    let n = bytes.len().min(4);
-    prefix[..n].copy_from_slice(&bytes[..n]);
-    Span { address, length: bytes.len() as u32, prefix: u32::from_le_bytes(prefix) }
+/// Spans of the cells over one buffer with all their bytes.
+fn spans(machine: &mut dyn Machine, cells: &[Cell]) -> Vec<Span> {
+    let mut bytes = Vec::new();
+    let mut spans = Vec::with_capacity(cells.len());
+    for cell in cells {
+        let Some(Constant::Bytes(text)) = cell else {
+            spans.push(Span::default());
+            continue;
+        };
+        let mut prefix = [0u8; 4];
+        prefix.iter_mut().zip(text).for_each(|(to, from)| *to = *from);
+        let address = bytes.len() as u64;
+        spans.push(Span { address, length: text.len() as u32, prefix: u32::from_le_bytes(prefix) });
+        bytes.extend_from_slice(text);
+    }
+    let start = machine.upload(&bytes);
+    spans.iter_mut().for_each(|span| span.address += start);
+    spans
 }
 
 fn values(machine: &mut dyn Machine, kind: Type, cells: &[Cell]) -> u64 {
     let bytes: Vec<u8> = match kind {
         Type::Bits => bitmap(cells.iter().map(|c| *c == Some(Constant::Bool(true)))),
-        Type::Span => cells
-            .iter()
-            .flat_map(|cell| {
-                let span = match cell {
-                    Some(Constant::Bytes(bytes)) => span_at(machine, bytes),
-                    _ => Span::default(),
-                };
-                bytemuck::bytes_of(&span).to_vec()
-            })
-            .collect(),
+        Type::Span => bytemuck::cast_slice(&spans(machine, cells)).to_vec(),
         _ => cells
             .iter()
             .flat_map(|cell| cell.clone().unwrap_or(Constant::integer(kind, 0)).little_endian())

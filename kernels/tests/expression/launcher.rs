@@ -182,7 +182,7 @@ fn the_launcher_refuses_other_columns() {
     let refused = |inputs: &[InputColumn], rows: u32| {
         run(&context, &resident, inputs, rows, None, Options::default()).is_err()
     };
-    assert!(refused(&[numbers.clone()], 3), "a column is missing");
+    assert!(refused(std::slice::from_ref(&numbers), 3), "a column is missing");
     assert!(refused(&[numbers.clone(), numbers.clone()], 3), "another kind");
     assert!(refused(&[numbers.clone(), texts.clone()], 4), "other rows");
     let mut nullable = numbers.clone();

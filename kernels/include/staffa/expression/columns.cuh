@@ -52,8 +52,8 @@ STAFFA_DEVICE unsigned load(const tile& t, const instruction& i, const position&
     }
     with_width(i.kind, [&](auto zero) -> unsigned {
         using T = decltype(zero);
-        // Loads in flight per thread: four, or two of 16 bytes; then the stores to shared memory.
-        constexpr unsigned batch = sizeof(T) == 16 ? 2 : rows_per_thread;
+        // Loads in flight per thread: four (one of 16 bytes: more of those spilled on sm_90).
+        constexpr unsigned batch = sizeof(T) == 16 ? 1 : rows_per_thread;
         T* dst = t.destination<T>(i.dst);
         const bool coded = c.kind == KIND_CODES;
         const u32* codes = reinterpret_cast<const u32*>(c.values);
@@ -84,7 +84,7 @@ STAFFA_DEVICE unsigned load_code(const tile& t, const instruction& i, const posi
     const unsigned live = t.mask(i);
     const u32* codes = reinterpret_cast<const u32*>(c.values);
     u32* dst = t.destination<u32>(i.dst);
-    failing_rows(t, live, [&](unsigned row) {
+    failing_rows_rolled(t, live, [&](unsigned row) {
         dst[row] = codes[p.input(row)];
         return true;
     });
@@ -97,10 +97,10 @@ STAFFA_DEVICE unsigned gather(const tile& t, const instruction& i, unsigned& fai
     const column& c = input_column(t, i);
     unsigned valid = t.get_bits(i.b_valid);
     const auto index = t.b<u32>(i);
-    failed = failing_rows(t, t.mask(i) & valid, [&](unsigned row) { return index[row] < c.rows; });
+    failed = failing_rows_rolled(t, t.mask(i) & valid, [&](unsigned row) { return index[row] < c.rows; });
     const unsigned live = t.mask(i) & valid & ~failed;
     const auto bits = [&](u64 words) {
-        return true_rows(t, live, [&](unsigned row) { return bitmap_bit(words, index[row]) != 0; });
+        return true_rows_rolled(t, live, [&](unsigned row) { return bitmap_bit(words, index[row]) != 0; });
     };
     if (c.validity != 0) valid &= bits(c.validity);
     if (i.kind == static_cast<u8>(type::bits)) {
@@ -111,7 +111,7 @@ STAFFA_DEVICE unsigned gather(const tile& t, const instruction& i, unsigned& fai
         using T = decltype(zero);
         T* dst = t.destination<T>(i.dst);
         const T* entries = reinterpret_cast<const T*>(c.values);
-        return failing_rows(t, live & valid, [&](unsigned row) {
+        return failing_rows_rolled(t, live & valid, [&](unsigned row) {
             dst[row] = entries[index[row]];
             return true;
         });

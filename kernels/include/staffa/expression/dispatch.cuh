@@ -10,22 +10,25 @@ constexpr unsigned feature_wide = 1;     // 128-bit integers
 constexpr unsigned feature_strings = 2;  // spans
 // Selects the instructions of docs/design/expression.md's "Variants".
 
+// Loops are unrolled by two: by four, ptxas spilled on sm_90. Loads from global memory, where flight
+// matters, batch by four on their own (columns.cuh).
+
 // Calls f(row) for each live row; f returns false when arrow would return an error.
 template <class F>
 STAFFA_DEVICE unsigned failing_rows(const tile& t, unsigned live, F f) {
     unsigned failed = 0;
-#pragma unroll
+#pragma unroll 2
     for (unsigned k = 0; k < rows_per_thread; ++k) {
         if ((live >> k & 1) != 0 && !f(t.row(k))) failed |= 1u << k;
     }
     return failed;
 }
 
-// The same for f(row, slot).
+// The same for f(row, slot), not unrolled.
 template <class F>
 STAFFA_DEVICE unsigned failing_slots(const tile& t, unsigned live, F f) {
     unsigned failed = 0;
-#pragma unroll
+#pragma unroll 1
     for (unsigned k = 0; k < rows_per_thread; ++k) {
         if ((live >> k & 1) != 0 && !f(t.row(k), k)) failed |= 1u << k;
     }
@@ -36,7 +39,7 @@ STAFFA_DEVICE unsigned failing_slots(const tile& t, unsigned live, F f) {
 template <class F>
 STAFFA_DEVICE unsigned true_rows(const tile& t, unsigned live, F f) {
     unsigned result = 0;
-#pragma unroll
+#pragma unroll 2
     for (unsigned k = 0; k < rows_per_thread; ++k) {
         if ((live >> k & 1) != 0 && f(t.row(k))) result |= 1u << k;
     }

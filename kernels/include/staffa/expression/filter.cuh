@@ -37,24 +37,21 @@ STAFFA_DEVICE void filter(const tile& t, unsigned kept, position& p, u32 tile_nu
     if (warp_in_block() == 0) {
         // At most 4 x 32 counts: each lane scans four neighbours.
         const u32 total_counts = rows_per_thread * warps;
-        u32 mine[rows_per_thread];
         u32 sum = 0;
-#pragma unroll
-        for (unsigned k = 0; k < rows_per_thread; ++k) {
-            const u32 at = lane() * rows_per_thread + k;
-            mine[k] = at < total_counts ? s.counts[at] : 0;
-            sum += mine[k];
+#pragma unroll 1
+        for (u32 at = lane() * rows_per_thread; at < (lane() + 1) * rows_per_thread; ++at) {
+            if (at < total_counts) sum += s.counts[at];
         }
         u32 before = warp_exclusive_scan(sum, 0u, Sum{});
         const u32 total = shfl(kFullMask, before + sum, kWarp - 1);
         u64* words = reinterpret_cast<u64*>(t.launch->look_back);
         const u64 first = look_back_sum(words + 1, tile_number, total);
-        warp_sync();
-#pragma unroll
-        for (unsigned k = 0; k < rows_per_thread; ++k) {
-            const u32 at = lane() * rows_per_thread + k;
-            if (at < total_counts) s.counts[at] = before;
-            before += mine[k];
+#pragma unroll 1
+        for (u32 at = lane() * rows_per_thread; at < (lane() + 1) * rows_per_thread; ++at) {
+            if (at >= total_counts) continue;
+            const u32 count = s.counts[at];
+            s.counts[at] = before;
+            before += count;
         }
         if (lane() == 0) {
             *s.first = static_cast<u32>(first);

@@ -58,7 +58,7 @@ STAFFA_DEVICE bool is_kind_float(u8 kind) {
     return kind == static_cast<u8>(type::f32) || kind == static_cast<u8>(type::f64);
 }
 
-// Without the wide feature operands have at most 64 bits and 128-bit results cannot overflow.
+// Without the wide feature operands have at most 64 bits: sums and differences fit 128.
 template <unsigned features>
 STAFFA_DEVICE bool integer_operation(opcode op, bool option, i128 a, i128 b, i128& r) {
     constexpr bool wide = (features & feature_wide) != 0;
@@ -74,7 +74,8 @@ STAFFA_DEVICE bool integer_operation(opcode op, bool option, i128 a, i128 b, i12
         case opcode::multiply: r = multiply_wrapping(a, b); return true;
         case opcode::multiply_checked:
             if constexpr (wide) return multiply_checked(a, b, r);
-            r = a * b;
+            // Of two u64 it may pass 2^127: then it wraps to a negative number, which no u64 holds.
+            r = multiply_wrapping(a, b);
             return true;
         case opcode::absolute:
             r = a < 0 ? subtract_wrapping(i128(0), a) : a;

@@ -118,7 +118,9 @@ STAFFA_DEVICE unsigned equal(const tile& t, const instruction& i, unsigned live)
         using T = decltype(zero);
         const auto a = t.a<T>(i);
         const auto b = t.b<T>(i);
-        return true_rows(t, live, [&](unsigned row) { return same(a[row], b[row]); });
+        const auto test = [&](unsigned row) { return same(a[row], b[row]); };
+        if constexpr (sizeof(T) == 16) return true_rows_rolled(t, live, test);
+        else return true_rows(t, live, test);
     });
 }
 
