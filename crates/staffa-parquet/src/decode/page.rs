@@ -56,8 +56,10 @@ impl Opener {
         if let Some(bits) = page.validity {
             self.spare_bits = bits;
         }
-        if let Body::Fixed { values: Values::Words(words), .. } = page.body {
-            self.spare_words = words;
+        // The body shares the page's bytes: it must be gone before they can be taken back.
+        match page.body {
+            Body::Fixed { values: Values::Words(words), .. } => self.spare_words = words,
+            other => drop(other),
         }
         if let Ok(bytes) = page.whole.try_into_mut() {
             self.spare = bytes.into();

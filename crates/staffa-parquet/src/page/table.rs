@@ -112,7 +112,11 @@ fn by_walking(input: &TableInput<'_>) -> Located<PageTable> {
                 if row > input.rows {
                     return Err((Flaw::bad("pages hold more rows than their row group"), at));
                 }
-                table.pages.push(page);
+                // A page of no rows has nothing to read; keeping it would let a file of nothing but
+                // such headers take ten times its size.
+                if page.rows > 0 {
+                    table.pages.push(page);
+                }
             }
         }
         at = next;
