@@ -278,6 +278,9 @@ impl ColumnReader {
             Some((i, _)) if self.table.pages.get(i + 1).is_some_and(|p| row < p.end_row()) => i + 1,
             _ => self.table.page_of(row),
         };
+        // Read even when no code asks for it, so that a wrong dictionary is an error either way.
+        let dictionary = self.table.dictionary.as_ref().map(|p| p.offset);
+        self.entries().map_err(|f| f.at(Place { offset: dictionary, ..self.chunk.place() }))?;
         self.open(index).map_err(|f| f.at(self.place_of(index)))?;
         Ok(index)
     }
@@ -331,7 +334,6 @@ impl ColumnReader {
     /// Reads rows that lie in the open page.
     fn read(&mut self, index: usize, rows: Range<u64>, batch: &mut Batch) -> Flawed<()> {
         let first = self.table.pages[index].first_row;
-        // Read even when no code asks for it, so that a wrong dictionary is an error either way.
         let entries = self.entries()?.unwrap_or(0);
         let Some((_, page)) = &mut self.page else { return Err(Flaw::bug("no open page")) };
         let (start, len) = ((rows.start - first) as usize, (rows.end - rows.start) as usize);

@@ -2,7 +2,7 @@
 //!
 //! Arrow's checked constructors validate every view (bounds, prefix and UTF-8 of each string), or
 //! the UTF-8 of all bytes again. The sinks have done that already, once per dictionary or page and
-//! not once per row. What the second check costs is measured in `docs/design/parquet.md`.
+//! not once per row.
 #![expect(unsafe_code, reason = "measured need, see the module's text")]
 
 use std::sync::Arc;
