@@ -11,6 +11,7 @@ use datafusion::physical_plan::execution_plan::reset_plan_states;
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt};
 use parking_lot::Mutex;
+use staffa_common::FaultClass;
 use staffa_engine::run::Region;
 
 /// What the partitions of a run have agreed on.
@@ -70,8 +71,16 @@ impl Decision {
     }
 }
 
-fn out_of_memory(error: &DataFusionError) -> bool {
-    matches!(error.find_root(), DataFusionError::ResourcesExhausted(_))
+/// Whether DataFusion's own plan may still do it: it may spill where we do not yet, and its reader
+/// knows formats that ours refuses.
+fn recoverable(error: &DataFusionError) -> bool {
+    match error.find_root() {
+        DataFusionError::ResourcesExhausted(_) => true,
+        DataFusionError::External(error) => error
+            .downcast_ref::<staffa_parquet::Error>()
+            .is_some_and(|error| error.class() == FaultClass::Unsupported),
+        _ => false,
+    }
 }
 
 struct Output {
@@ -103,7 +112,7 @@ impl Output {
                 return item;
             }
             let original = match &item {
-                Err(error) if out_of_memory(error) => self.decision.fall_back()?,
+                Err(error) if recoverable(error) => self.decision.fall_back()?,
                 // Another partition's fall back has stopped the region under this one.
                 Err(_) => self.decision.original(),
                 Ok(_) => self.decision.before_output(),

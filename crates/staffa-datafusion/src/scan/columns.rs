@@ -109,9 +109,7 @@ fn is_string(data_type: &DataType) -> bool {
 }
 
 fn external(error: staffa_parquet::Error) -> DataFusionError {
-    DataFusionError::ParquetError(Box::new(parquet::errors::ParquetError::External(Box::new(
-        error,
-    ))))
+    DataFusionError::External(Box::new(error))
 }
 
 /// Columns that arrow-rs decodes, in batches of the same rows.

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use arrow::array::{RecordBatch, UInt32Array};
-use arrow::buffer::BooleanBuffer;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::common::{Result, internal_err};
 use datafusion::logical_expr::ColumnarValue;
@@ -137,7 +136,7 @@ impl GroupStream {
             let late = self.late.decode(&self.file, rows).await?;
             return early.zip(late).zip(arrow).filter(&mask).map(Some);
         }
-        let late = self.late.decode(&self.file, &passing(rows, mask.values())).await?;
+        let late = self.late.decode(&self.file, &rows.filter(mask.values())).await?;
         Ok(Some(early.filter(&mask)?.zip(late).zip(arrow.filter(&mask)?)))
     }
 
@@ -214,18 +213,4 @@ fn onto(expr: &Arc<dyn PhysicalExpr>, order: &[usize]) -> Result<Arc<dyn Physica
             Ok(Transformed::yes(column))
         })
         .data()
-}
-
-/// Those of `rows` whose bit in `mask` is set.
-fn passing(rows: &Selection, mask: &BooleanBuffer) -> Selection {
-    let mut passing = Selection::none();
-    let mut before = 0;
-    for range in rows.ranges() {
-        let length = (range.end - range.start) as usize;
-        for (start, end) in mask.slice(before, length).set_slices() {
-            passing.push(range.start + start as u64..range.start + end as u64);
-        }
-        before += length;
-    }
-    passing
 }

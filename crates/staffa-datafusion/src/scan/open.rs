@@ -18,8 +18,8 @@ use datafusion_pruning::FilePruner;
 use parking_lot::Mutex;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, RowSelection};
 use parquet::arrow::async_reader::AsyncFileReader;
-use parquet::basic::Compression;
-use parquet::file::metadata::PageIndexPolicy;
+use parquet::basic::{Compression, Encoding};
+use parquet::file::metadata::{ColumnChunkMetaData, PageIndexPolicy};
 use staffa_parquet::Footer;
 
 use super::prune;
@@ -86,11 +86,15 @@ impl OpenFile {
     pub(super) fn decodes(&self, root: usize) -> bool {
         self.footer.leaf_of(root).is_some_and(|leaf| {
             let column = self.reader_metadata.parquet_schema().column(leaf);
-            // Under this name stand several formats, of which arrow-rs knows one more.
+            // Formats that only arrow-rs knows: several stand under the name LZ4, and the oldest
+            // files pack levels without runs.
             let mut groups = self.reader_metadata.metadata().row_groups().iter();
-            let lz4 = groups.any(|group| group.column(leaf).compression() == Compression::LZ4);
+            let old = groups.any(|group| {
+                let chunk = group.column(leaf);
+                chunk.compression() == Compression::LZ4 || packs_levels(chunk)
+            });
             let data_type = self.schema.field(root).data_type();
-            !lz4 && staffa_parquet::supports(&column, data_type).is_ok()
+            !old && staffa_parquet::supports(&column, data_type).is_ok()
         })
     }
 
@@ -256,6 +260,11 @@ fn as_footer(file: &PartitionedFile, metadata: &ArrowReaderMetadata) -> Arc<Foot
         Arc::clone(metadata.metadata()),
         Arc::clone(metadata.schema()),
     ))
+}
+
+#[expect(deprecated, reason = "files hold it all the same")]
+fn packs_levels(chunk: &ColumnChunkMetaData) -> bool {
+    chunk.encodings().any(|encoding| encoding == Encoding::BIT_PACKED)
 }
 
 /// Counts predicates that pruning could not use.
