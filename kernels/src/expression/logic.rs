@@ -83,7 +83,7 @@ impl Builder {
         self.two_valued(draft)
     }
 
-    /// IS [NOT] TRUE (`truth`) and IS [NOT] FALSE.
+    /// IS TRUE (`truth`), IS FALSE, and their negations.
     ///
     /// # Errors
     /// `Bug` unless it is a boolean.

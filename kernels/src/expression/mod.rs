@@ -1,6 +1,6 @@
 //! Filter and projection by the fused tile interpreter (docs/design/expression.md).
 //!
-//! [`Builder`] makes a [`Program`] of typed instructions, [`reference`] runs it on the host (tests use
+//! [`Builder`] makes a [`Program`] of typed instructions, [`mod@reference`] runs it on the host (tests use
 //! it as an oracle), and the kernels of `kernels/expression/` run it on the device.
 
 mod assemble;

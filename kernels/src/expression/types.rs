@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// How a value is stored in a register: what the kernels switch on. Logical types (dates, decimals,
-/// timestamps) are their storage here; see [`LogicalType`](super::LogicalType).
+/// timestamps) are their storage here; see the column's logical type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 #[expect(missing_docs, reason = "the names are Rust's own")]

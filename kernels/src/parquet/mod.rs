@@ -2,11 +2,11 @@
 //! arguments and names the memory that the kernel uses.
 //!
 //! A column's pages of one encoding form a [`PageSet`]; the order is
-//! 1. [`decompress`], if the pages are compressed (dictionary pages too);
-//! 2. [`PageSet::new`], then [`levels`], which every other kernel builds on;
-//! 3. the kernel of the encoding, into rows ([`fixed`], [`copy`], [`booleans_plain`],
+//! 1. [`decompress()`], if the pages are compressed (dictionary pages too);
+//! 2. [`PageSet::new`], then [`levels()`], which every other kernel builds on;
+//! 3. the kernel of the encoding, into rows ([`fixed()`], [`copy`], [`booleans_plain`],
 //!    [`booleans_rle`], [`dictionary_codes`], [`dictionary_values`]) or into compact slots
-//!    ([`byte_array`], [`delta`], [`delta_lengths`], [`DeltaBytes`]), which [`fixed`] with
+//!    ([`byte_array`], [`delta`], [`delta_lengths`], [`DeltaBytes`]), which [`fixed()`] with
 //!    [`Stored::Compact`] and [`spans`] spread over rows with NULLs.
 //!
 //! A chunk that mixes encodings (a dictionary that grew too large) is several page sets into the same

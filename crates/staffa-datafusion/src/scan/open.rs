@@ -27,6 +27,9 @@ use super::prune;
 /// Reads a file's bytes.
 pub(super) type Reader = Box<dyn AsyncFileReader>;
 
+/// A scan's output columns, and its predicate.
+type Exprs = (Vec<Arc<dyn PhysicalExpr>>, Option<Arc<dyn PhysicalExpr>>);
+
 /// What all files of a scan have in common.
 pub(super) struct Opener {
     pub(super) source: ParquetSource,
@@ -162,11 +165,7 @@ impl Opener {
     }
 
     /// The scan's expressions with the file's partition values and name in place.
-    fn with_constants(
-        &self,
-        file: &PartitionedFile,
-        name: &str,
-    ) -> Result<(Vec<Arc<dyn PhysicalExpr>>, Option<Arc<dyn PhysicalExpr>>)> {
+    fn with_constants(&self, file: &PartitionedFile, name: &str) -> Result<Exprs> {
         let table = self.source.table_schema();
         let values: HashMap<String, ScalarValue> = table
             .table_partition_cols()
@@ -240,7 +239,7 @@ impl Opener {
         schema: &SchemaRef,
         projection: Vec<Arc<dyn PhysicalExpr>>,
         predicate: Option<Arc<dyn PhysicalExpr>>,
-    ) -> Result<(Vec<Arc<dyn PhysicalExpr>>, Option<Arc<dyn PhysicalExpr>>)> {
+    ) -> Result<Exprs> {
         let logical = self.source.table_schema().file_schema();
         if predicate.is_none() && logical == schema {
             return Ok((projection, predicate));

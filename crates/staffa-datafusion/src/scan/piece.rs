@@ -28,7 +28,7 @@ pub(super) struct Pieces {
 
 enum Turn {
     Read(Arc<OpenFile>, GroupToRead),
-    Open(usize, PartitionedFile),
+    Open(usize, Box<PartitionedFile>),
     Wait,
     End,
 }
@@ -59,7 +59,7 @@ impl Pieces {
                 Turn::Wait => changed.await,
                 Turn::Open(partition, file) => {
                     let opening = Opening(self);
-                    let opened = opener.open(partition, file).await?;
+                    let opened = opener.open(partition, *file).await?;
                     if let Some((file, groups)) = opened {
                         let groups = groups.into_iter().map(|group| (Arc::clone(&file), group));
                         self.state.lock().groups.extend(groups);
@@ -77,7 +77,7 @@ impl Pieces {
         }
         if let Some((partition, file)) = state.files.pop_front() {
             state.opening += 1;
-            return Turn::Open(partition, file);
+            return Turn::Open(partition, Box::new(file));
         }
         if state.opening > 0 { Turn::Wait } else { Turn::End }
     }
