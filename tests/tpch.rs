@@ -1,5 +1,5 @@
 //! TPC-H at scale 0.01: 22 queries on Staffa equal stock DataFusion's and DuckDB's answers, and
-//! all their nodes but the Parquet scan and the scalar-subquery wrapper run on Staffa.
+//! all their nodes but the scalar-subquery wrapper run on Staffa.
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a helper of tests fails by panicking")]
 
@@ -16,9 +16,9 @@ use staffa_harness::{Engine, Run, SessionOptions, Workload, run_query, tpch};
 
 const SCALE: f64 = 0.01;
 
-/// The nodes that may stay with DataFusion: the scan, and the wrapper that hands on the values of
-/// scalar subqueries.
-const STAY: [&str; 2] = ["DataSourceExec", "ScalarSubqueryExec"];
+/// The nodes that may stay with DataFusion: the wrapper that hands on the values of scalar
+/// subqueries.
+const STAY: [&str; 1] = ["ScalarSubqueryExec"];
 
 fn workload() -> Workload {
     let folder = tpch::prepare(&tpch::data_dir(), SCALE, &|_| {}).expect("TPC-H data");
@@ -78,7 +78,7 @@ fn equals_stock_with_eight_partitions() {
 }
 
 #[test]
-fn only_scans_and_subquery_wrappers_stay_with_datafusion() {
+fn only_subquery_wrappers_stay_with_datafusion() {
     let mut stayed = Vec::new();
     for partitions in [1, 2, 8] {
         for (name, run) in run_all(Engine::Cpu, partitions) {

@@ -1,0 +1,172 @@
+//! The Parquet scan against stock DataFusion, on files made for its corners: dictionaries with NULLs,
+//! columns that only arrow-rs decodes, changed schemas, partition columns, limits and pruning.
+
+#![expect(clippy::expect_used, clippy::panic, reason = "a helper of tests fails by panicking")]
+
+use std::fs::{File, create_dir_all};
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, Decimal128Array, Int32Array, Int64Array, ListArray, RecordBatch, StringArray,
+};
+use arrow::datatypes::{DataType, Int32Type};
+use datafusion::prelude::{ParquetReadOptions, SessionContext};
+use parquet::arrow::ArrowWriter;
+use parquet::basic::Compression;
+use parquet::file::properties::WriterProperties;
+use staffa::{Place, report};
+use staffa_harness::compare::{Rules, compare};
+use staffa_harness::{Engine, SessionOptions, run_query};
+
+/// Row `i` of `rows`: a key, a string of few values with NULLs, a decimal, a list.
+fn batch(rows: std::ops::Range<i64>) -> RecordBatch {
+    let words = ["north", "süd", "east", ""];
+    let id: ArrayRef = Arc::new(Int64Array::from_iter_values(rows.clone()));
+    let word = rows.clone().map(|i| (i % 7 != 3).then(|| words[(i % 4) as usize]));
+    let word: ArrayRef = Arc::new(StringArray::from_iter(word));
+    let price = rows.clone().map(|i| (i % 5 != 0).then_some(i128::from(i % 100) * 25));
+    let price = Decimal128Array::from_iter(price).with_precision_and_scale(15, 2);
+    let price: ArrayRef = Arc::new(price.expect("precision and scale"));
+    let list = rows.map(|i| Some(vec![Some((i % 3) as i32), None]));
+    let list: ArrayRef = Arc::new(ListArray::from_iter_primitive::<Int32Type, _, _>(list));
+    let columns = [("id", id), ("word", word), ("price", price), ("list", list)];
+    RecordBatch::try_from_iter_with_nullable(columns.map(|(name, array)| (name, array, true)))
+        .expect("a batch")
+}
+
+fn write(path: &Path, batches: &[RecordBatch], codec: Compression) {
+    create_dir_all(path.parent().expect("a folder")).expect("a folder");
+    let properties = WriterProperties::builder()
+        .set_compression(codec)
+        .set_max_row_group_row_count(Some(4000))
+        .set_data_page_row_count_limit(500)
+        .build();
+    let file = File::create(path).expect("a file");
+    let mut writer =
+        ArrowWriter::try_new(file, batches[0].schema(), Some(properties)).expect("a writer");
+    for batch in batches {
+        writer.write(batch).expect("rows");
+    }
+    writer.close().expect("a footer");
+}
+
+/// Runs `queries` both ways over tables that `register` makes; each must scan on Staffa.
+fn check(register: impl AsyncFn(&SessionContext), queries: &[&str]) {
+    let options = SessionOptions { target_partitions: Some(2), ..SessionOptions::default() };
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        let stock = Engine::DataFusion.session(&options).expect("a session");
+        let staffa = Engine::Cpu.session(&options).expect("a session");
+        for ctx in [&stock, &staffa] {
+            register(ctx).await;
+        }
+        staffa.sql("SET staffa.min_rows = 0").await.expect("a setting");
+        for pushdown in [false, true] {
+            let set = format!("SET datafusion.execution.parquet.pushdown_filters = {pushdown}");
+            for ctx in [&stock, &staffa] {
+                ctx.sql(&set).await.expect("a setting");
+            }
+            for sql in queries {
+                both(&stock, &staffa, sql).await;
+            }
+        }
+    });
+}
+
+async fn both(stock: &SessionContext, staffa: &SessionContext, sql: &str) {
+    let expected = run_query(stock, sql).await.unwrap_or_else(|e| panic!("stock, {sql}: {e}"));
+    let actual = run_query(staffa, sql).await.unwrap_or_else(|e| panic!("Staffa, {sql}: {e}"));
+    let rules = Rules { order: expected.order.clone(), ..Rules::default() };
+    let comparison = compare(&expected.answer, &actual.answer, &rules).expect("comparable");
+    assert!(comparison.is_equal(), "{sql}: {}", comparison.render("DataFusion", "Staffa"));
+    let scans: Vec<_> = report(&actual.plan)
+        .nodes
+        .into_iter()
+        .filter(|node| node.name == "DataSourceExec")
+        .collect();
+    assert!(!scans.is_empty(), "{sql}: nothing is scanned");
+    for scan in scans {
+        assert_ne!(scan.place, Place::DataFusion, "{sql}: {:?}", scan.reason);
+    }
+}
+
+async fn register(ctx: &SessionContext, name: &str, path: &Path) {
+    let path = path.to_str().expect("a path");
+    let options = ParquetReadOptions::default();
+    ctx.register_parquet(name, path, options).await.expect("a table");
+}
+
+const QUERIES: [&str; 12] = [
+    "SELECT * FROM t ORDER BY id",
+    "SELECT 7 FROM t",
+    "SELECT word, count(*), sum(price), min(id) FROM t GROUP BY word",
+    "SELECT id, word FROM t WHERE word = 'süd' AND id % 100 = 5 ORDER BY id",
+    "SELECT id, price FROM t WHERE word IS NULL AND price > 20 ORDER BY id",
+    "SELECT count(*), sum(price) FROM t WHERE word LIKE '%o%' OR word IS NULL",
+    "SELECT id, list FROM t WHERE id = 4711",
+    "SELECT id, word, list FROM t WHERE list[1] = 2 AND word = 'east' ORDER BY id LIMIT 50",
+    "SELECT sum(id) FROM t WHERE id BETWEEN 3990 AND 4010",
+    "SELECT count(*) FROM t WHERE coalesce(word, 'none') = 'none'",
+    "SELECT id FROM (SELECT id, word FROM t ORDER BY id LIMIT 5000) WHERE word = 'north' ORDER BY id",
+    "SELECT a.id, b.word FROM t a JOIN t b ON a.id = b.id + 9000 WHERE a.word = b.word ORDER BY a.id",
+];
+
+#[test]
+fn equals_stock_for_every_codec_and_mixed_pages() {
+    // LZ4 comes in framings of which our decoder leaves some to arrow-rs.
+    for codec in [Compression::UNCOMPRESSED, Compression::SNAPPY, Compression::LZ4] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("t.parquet");
+        write(&path, &[batch(0..5000), batch(5000..10_001)], codec);
+        check(async |ctx| register(ctx, "t", &path).await, &QUERIES);
+    }
+}
+
+#[test]
+fn partition_columns_and_changed_schemas_read_as_on_stock() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let first = batch(0..3000).project(&[0, 1, 2]).expect("columns");
+    write(&folder.path().join("day=1/a.parquet"), &[first], Compression::SNAPPY);
+    // Without `word`, with a narrower key, and a column that the other file lacks.
+    let narrow = Int32Array::from_iter_values(3000..6000);
+    let more = Int64Array::from_iter((0..3000).map(|i| (i % 2 == 0).then_some(i)));
+    let columns: [(&str, ArrayRef); 2] = [("id", Arc::new(narrow)), ("more", Arc::new(more))];
+    let second = RecordBatch::try_from_iter(columns).expect("a batch");
+    write(&folder.path().join("day=2/b.parquet"), &[second], Compression::SNAPPY);
+    let path = folder.path().to_str().expect("a path").to_string();
+    let create = format!(
+        "CREATE EXTERNAL TABLE t (id BIGINT, word VARCHAR, price DECIMAL(15, 2), more BIGINT, day INT) \
+         STORED AS PARQUET PARTITIONED BY (day) LOCATION '{path}'"
+    );
+    let queries = [
+        "SELECT * FROM t ORDER BY id",
+        "SELECT day, count(*), count(word), sum(more) FROM t GROUP BY day",
+        "SELECT id, day FROM t WHERE day = 2 AND more > 2900 ORDER BY id",
+        "SELECT id, day FROM t WHERE word IS NULL AND id > 2990 AND id < 3010 ORDER BY id",
+        "SELECT arrow_typeof(id), arrow_typeof(word), count(*) FROM t GROUP BY 1, 2",
+    ];
+    check(async |ctx| drop(ctx.sql(&create).await.expect("a table")), &queries);
+}
+
+#[test]
+fn an_empty_file_and_one_of_nulls_read_as_on_stock() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let empty = folder.path().join("empty.parquet");
+    write(&empty, &[batch(0..0)], Compression::SNAPPY);
+    let nulls = folder.path().join("nulls.parquet");
+    let array = arrow::array::new_null_array(&DataType::Utf8, 5000);
+    let null_batch = RecordBatch::try_from_iter_with_nullable([("word", array, true)]);
+    write(&nulls, &[null_batch.expect("a batch")], Compression::SNAPPY);
+    let register_both = async |ctx: &SessionContext| {
+        register(ctx, "empty", &empty).await;
+        register(ctx, "nulls", &nulls).await;
+    };
+    let queries = [
+        "SELECT * FROM empty",
+        "SELECT word FROM empty ORDER BY word",
+        "SELECT word, count(*) FROM nulls GROUP BY word",
+        "SELECT count(*) FROM nulls WHERE word = 'x' OR word IS NULL",
+    ];
+    check(register_both, &queries);
+}
