@@ -6,6 +6,7 @@ use datafusion::common::{Result, internal_err};
 use datafusion::datasource::physical_plan::parquet::DefaultParquetFileReaderFactory;
 use datafusion::datasource::physical_plan::{FileScanConfig, FileSource, ParquetSource};
 use datafusion::physical_expr::expressions::DynamicFilterTracking;
+use datafusion::physical_plan::metrics::BaselineMetrics;
 use datafusion_physical_expr_adapter::DefaultPhysicalExprAdapterFactory;
 use futures::stream;
 use staffa_engine::plan::{ScanLanes, ScanRequest, ScanRun};
@@ -77,7 +78,8 @@ pub(super) fn start(
 impl ScanRun for Run {
     fn lane(self: Arc<Self>, lane: usize) -> LaneStream {
         let left = self.opener.limit;
-        let lane = Lane { run: self, lane, current: None, left };
+        let metrics = BaselineMetrics::new(&self.opener.metrics, lane);
+        let lane = Lane { run: self, lane, current: None, left, metrics };
         Box::pin(stream::try_unfold(lane, |mut lane| async move {
             Ok(lane.next().await?.map(|morsel| (morsel, lane)))
         }))
@@ -90,6 +92,7 @@ struct Lane {
     current: Option<GroupStream>,
     /// Rows that the scan's limit still lets through.
     left: Option<usize>,
+    metrics: BaselineMetrics,
 }
 
 impl Lane {
@@ -103,7 +106,9 @@ impl Lane {
             }
             if let Some(group) = &mut self.current {
                 if let Some(morsel) = group.next().await? {
-                    return self.limited(morsel).map(Some);
+                    let morsel = self.limited(morsel)?;
+                    self.metrics.record_output(morsel.rows());
+                    return Ok(Some(morsel));
                 }
                 self.current = None;
             }
