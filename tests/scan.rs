@@ -170,3 +170,29 @@ fn an_empty_file_and_one_of_nulls_read_as_on_stock() {
     ];
     check(register_both, &queries);
 }
+
+#[test]
+fn a_path_into_a_struct_is_left_to_the_reader_that_prunes_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("t.parquet");
+    let rows = batch(0..5000);
+    let fields: Vec<_> = rows.schema().fields().iter().take(2).cloned().collect();
+    let both_columns = rows.columns()[..2].to_vec();
+    let nested: ArrayRef =
+        Arc::new(arrow::array::StructArray::new(fields.into(), both_columns, None));
+    let rows = RecordBatch::try_from_iter([("s", nested)]).expect("a batch");
+    write(&path, &[rows], Compression::SNAPPY);
+    let options = SessionOptions { target_partitions: Some(2), ..SessionOptions::default() };
+    tokio::runtime::Runtime::new().expect("a runtime").block_on(async {
+        let staffa = Engine::Cpu.session(&options).expect("a session");
+        register(&staffa, "t", &path).await;
+        staffa.sql("SET staffa.min_rows = 0").await.expect("a setting");
+        let run = run_query(&staffa, "SELECT s['word'], count(*) FROM t GROUP BY 1")
+            .await
+            .expect("an answer");
+        let scan = report(&run.plan).nodes.into_iter().find(|node| node.name == "DataSourceExec");
+        let reason = scan.and_then(|scan| scan.reason).unwrap_or_default();
+        let plan = datafusion::physical_plan::displayable(run.plan.as_ref()).indent(true);
+        assert!(reason.contains("path into a struct"), "{reason}\n{plan}");
+    });
+}

@@ -1,5 +1,5 @@
-//! The last rung of the ladder: a region that runs out of memory before it has put out a row
-//! is run as DataFusion planned it, which may spill where we do not yet.
+//! The last rung of the ladder: a region that runs out of memory, or meets a Parquet format that our
+//! decoder refuses, before it has put out a row is run as DataFusion planned it.
 
 use std::sync::Arc;
 

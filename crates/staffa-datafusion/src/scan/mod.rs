@@ -16,9 +16,12 @@ mod run;
 
 use std::sync::Arc;
 
+use arrow::datatypes::DataType;
 use datafusion::common::Result;
 use datafusion::datasource::physical_plan::{FileScanConfig, FileSource, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_plan::ExecutionPlan;
 use staffa_common::{Reason, ReasonCode};
 use staffa_engine::RunContext;
@@ -52,7 +55,24 @@ fn check(source: &ParquetSource) -> Result<(), Reason> {
     if crypto.file_decryption.is_some() || crypto.factory_id.is_some() {
         return refuse("encrypted files");
     }
+    if reads_into_structs(source) {
+        return refuse("a path into a struct");
+    }
     Ok(())
+}
+
+/// Whether the scan computes something from a struct: DataFusion then decodes only the leaves on the
+/// path, we would decode them all.
+fn reads_into_structs(source: &ParquetSource) -> bool {
+    let schema = source.table_schema().table_schema();
+    source.projection().is_some_and(|projection| {
+        projection.iter().filter(|output| !output.expr.is::<Column>()).any(|output| {
+            let fields = collect_columns(&output.expr).into_iter();
+            fields
+                .filter_map(|column| schema.fields().get(column.index()).cloned())
+                .any(|field| matches!(field.data_type(), DataType::Struct(_)))
+        })
+    })
 }
 
 impl Scan for ParquetScan {
