@@ -11,6 +11,8 @@ use arrow::array::{
     ArrayRef, Decimal128Array, Int32Array, Int64Array, ListArray, RecordBatch, StringArray,
 };
 use arrow::datatypes::{DataType, Int32Type};
+use arrow::util::pretty::pretty_format_batches;
+use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::{ParquetReadOptions, SessionContext};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
@@ -121,6 +123,94 @@ fn equals_stock_for_every_codec_and_mixed_pages() {
         write(&path, &[batch(0..5000), batch(5000..10_001)], codec);
         check(async |ctx| register(ctx, "t", &path).await, &QUERIES);
     }
+}
+
+/// A table of one row group is read by several lanes, each of which takes rows off another.
+#[test]
+fn lanes_share_a_single_row_group() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("t.parquet");
+    let rows = 300_000;
+    let properties = WriterProperties::builder().set_data_page_row_count_limit(7001).build();
+    let file = File::create(&path).expect("a file");
+    let whole = batch(0..rows).project(&[0, 1, 2]).expect("columns");
+    let mut writer =
+        ArrowWriter::try_new(file, whole.schema(), Some(properties)).expect("a writer");
+    writer.write(&whole).expect("rows");
+    writer.close().expect("a footer");
+    let queries = [
+        "SELECT count(*), sum(id), min(id), max(id), count(word), sum(price) FROM t",
+        "SELECT word, count(*), sum(price), min(id) FROM t WHERE id % 3 = 1 GROUP BY word",
+        "SELECT * FROM t WHERE id % 1000 = 999 ORDER BY id",
+    ];
+    check(async |ctx| register(ctx, "t", &path).await, &queries);
+
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        let options = SessionOptions { target_partitions: Some(2), ..SessionOptions::default() };
+        let staffa = Engine::Cpu.session(&options).expect("a session");
+        register(&staffa, "t", &path).await;
+        // Which lane comes first is chance: it may have read all before the other one asks.
+        for _ in 0..20 {
+            let sql = format!("EXPLAIN ANALYZE {}", queries[1]);
+            let shown = staffa.sql(&sql).await.expect("a plan").collect().await.expect("an answer");
+            let shown = pretty_format_batches(&shown).expect("text").to_string();
+            let taken = shown.split("row_group_halves_taken=").nth(1).expect("the counter");
+            if !taken.starts_with('0') {
+                return;
+            }
+        }
+        panic!("no lane took rows off another");
+    });
+}
+
+/// A CTE that is used twice runs once where nobody sees its partitions, also where a join filters one of its uses by the other; two that
+/// differ run both.
+#[test]
+fn a_sub_plan_that_stands_twice_runs_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("t.parquet");
+    write(&path, &[batch(0..9000)], Compression::SNAPPY);
+    let sums =
+        "WITH s AS (SELECT id % 50 AS k, word, sum(id) AS n FROM t WHERE price > 3 GROUP BY 1, 2)";
+    let top =
+        "WITH s AS (SELECT id AS k, word, price AS n FROM t ORDER BY price DESC, id LIMIT 70)";
+    let cases = [
+        (
+            sums,
+            "SELECT a.k, a.n, b.n FROM s a JOIN s b ON a.k = b.k + 1 AND a.word = b.word ORDER BY 1, 2, 3",
+            1,
+        ),
+        (sums, "SELECT k, n FROM s UNION ALL SELECT k, -n FROM s WHERE n > 900 ORDER BY 1, 2", 1),
+        (
+            sums,
+            "SELECT a.n FROM s a JOIN (SELECT k FROM s WHERE k < 9) b ON a.k = b.k ORDER BY 1",
+            2,
+        ),
+        (top, "SELECT a.k, b.n FROM s a LEFT JOIN s b ON a.k = b.k + 20 ORDER BY 1, 2", 1),
+    ];
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        let options = SessionOptions { target_partitions: Some(2), ..SessionOptions::default() };
+        let stock = Engine::DataFusion.session(&options).expect("a session");
+        let staffa = Engine::Cpu.session(&options).expect("a session");
+        for ctx in [&stock, &staffa] {
+            register(ctx, "t", &path).await;
+        }
+        staffa.sql("SET staffa.min_rows = 0").await.expect("a setting");
+        for (cte, query, runs) in cases {
+            let sql = format!("{cte} {query}");
+            both(&stock, &staffa, &sql).await;
+            let ran = run_query(&staffa, &sql).await.expect("an answer");
+            assert_eq!(scans_that_ran(&ran.plan), runs, "{sql}");
+        }
+    });
+}
+
+fn scans_that_ran(plan: &Arc<dyn ExecutionPlan>) -> usize {
+    let below: usize = plan.children().into_iter().map(scans_that_ran).sum();
+    let rows = plan.metrics().and_then(|metrics| metrics.output_rows()).unwrap_or(0);
+    below + usize::from(plan.name() == "DataSourceExec" && rows > 0)
 }
 
 #[test]

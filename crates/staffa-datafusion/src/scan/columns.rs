@@ -12,41 +12,94 @@ use staffa_engine::Morsel;
 use staffa_parquet::{
     Column, ColumnReader, FetchOptions, FetchPlan, ReadOptions, RowGroupBytes, Selection,
 };
+use tokio::sync::OnceCell;
 
 use super::open::{GroupToRead, OpenFile};
 use super::rows::Cursor;
 
-/// Columns that our decoder reads. Their bytes are fetched when rows are first asked for.
-pub(super) struct OwnColumns {
-    group: GroupToRead,
+/// Columns of a row group that our decoder reads. Their bytes are fetched once, when rows are first
+/// asked for, by whichever lane asks.
+pub(super) struct ColumnSet {
     /// Columns of the file's schema.
     roots: Vec<usize>,
     /// Whether every dictionary is kept, as predicates want it, or those of strings only.
     keeps_codes: bool,
+    bytes: OnceCell<RowGroupBytes>,
+}
+
+impl ColumnSet {
+    /// The columns `roots`.
+    pub(super) fn new(roots: Vec<usize>, keeps_codes: bool) -> Self {
+        Self { roots, keeps_codes, bytes: OnceCell::new() }
+    }
+
+    /// Columns of the file's schema.
+    pub(super) fn roots(&self) -> &[usize] {
+        &self.roots
+    }
+
+    /// Whether somebody has asked for the columns' bytes, and got them.
+    pub(super) fn is_fetched(&self) -> bool {
+        self.bytes.initialized()
+    }
+
+    /// The columns' bytes.
+    ///
+    /// # Errors
+    /// Reading.
+    pub(super) async fn fetch(
+        &self,
+        file: &OpenFile,
+        group: &GroupToRead,
+    ) -> Result<&RowGroupBytes> {
+        self.bytes.get_or_try_init(|| fetch(file, group, &self.roots)).await
+    }
+
+    /// A decoder for each column; fetches their bytes and reads their page headers.
+    async fn open(&self, file: &OpenFile, group: &GroupToRead) -> Result<Vec<ColumnReader>> {
+        let bytes = self.fetch(file, group).await?;
+        self.roots
+            .iter()
+            .zip(bytes.clone().into_chunks())
+            .map(|(&root, (chunk, bytes))| {
+                let data_type = file.schema.field(root).data_type();
+                let mut options = ReadOptions::new(data_type.clone());
+                options.codes = self.keeps_codes || is_string(data_type);
+                ColumnReader::new(chunk, bytes, &options).map_err(external)
+            })
+            .collect()
+    }
+}
+
+/// One lane's decoders of a [`ColumnSet`].
+pub(super) struct OwnColumns {
+    set: Arc<ColumnSet>,
     readers: Option<Vec<ColumnReader>>,
 }
 
 impl OwnColumns {
-    /// The columns `roots` of a row group.
-    pub(super) fn new(group: &GroupToRead, roots: Vec<usize>, keeps_codes: bool) -> Self {
-        Self { group: group.clone(), roots, keeps_codes, readers: None }
+    /// Decoders that are not open yet.
+    pub(super) fn new(set: &Arc<ColumnSet>) -> Self {
+        Self { set: Arc::clone(set), readers: None }
     }
 
     /// These rows of the columns, which must stand behind those decoded before.
     ///
     /// # Errors
     /// Reading, and bytes that are no Parquet.
-    pub(super) async fn decode(&mut self, file: &OpenFile, rows: &Selection) -> Result<Morsel> {
+    pub(super) async fn decode(
+        &mut self,
+        file: &OpenFile,
+        group: &GroupToRead,
+        rows: &Selection,
+    ) -> Result<Morsel> {
         let mut morsel = Morsel::from_arrays(Vec::new(), rows.len() as usize);
-        if self.roots.is_empty() {
+        if self.set.roots.is_empty() {
             return Ok(morsel);
         }
         let readers = match &mut self.readers {
             Some(readers) => readers,
-            None => {
-                let opened = open_columns(file, &self.group, &self.roots, self.keeps_codes).await?;
-                self.readers.insert(opened)
-            }
+            None => self.readers.insert(self.set.open(file, group).await?),
         };
         for reader in readers {
             morsel = match reader.decode(rows).map_err(external)? {
@@ -60,13 +113,9 @@ impl OwnColumns {
     }
 }
 
-/// Fetches the columns' bytes and reads their page headers.
-async fn open_columns(
-    file: &OpenFile,
-    group: &GroupToRead,
-    roots: &[usize],
-    keeps_codes: bool,
-) -> Result<Vec<ColumnReader>> {
+/// Fetches the bytes of columns, of those pages that hold selected rows where the file says where
+/// they are.
+async fn fetch(file: &OpenFile, group: &GroupToRead, roots: &[usize]) -> Result<RowGroupBytes> {
     let leaves: Vec<usize> = roots.iter().filter_map(|&root| file.footer.leaf_of(root)).collect();
     if leaves.len() != roots.len() {
         return internal_err!("a nested column is no leaf");
@@ -83,17 +132,7 @@ async fn open_columns(
     let bytes = reader.get_byte_ranges(plan.ranges().to_vec()).await?;
     file.give_back(reader);
     let parts: Vec<_> = plan.ranges().iter().map(|range| range.start).zip(bytes).collect();
-    let chunks = RowGroupBytes::divide(&plan, &parts).into_chunks();
-    roots
-        .iter()
-        .zip(chunks)
-        .map(|(&root, (chunk, bytes))| {
-            let data_type = file.schema.field(root).data_type();
-            let mut options = ReadOptions::new(data_type.clone());
-            options.codes = keeps_codes || is_string(data_type);
-            ColumnReader::new(chunk, bytes, &options).map_err(external)
-        })
-        .collect()
+    Ok(RowGroupBytes::divide(&plan, &parts))
 }
 
 fn is_string(data_type: &DataType) -> bool {

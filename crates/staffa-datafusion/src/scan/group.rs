@@ -9,23 +9,93 @@ use datafusion::logical_expr::ColumnarValue;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_expr::{PhysicalExpr, conjunction};
+use parking_lot::Mutex;
 use staffa_engine::bound::BoundExpr;
 use staffa_engine::cpu::predicate::Predicate;
 use staffa_engine::{Morsel, RunContext};
 use staffa_parquet::Selection;
 
-use super::columns::{ArrowColumns, OwnColumns};
+use super::columns::{ArrowColumns, ColumnSet, OwnColumns};
 use super::open::{GroupToRead, OpenFile};
+use super::prune::ruled_out;
 use super::rows::Cursor;
 
 /// Below one row in so many, the columns that no predicate reads are decoded for the rows that
 /// pass only. Above, decoding all of a page's values at once is faster than jumping between them.
 const SPARSE: usize = 8;
 
+/// Rows of a row group that a lane is about to read; another lane may take some of them off.
+pub(super) struct Part {
+    file: Arc<OpenFile>,
+    group: GroupToRead,
+    early: Arc<ColumnSet>,
+    late: Arc<ColumnSet>,
+    /// Columns that only arrow-rs decodes: from the first row on, so that nothing can be taken off.
+    arrow: Vec<usize>,
+    left: Mutex<Cursor>,
+}
+
+impl Part {
+    /// All selected rows of a row group.
+    fn new(file: Arc<OpenFile>, group: GroupToRead) -> Result<Self> {
+        let tests = tests(&file)?;
+        let tested = roots(tests.iter());
+        let all = roots(file.projection.iter().chain(&tests));
+        let (own, arrow): (Vec<usize>, Vec<usize>) =
+            all.iter().partition(|&&root| file.decodes(root));
+        let (early, late): (Vec<usize>, Vec<usize>) =
+            own.iter().partition(|root| tested.binary_search(root).is_ok());
+        let all_rows = file.reader_metadata.metadata().row_group(group.index).num_rows();
+        Ok(Self {
+            left: Mutex::new(Cursor::new(all_rows, group.rows.as_ref())),
+            early: Arc::new(ColumnSet::new(early, true)),
+            late: Arc::new(ColumnSet::new(late, false)),
+            arrow,
+            group,
+            file,
+        })
+    }
+
+    /// Fetches what reading it will ask for: the columns of the tests, the others too where `all`.
+    /// An error is left to whoever reads.
+    pub(super) async fn prefetch(&self, all: bool) {
+        let Self { file, group, early, late, .. } = self;
+        let early = early.fetch(file, group).await.is_ok();
+        if early && all {
+            let _ = late.fetch(file, group).await;
+        }
+    }
+
+    /// Whether reading it asked for more than the columns of the tests.
+    pub(super) fn needed_all(&self) -> bool {
+        self.late.is_fetched()
+    }
+
+    /// Rows that can be taken off.
+    pub(super) fn left(&self) -> u64 {
+        if self.arrow.is_empty() { self.left.lock().len() } else { 0 }
+    }
+
+    /// The second half of the rows that nobody has begun to read, unless it has fewer than `least`.
+    pub(super) fn split(&self, least: u64) -> Option<Self> {
+        if !self.arrow.is_empty() {
+            return None;
+        }
+        let taken = self.left.lock().split(least)?;
+        Some(Self {
+            left: Mutex::new(taken),
+            early: Arc::clone(&self.early),
+            late: Arc::clone(&self.late),
+            arrow: Vec::new(),
+            group: self.group.clone(),
+            file: Arc::clone(&self.file),
+        })
+    }
+}
+
 /// What a lane reads of one row group.
 pub(super) struct GroupStream {
-    file: Arc<OpenFile>,
-    rows: Cursor,
+    part: Arc<Part>,
     morsel_rows: usize,
     /// Over the columns of `early`, which come first in a morsel.
     tests: Option<Predicate>,
@@ -38,7 +108,7 @@ pub(super) struct GroupStream {
 }
 
 impl GroupStream {
-    /// Sets up reading; does no I/O yet.
+    /// Reads a row group; does no I/O yet.
     ///
     /// # Errors
     /// Expressions that do not bind.
@@ -47,34 +117,51 @@ impl GroupStream {
         group: GroupToRead,
         context: &RunContext,
     ) -> Result<Self> {
-        let tests = tests(&file)?;
-        let tested = roots(tests.iter());
-        let all = roots(file.projection.iter().chain(&tests));
-        let (own, arrow): (Vec<usize>, Vec<usize>) =
-            all.iter().partition(|&&root| file.decodes(root));
-        let (early, late): (Vec<usize>, Vec<usize>) =
-            own.iter().partition(|root| tested.binary_search(root).is_ok());
-        let order: Vec<usize> = early.iter().chain(&late).chain(&arrow).copied().collect();
+        Self::of(Part::new(file, group)?, context)
+    }
+
+    /// Reads a part of a row group.
+    ///
+    /// # Errors
+    /// Expressions that do not bind.
+    pub(super) fn of(part: Part, context: &RunContext) -> Result<Self> {
+        let Part { file, group, early, late, arrow, .. } = &part;
+        let order: Vec<usize> =
+            early.roots().iter().chain(late.roots()).chain(arrow).copied().collect();
         let schema = file.schema.project(&order)?;
         let bind = |expr| BoundExpr::new(&onto(expr, &order)?, &schema);
         let projection = file.projection.iter().map(bind).collect::<Result<_>>()?;
-        let tests =
-            tests.map(|tests| Predicate::new(&onto(&tests, &order)?, &schema)).transpose()?;
+        let tests = tests(file)?
+            .map(|tests| Predicate::new(&onto(&tests, &order)?, &schema))
+            .transpose()?;
         let arrow = match arrow.is_empty() {
             true => None,
-            false => Some(ArrowColumns::new(&file, &group, arrow, context.morsel_rows)?),
+            false => Some(ArrowColumns::new(file, group, arrow.clone(), context.morsel_rows)?),
         };
-        let all_rows = file.reader_metadata.metadata().row_group(group.index).num_rows();
         Ok(Self {
-            rows: Cursor::new(all_rows, group.rows.as_ref()),
             morsel_rows: context.morsel_rows,
             tests,
-            early: OwnColumns::new(&group, early, true),
-            late: OwnColumns::new(&group, late, false),
+            early: OwnColumns::new(early),
+            late: OwnColumns::new(late),
             arrow,
             projection,
-            file,
+            part: Arc::new(part),
         })
+    }
+
+    /// Whether the scan's predicate, which may have changed, rules the row group out by now.
+    pub(super) fn ruled_out(&self) -> bool {
+        let Part { file, group, .. } = &*self.part;
+        let ruled_out = ruled_out(file, group.index);
+        if ruled_out {
+            file.metrics.row_groups_pruned_dynamic_filter.add(1);
+        }
+        ruled_out
+    }
+
+    /// The rows that it reads.
+    pub(super) fn part(&self) -> &Arc<Part> {
+        &self.part
     }
 
     /// The next morsel; `None` at the row group's end.
@@ -84,14 +171,14 @@ impl GroupStream {
     pub(super) async fn next(&mut self) -> Result<Option<Morsel>> {
         loop {
             let batch = match &mut self.arrow {
-                Some(arrow) => match arrow.next(&self.file).await? {
+                Some(arrow) => match arrow.next(&self.part.file).await? {
                     Some(batch) => Some(batch),
                     None => return Ok(None),
                 },
                 None => None,
             };
             let wanted = batch.as_ref().map_or(self.morsel_rows, RecordBatch::num_rows);
-            let rows = self.rows.take(wanted);
+            let rows = self.part.left.lock().take(wanted);
             if rows.is_empty() {
                 return Ok(None);
             }
@@ -115,15 +202,16 @@ impl GroupStream {
             Some(batch) => Morsel::from_batch(batch),
             None => Morsel::from_arrays(Vec::new(), count),
         };
-        let early = self.early.decode(&self.file, rows).await?;
+        let Part { file, group, .. } = &*self.part;
+        let early = self.early.decode(file, group, rows).await?;
         let Some(tests) = &self.tests else {
-            let late = self.late.decode(&self.file, rows).await?;
+            let late = self.late.decode(file, group, rows).await?;
             return Ok(Some(early.zip(late).zip(arrow)));
         };
         // Tests over columns that only arrow-rs decodes need all columns in their places.
         let needs_all = tests.columns().last().is_some_and(|&last| last >= early.width());
         if needs_all {
-            let late = self.late.decode(&self.file, rows).await?;
+            let late = self.late.decode(file, group, rows).await?;
             let passed = tests.filter(&early.zip(late).zip(arrow))?;
             return Ok((passed.rows() > 0).then_some(passed));
         }
@@ -133,10 +221,10 @@ impl GroupStream {
             return Ok(None);
         }
         if kept >= count / SPARSE {
-            let late = self.late.decode(&self.file, rows).await?;
+            let late = self.late.decode(file, group, rows).await?;
             return early.zip(late).zip(arrow).filter(&mask).map(Some);
         }
-        let late = self.late.decode(&self.file, &rows.filter(mask.values())).await?;
+        let late = self.late.decode(file, group, &rows.filter(mask.values())).await?;
         Ok(Some(early.filter(&mask)?.zip(late).zip(arrow.filter(&mask)?)))
     }
 

@@ -2,7 +2,7 @@
 //!
 //! What is read is decided as DataFusion decides it, by its own building blocks: file statistics,
 //! row-group statistics, Bloom filters, page index, partition columns, schema adaption and dynamic
-//! filters ([`open`]). How it is read is ours: lanes take row groups from a queue ([`run`]),
+//! filters ([`open`]). How it is read is ours: lanes take row groups from a queue and halves of each other's row groups at its end ([`run`]),
 //! columns are decoded into morsels, a dictionary's codes becoming row numbers into its values
 //! ([`group`]). A column that our decoder does not know is decoded by arrow-rs, in the same morsels.
 
@@ -14,10 +14,13 @@ mod prune;
 mod rows;
 mod run;
 
+use std::any::Any;
 use std::sync::Arc;
 
 use arrow::datatypes::DataType;
 use datafusion::common::Result;
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::FileGroup;
 use datafusion::datasource::physical_plan::{FileScanConfig, FileSource, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::physical_expr::expressions::Column;
@@ -25,7 +28,7 @@ use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_plan::ExecutionPlan;
 use staffa_common::{Reason, ReasonCode};
 use staffa_engine::RunContext;
-use staffa_engine::plan::{NodeOp, Scan, ScanRequest, ScanRun};
+use staffa_engine::plan::{NodeOp, Same, Scan, ScanRequest, ScanRun};
 
 use crate::lower::{Lowered, Setting};
 
@@ -75,13 +78,63 @@ fn reads_into_structs(source: &ParquetSource) -> bool {
     })
 }
 
+/// Bytes of files for which another lane is worth having: lanes share row groups too.
+const LANE_BYTES: u64 = 1 << 20;
+
+/// What the scan reads of a file at most.
+fn bytes(file: &PartitionedFile) -> u64 {
+    match &file.range {
+        Some(range) => u64::try_from(range.end - range.start).unwrap_or(0),
+        None => file.object_meta.size,
+    }
+}
+
+fn same_groups(a: &[FileGroup], b: &[FileGroup]) -> bool {
+    let same = |a: &FileGroup, b: &FileGroup| {
+        a.len() == b.len() && a.files().iter().zip(b.files()).all(|(a, b)| same_file(a, b))
+    };
+    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b))
+}
+
+/// Whether two entries name the same rows of the same version of a file.
+fn same_file(a: &PartitionedFile, b: &PartitionedFile) -> bool {
+    // Extensions may choose rows, and cannot be compared.
+    a.object_meta == b.object_meta
+        && a.range == b.range
+        && a.partition_values == b.partition_values
+        && a.extensions.is_empty()
+        && b.extensions.is_empty()
+}
+
 impl Scan for ParquetScan {
     fn pieces(&self) -> usize {
-        self.config.file_groups.iter().map(|group| group.len()).sum()
+        let files = self.config.file_groups.iter().flat_map(|group| group.files());
+        files.map(|file| 1 + bytes(file) / LANE_BYTES).sum::<u64>().try_into().unwrap_or(usize::MAX)
     }
 
     fn shares(&self) -> bool {
         self.config.limit.is_none()
+    }
+
+    fn is_same(&self, other: &dyn Scan, same: &Same) -> bool {
+        let Some(other) = other.as_any().downcast_ref::<Self>() else {
+            return false;
+        };
+        let (a, b) = (&self.config, &other.config);
+        let (own, others) = (&self.source, &other.source);
+        let schemas = own.table_schema().table_schema() == others.table_schema().table_schema();
+        schemas
+            && a.object_store_url == b.object_store_url
+            && same_groups(&a.file_groups, &b.file_groups)
+            && a.limit == b.limit
+            && a.preserve_order == b.preserve_order
+            && own.projection() == others.projection()
+            && own.table_parquet_options() == others.table_parquet_options()
+            && same.predicates(own.filter().as_ref(), others.filter().as_ref())
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
     }
 
     fn start(&self, context: &Arc<RunContext>, request: &ScanRequest) -> Result<Arc<dyn ScanRun>> {

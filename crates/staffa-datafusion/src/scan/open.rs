@@ -41,6 +41,8 @@ pub(super) struct Opener {
     pub(super) limit: Option<usize>,
     pub(super) preserve_order: bool,
     pub(super) creation_errors: Count,
+    /// Halves of row groups that lanes took off each other.
+    pub(super) halves: Count,
 }
 
 /// A file that is open: its metadata, and the scan's expressions as its schema needs them.
@@ -269,6 +271,11 @@ fn packs_levels(chunk: &ColumnChunkMetaData) -> bool {
 /// Counts predicates that pruning could not use.
 pub(super) fn creation_errors(metrics: &ExecutionPlanMetricsSet) -> Count {
     MetricBuilder::new(metrics).global_counter("num_predicate_creation_errors")
+}
+
+/// Counts halves of row groups that lanes took off each other.
+pub(super) fn halves(metrics: &ExecutionPlanMetricsSet) -> Count {
+    MetricBuilder::new(metrics).global_counter("row_group_halves_taken")
 }
 
 fn time_unit(name: &str) -> Result<TimeUnit> {

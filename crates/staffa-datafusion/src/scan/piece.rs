@@ -1,14 +1,16 @@
-//! The queue that lanes take their work from: files, or byte ranges of files, and once such a piece
-//! is open its row groups.
+//! The queue that lanes take their work from: files, or byte ranges of files, once such a piece is
+//! open its row groups, and at the end the rows that other lanes have not come to yet.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use datafusion::common::Result;
 use datafusion::datasource::listing::PartitionedFile;
 use parking_lot::Mutex;
+use staffa_engine::RunContext;
 use tokio::sync::Notify;
 
+use super::group::{GroupStream, Part};
 use super::open::{GroupToRead, OpenFile, Opener};
 
 #[derive(Default)]
@@ -16,9 +18,15 @@ struct State {
     /// With the partition that the metrics count them for.
     files: VecDeque<(usize, PartitionedFile)>,
     groups: VecDeque<(Arc<OpenFile>, GroupToRead)>,
-    /// Lanes that are opening a file, whose row groups may be for all.
+    /// What lanes are reading, for those that find nothing else.
+    reading: Vec<Weak<Part>>,
+    /// Lanes that are opening a file, whose row groups may be for all, or a row group.
     opening: usize,
 }
+
+/// A half of a row group is worth taking when it has so many morsels. What it costs is to decode
+/// the dictionaries, and the page in the middle, a second time.
+const WORTH_TAKING: usize = 4;
 
 /// What is left to read.
 pub(super) struct Pieces {
@@ -40,21 +48,36 @@ impl Pieces {
         Self { state: Mutex::new(State { files, ..State::default() }), changed: Notify::new() }
     }
 
-    /// The next row group to read; opens files as needed. `None` when all are taken.
+    /// The next rows to read; opens files as needed. `None` when all are taken.
+    /// `dynamic` says that the scan's predicate may rule row groups out by now, `takes_off` that
+    /// the rows of others may be taken when nothing else is left.
     ///
     /// # Errors
     /// Opening a file.
     pub(super) async fn next(
         &self,
         opener: &Arc<Opener>,
-    ) -> Result<Option<(Arc<OpenFile>, GroupToRead)>> {
+        context: &RunContext,
+        dynamic: bool,
+        takes_off: bool,
+    ) -> Result<Option<GroupStream>> {
         loop {
             // Before the look at the state, so that a change after it is not missed.
             let changed = self.changed.notified();
             tokio::pin!(changed);
             changed.as_mut().enable();
             match self.turn() {
-                Turn::Read(file, group) => return Ok(Some((file, group))),
+                Turn::Read(file, group) => {
+                    let opening = Opening(self);
+                    let stream = GroupStream::new(file, group, context)?;
+                    if dynamic && stream.ruled_out() {
+                        continue;
+                    }
+                    self.state.lock().reading.push(Arc::downgrade(stream.part()));
+                    drop(opening);
+                    return Ok(Some(stream));
+                }
+                Turn::End if takes_off => return self.take_off(opener, context),
                 Turn::End => return Ok(None),
                 Turn::Wait => changed.await,
                 Turn::Open(partition, file) => {
@@ -70,9 +93,28 @@ impl Pieces {
         }
     }
 
+    /// Half of what the lane with the most rows still has to read.
+    fn take_off(&self, opener: &Opener, context: &RunContext) -> Result<Option<GroupStream>> {
+        let part = {
+            let mut state = self.state.lock();
+            state.reading.retain(|part| part.strong_count() > 0);
+            let parts: Vec<Arc<Part>> = state.reading.iter().filter_map(Weak::upgrade).collect();
+            let most = parts.iter().max_by_key(|part| part.left());
+            most.and_then(|part| part.split((WORTH_TAKING * context.morsel_rows) as u64))
+        };
+        let Some(part) = part else {
+            return Ok(None);
+        };
+        opener.halves.add(1);
+        let stream = GroupStream::of(part, context)?;
+        self.state.lock().reading.push(Arc::downgrade(stream.part()));
+        Ok(Some(stream))
+    }
+
     fn turn(&self) -> Turn {
         let mut state = self.state.lock();
         if let Some((file, group)) = state.groups.pop_front() {
+            state.opening += 1;
             return Turn::Read(file, group);
         }
         if let Some((partition, file)) = state.files.pop_front() {
@@ -83,7 +125,7 @@ impl Pieces {
     }
 }
 
-/// Counts a lane that opens a file, also when it errs or is dropped.
+/// Counts a lane that opens something, also when it errs or is dropped.
 struct Opening<'a>(&'a Pieces);
 
 impl Drop for Opening<'_> {

@@ -51,6 +51,32 @@ impl Cursor {
         }
         taken
     }
+
+    /// Rows that are left.
+    pub(super) fn len(&self) -> u64 {
+        self.left.iter().map(|range| range.end - range.start).sum()
+    }
+
+    /// Takes the second half of the rows that are left off, unless a half has fewer than `least`.
+    pub(super) fn split(&mut self, least: u64) -> Option<Self> {
+        let rows = self.len();
+        if rows / 2 < least.max(1) {
+            return None;
+        }
+        let mut stays = rows - rows / 2;
+        let mut at = 0;
+        while self.left[at].end - self.left[at].start <= stays {
+            stays -= self.left[at].end - self.left[at].start;
+            at += 1;
+        }
+        let mut taken = self.left.split_off(at);
+        if stays > 0 {
+            let middle = taken[0].start + stays;
+            self.left.push_back(taken[0].start..middle);
+            taken[0].start = middle;
+        }
+        Some(Self { left: taken })
+    }
 }
 
 #[cfg(test)]
@@ -71,6 +97,36 @@ mod tests {
         assert_eq!(cursor.take(4).ranges(), [2..5, 6..7]);
         assert_eq!(cursor.take(100).bounds(), Some(7..12));
         assert!(cursor.take(1).is_empty());
+    }
+
+    #[test]
+    fn splits_in_halves_that_together_are_all() {
+        let parts = |cursor: &mut Cursor| cursor.take(usize::MAX).ranges().to_vec();
+        let selection = RowSelection::from(vec![
+            RowSelector::select(3),
+            RowSelector::skip(2),
+            RowSelector::select(4),
+            RowSelector::skip(1),
+            RowSelector::select(3),
+        ]);
+        let mut first = Cursor::new(13, Some(&selection));
+        let mut second = first.split(5).expect("ten rows are two halves of five");
+        assert_eq!(parts(&mut first), [0..3, 5..7]);
+        assert_eq!(parts(&mut second), [7..9, 10..13]);
+
+        let mut first = Cursor::new(13, Some(&selection));
+        first.take(4);
+        let mut second = first.split(1).expect("six rows are left");
+        assert_eq!((first.len(), second.len()), (3, 3));
+        assert_eq!(parts(&mut first), [6..9]);
+        assert_eq!(parts(&mut second), [10..13]);
+
+        let mut odd = Cursor::new(7, None);
+        let mut second = odd.split(3).expect("seven rows are four and three");
+        assert_eq!((parts(&mut odd), parts(&mut second)), (vec![0..4], vec![4..7]));
+        assert!(Cursor::new(7, None).split(4).is_none());
+        assert!(Cursor::new(1, None).split(0).is_none());
+        assert!(Cursor::new(0, None).split(0).is_none());
     }
 
     #[test]

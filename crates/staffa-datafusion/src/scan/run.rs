@@ -1,8 +1,10 @@
-//! Running a scan: lanes that take row groups from a queue.
+//! Running a scan: lanes that take row groups from a queue, and have the next one's bytes fetched while
+//! they decode one.
 
 use std::sync::Arc;
 
-use datafusion::common::{Result, internal_err};
+use datafusion::common::runtime::SpawnedTask;
+use datafusion::common::{DataFusionError, Result, internal_err};
 use datafusion::datasource::physical_plan::parquet::DefaultParquetFileReaderFactory;
 use datafusion::datasource::physical_plan::{FileScanConfig, FileSource, ParquetSource};
 use datafusion::physical_expr::expressions::DynamicFilterTracking;
@@ -13,9 +15,8 @@ use staffa_engine::plan::{ScanLanes, ScanRequest, ScanRun};
 use staffa_engine::{LaneStream, Morsel, RunContext};
 
 use super::group::GroupStream;
-use super::open::{Opener, creation_errors};
+use super::open::{Opener, creation_errors, halves};
 use super::piece::Pieces;
-use super::prune::ruled_out;
 
 /// A running scan.
 struct Run {
@@ -55,6 +56,7 @@ pub(super) fn start(
         limit: config.limit,
         preserve_order: config.preserve_order,
         creation_errors: creation_errors(&request.metrics),
+        halves: halves(&request.metrics),
     };
     let groups = config.file_groups.iter().enumerate();
     let files = groups.map(|(at, group)| {
@@ -75,11 +77,25 @@ pub(super) fn start(
     Ok(Arc::new(Run { opener: Arc::new(opener), context: Arc::clone(context), queues, dynamic }))
 }
 
+/// Morsels of a row group after which the next one's bytes are fetched: a query that stops early
+/// does not ask for them.
+const PREFETCH_AFTER: usize = 2;
+
+impl Run {
+    fn queue(&self, lane: usize) -> Result<&Pieces> {
+        match self.queues.get(lane) {
+            Some(pieces) => Ok(pieces),
+            None => internal_err!("the scan has no lane {lane}"),
+        }
+    }
+}
+
 impl ScanRun for Run {
     fn lane(self: Arc<Self>, lane: usize) -> LaneStream {
         let left = self.opener.limit;
         let metrics = BaselineMetrics::new(&self.opener.metrics, lane);
-        let lane = Lane { run: self, lane, current: None, left, metrics };
+        let lane =
+            Lane { run: self, lane, current: None, given: 0, following: None, left, metrics };
         Box::pin(stream::try_unfold(lane, |mut lane| async move {
             Ok(lane.next().await?.map(|morsel| (morsel, lane)))
         }))
@@ -90,6 +106,10 @@ struct Lane {
     run: Arc<Run>,
     lane: usize,
     current: Option<GroupStream>,
+    /// Morsels that `current` has given.
+    given: usize,
+    /// What comes after `current`: opens the file and fetches the bytes in the meantime.
+    following: Option<SpawnedTask<Result<Option<GroupStream>>>>,
     /// Rows that the scan's limit still lets through.
     left: Option<usize>,
     metrics: BaselineMetrics,
@@ -97,15 +117,17 @@ struct Lane {
 
 impl Lane {
     async fn next(&mut self) -> Result<Option<Morsel>> {
-        let Some(pieces) = self.run.queues.get(self.lane) else {
-            return internal_err!("the scan has no lane {}", self.lane);
-        };
         loop {
             if self.left == Some(0) {
                 return Ok(None);
             }
             if let Some(group) = &mut self.current {
                 if let Some(morsel) = group.next().await? {
+                    self.given += 1;
+                    if self.given == PREFETCH_AFTER && self.left.is_none() {
+                        let all = group.part().needed_all();
+                        self.following = Some(self.prefetch(all));
+                    }
                     let morsel = self.limited(morsel)?;
                     self.metrics.record_output(morsel.rows());
                     return Ok(Some(morsel));
@@ -113,15 +135,41 @@ impl Lane {
                 self.current = None;
             }
             self.run.context.cancel.check()?;
-            let Some((file, group)) = pieces.next(&self.run.opener).await? else {
+            self.given = 0;
+            self.current = self.following().await?;
+            if self.current.is_none() {
                 return Ok(None);
-            };
-            if self.run.dynamic && ruled_out(&file, group.index) {
-                file.metrics.row_groups_pruned_dynamic_filter.add(1);
-                continue;
             }
-            self.current = Some(GroupStream::new(file, group, &self.run.context)?);
         }
+    }
+
+    /// What to read next.
+    async fn following(&mut self) -> Result<Option<GroupStream>> {
+        if let Some(following) = self.following.take() {
+            let group = following
+                .join()
+                .await
+                .map_err(|error| DataFusionError::ExecutionJoin(Box::new(error)))??;
+            // Its bytes may have come before the predicate ruled them out.
+            if let Some(group) = group.filter(|group| !self.run.dynamic || !group.ruled_out()) {
+                return Ok(Some(group));
+            }
+        }
+        let Run { opener, context, dynamic, .. } = &*self.run;
+        self.run.queue(self.lane)?.next(opener, context, *dynamic, true).await
+    }
+
+    /// Takes what comes next, and fetches its bytes: those of all columns, or those of the tests.
+    fn prefetch(&self, all: bool) -> SpawnedTask<Result<Option<GroupStream>>> {
+        let (run, lane) = (Arc::clone(&self.run), self.lane);
+        SpawnedTask::spawn(async move {
+            let Run { opener, context, dynamic, .. } = &*run;
+            let group = run.queue(lane)?.next(opener, context, *dynamic, false).await?;
+            if let Some(group) = &group {
+                group.part().prefetch(all).await;
+            }
+            Ok(group)
+        })
     }
 
     fn limited(&mut self, morsel: Morsel) -> Result<Morsel> {

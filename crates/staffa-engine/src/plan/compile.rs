@@ -18,6 +18,7 @@ use super::node::{
     AggregateSpec, AggregateStage, FilterSpec, JoinSpec, LimitSpec, Node, NodeOp, SortSpec,
 };
 use super::pipeline::{Op, OpKind, Pipeline, PipelineId, Program, Scope, SinkKind, Source};
+use super::same::Same;
 use super::scan::{Scan, ScanLanes, ScanRequest};
 
 /// What the consumer of a node depends on.
@@ -47,8 +48,9 @@ struct Draft {
 ///
 /// # Errors
 /// An internal error for a tree that no rule makes.
-pub fn compile(root: &Node, inputs: &[usize], threads: usize) -> Result<Program> {
-    let mut compiler = Compiler { pipelines: Vec::new(), inputs, threads: threads.max(1) };
+pub fn compile<'a>(root: &'a Node, inputs: &'a [usize], threads: usize) -> Result<Program> {
+    let mut compiler =
+        Compiler { pipelines: Vec::new(), inputs, threads: threads.max(1), made: Vec::new() };
     let need = Need { partitions: true, order: root.ordered };
     let draft = compiler.node(root, need)?;
     if draft.lanes != root.partitions {
@@ -66,9 +68,16 @@ struct Compiler<'a> {
     pipelines: Vec<Pipeline>,
     inputs: &'a [usize],
     threads: usize,
+    /// Aggregates and sorts whose one state can be read again where the same sub-plan stands twice.
+    made: Vec<(&'a Node, PipelineId)>,
 }
 
-impl Compiler<'_> {
+impl<'a> Compiler<'a> {
+    /// The breaker that `node` is, already compiled in another place.
+    fn made(&self, node: &Node) -> Option<PipelineId> {
+        self.made.iter().find(|(made, _)| Same::nodes(made, node)).map(|&(_, id)| id)
+    }
+
     fn finish(
         &mut self,
         draft: Draft,
@@ -105,7 +114,7 @@ impl Compiler<'_> {
         }
     }
 
-    fn node(&mut self, node: &Node, need: Need) -> Result<Draft> {
+    fn node(&mut self, node: &'a Node, need: Need) -> Result<Draft> {
         // A single partition has no identity to lose, but it must come out as one lane.
         match &node.op {
             NodeOp::Input(input) => {
@@ -191,7 +200,7 @@ impl Compiler<'_> {
         if need.partitions { node.partitions } else { self.threads }
     }
 
-    fn join(&mut self, node: &Node, spec: &Arc<JoinSpec>, need: Need) -> Result<Draft> {
+    fn join(&mut self, node: &'a Node, spec: &Arc<JoinSpec>, need: Need) -> Result<Draft> {
         // Each partition on its own where the partitions' identity counts and is not trivial.
         let per_lane = spec.partitioned && need.partitions && node.partitions > 1;
         let scope = if per_lane { Scope::PerLane } else { Scope::Shared };
@@ -219,7 +228,12 @@ impl Compiler<'_> {
         })
     }
 
-    fn aggregate(&mut self, node: &Node, spec: &Arc<AggregateSpec>, need: Need) -> Result<Draft> {
+    fn aggregate(
+        &mut self,
+        node: &'a Node,
+        spec: &Arc<AggregateSpec>,
+        need: Need,
+    ) -> Result<Draft> {
         let per_lane = match spec.stage {
             AggregateStage::Partial | AggregateStage::Reduce => true,
             AggregateStage::Final | AggregateStage::Single => {
@@ -245,18 +259,28 @@ impl Compiler<'_> {
             },
             _ => (Arc::clone(spec), &node.children[0]),
         };
-        let child = self.node(child, Need::ROWS)?;
-        let sink = SinkKind::Aggregate(Arc::clone(&spec));
-        let id = self.finish(child, sink, Scope::Shared, node.metrics.clone());
+        let id = match self.made(node) {
+            Some(id) => id,
+            None => {
+                let child = self.node(child, Need::ROWS)?;
+                let sink = SinkKind::Aggregate(Arc::clone(&spec));
+                let id = self.finish(child, sink, Scope::Shared, node.metrics.clone());
+                self.made.push((node, id));
+                id
+            }
+        };
         Ok(self.sealed(id, self.sealed_lanes(node, need), &node.schema))
     }
 
-    fn sort(&mut self, node: &Node, spec: &Arc<SortSpec>, need: Need) -> Result<Draft> {
+    fn sort(&mut self, node: &'a Node, spec: &Arc<SortSpec>, need: Need) -> Result<Draft> {
         if spec.fetch.is_none() && !need.order {
             // Nobody sees the order.
             return self.node(&node.children[0], Need { order: false, ..need });
         }
         let per_lane = spec.preserve_partitioning && node.partitions > 1;
+        if !per_lane && let Some(id) = self.made(node) {
+            return Ok(self.sealed(id, 1, &node.schema));
+        }
         let child_need = Need { partitions: per_lane && need.partitions, order: false };
         let child = self.node(&node.children[0], child_need)?;
         let sink = SinkKind::Sort(Arc::clone(spec));
@@ -266,10 +290,11 @@ impl Compiler<'_> {
             return Ok(Self::draft(Source::Sealed(id, Scope::PerLane), lanes, &node.schema));
         }
         let id = self.finish(child, sink, Scope::Shared, node.metrics.clone());
+        self.made.push((node, id));
         Ok(self.sealed(id, 1, &node.schema))
     }
 
-    fn limit_node(&mut self, node: &Node, spec: &Arc<LimitSpec>, need: Need) -> Result<Draft> {
+    fn limit_node(&mut self, node: &'a Node, spec: &Arc<LimitSpec>, need: Need) -> Result<Draft> {
         let child = &node.children[0];
         // The first rows of a declared order, or any rows. An ordered global limit reads one lane.
         let order = child.ordered;
@@ -282,7 +307,7 @@ impl Compiler<'_> {
         Ok(Self::op(draft, node, OpKind::Limit(Arc::clone(spec))))
     }
 
-    fn union(&mut self, node: &Node, need: Need) -> Result<Draft> {
+    fn union(&mut self, node: &'a Node, need: Need) -> Result<Draft> {
         let mut ids = Vec::with_capacity(node.children.len());
         let mut lanes = 0;
         for child in &node.children {
@@ -294,7 +319,7 @@ impl Compiler<'_> {
         Ok(Self::draft(Source::Lanes(ids), lanes, &node.schema))
     }
 
-    fn interleave(&mut self, node: &Node, need: Need) -> Result<Draft> {
+    fn interleave(&mut self, node: &'a Node, need: Need) -> Result<Draft> {
         if !need.partitions {
             return self.union(node, Need { order: false, ..need });
         }
@@ -309,7 +334,7 @@ impl Compiler<'_> {
         Ok(Self::draft(Source::Zip(ids), node.partitions, &node.schema))
     }
 
-    fn repartition(&mut self, node: &Node, need: Need) -> Result<Draft> {
+    fn repartition(&mut self, node: &'a Node, need: Need) -> Result<Draft> {
         let NodeOp::Repartition(spec) = &node.op else {
             return internal_err!("not a repartition");
         };
@@ -351,7 +376,7 @@ impl Compiler<'_> {
         Ok(Self::draft(Source::Exchange(id), partitions, &node.schema))
     }
 
-    fn coalesce(&mut self, node: &Node, fetch: Option<usize>, need: Need) -> Result<Draft> {
+    fn coalesce(&mut self, node: &'a Node, fetch: Option<usize>, need: Need) -> Result<Draft> {
         let mut draft = self.node(&node.children[0], Need::ROWS)?;
         if need.partitions {
             draft = self.share(draft, 1);
@@ -364,7 +389,7 @@ impl Compiler<'_> {
 
     fn merge(
         &mut self,
-        node: &Node,
+        node: &'a Node,
         ordering: &LexOrdering,
         fetch: Option<usize>,
         need: Need,
@@ -377,6 +402,9 @@ impl Compiler<'_> {
             && spec.ordering == *ordering
         {
             // One sort of everything, instead of a sort per partition and a merge.
+            if let Some(id) = self.made(node) {
+                return Ok(self.sealed(id, 1, &node.schema));
+            }
             let spec = Arc::new(SortSpec {
                 ordering: spec.ordering.clone(),
                 fetch: min_fetch(spec.fetch, fetch),
@@ -386,6 +414,7 @@ impl Compiler<'_> {
             let input = self.node(&child.children[0], Need::ROWS)?;
             let sink = SinkKind::Sort(spec);
             let id = self.finish(input, sink, Scope::Shared, child.metrics.clone());
+            self.made.push((node, id));
             return Ok(self.sealed(id, 1, &node.schema));
         }
         let draft = self.node(child, Need { partitions: false, order: true })?;

@@ -3,6 +3,7 @@
 mod compile;
 mod node;
 mod pipeline;
+mod same;
 mod scan;
 
 pub use compile::compile;
@@ -11,4 +12,5 @@ pub use node::{
     ProjectSpec, RepartitionSpec, SortSpec,
 };
 pub use pipeline::{Op, OpKind, Pipeline, PipelineId, Program, Scope, SinkKind, Source};
+pub use same::Same;
 pub use scan::{Scan, ScanLanes, ScanRequest, ScanRun};

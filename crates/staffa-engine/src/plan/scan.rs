@@ -1,5 +1,6 @@
 //! Sources that make morsels themselves: the seam between a region and what reads files.
 
+use std::any::Any;
 use std::fmt::Debug;
 use std::sync::Arc;
 
@@ -7,6 +8,7 @@ use datafusion_common::Result;
 use datafusion_physical_expr_common::physical_expr::PhysicalExpr;
 use datafusion_physical_plan::metrics::ExecutionPlanMetricsSet;
 
+use super::Same;
 use crate::RunContext;
 use crate::engine::LaneStream;
 
@@ -39,6 +41,13 @@ pub trait Scan: Debug + Send + Sync {
     /// Whether lanes may take each other's pieces. A scan that stops after so many rows of a
     /// partition may not.
     fn shares(&self) -> bool;
+
+    /// Whether `other` reads the same rows of the same versions of the same files, predicates compared by
+    /// `same`.
+    fn is_same(&self, other: &dyn Scan, same: &Same) -> bool;
+
+    /// For [`Scan::is_same`].
+    fn as_any(&self) -> &dyn Any;
 
     /// A run of the scan. Opens nothing yet.
     ///
