@@ -16,4 +16,4 @@ pub use config::{Device, OnUnsupported, StaffaConfig};
 pub use kept::KeptExec;
 pub use node::StaffaExec;
 pub use report::{NodeReport, Place, PlanReport, report};
-pub use rule::{AccelerateRule, Policy, register, rewrite};
+pub use rule::{AccelerateRule, Policy, original, register, rewrite};

@@ -182,3 +182,19 @@ fn with_rule(mut rules: Rules) -> Rules {
     rules.insert(place, Arc::new(AccelerateRule));
     rules
 }
+
+/// The plan as DataFusion made it: every Staffa node replaced by the node it stands for.
+///
+/// # Errors
+/// DataFusion's, where a node refuses its inputs.
+pub fn original(plan: &Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    let node = match KeptExec::of(plan.as_ref()) {
+        Some(kept) => kept.inner(),
+        None => plan,
+    };
+    if let Some(staffa) = StaffaExec::of(node.as_ref()) {
+        return original(staffa.original());
+    }
+    let children = node.children().into_iter().map(original).collect::<Result<Vec<_>>>()?;
+    replace_children_if_necessary(Arc::clone(node), children)
+}

@@ -12,7 +12,7 @@ use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::{FutureExt, TryStreamExt};
-use staffa_datafusion::{Device, PlanReport, StaffaConfig, register, report};
+use staffa_datafusion::{Device, PlanReport, StaffaConfig, original, register, report};
 
 use crate::oracle::Answer;
 
@@ -88,11 +88,23 @@ impl Planned {
     /// # Errors
     /// What planning or the query errs with, or the message of its panic.
     pub async fn answer_of(ctx: &SessionContext, sql: &str) -> Result<Answer> {
-        let run = async { Self::new(ctx, sql).await?.answer().await };
-        match AssertUnwindSafe(run).catch_unwind().await {
-            Ok(result) => result,
-            Err(_) => Err(exec_datafusion_err!("panicked")),
-        }
+        caught(async { Self::new(ctx, sql).await?.answer().await }).await
+    }
+
+    /// The very same plan on DataFusion's own nodes.
+    ///
+    /// # Errors
+    /// DataFusion's, where a node refuses its inputs.
+    pub fn without_staffa(&self) -> Result<Self> {
+        Ok(Self { plan: original(&self.plan)?, task: Arc::clone(&self.task) })
+    }
+
+    /// Runs the plan whole; a panic on the way is an error like any other.
+    ///
+    /// # Errors
+    /// What the query errs with, or the message of its panic.
+    pub async fn caught_answer(&self) -> Result<Answer> {
+        caught(self.answer()).await
     }
 
     /// Where each node of the plan runs.
@@ -108,5 +120,12 @@ impl Planned {
         let stream = execute_stream(self.plan.clone(), self.task.clone())?;
         let batches: Vec<RecordBatch> = stream.try_collect().await?;
         Ok(Answer { schema: self.plan.schema(), batches })
+    }
+}
+
+async fn caught(run: impl Future<Output = Result<Answer>>) -> Result<Answer> {
+    match AssertUnwindSafe(run).catch_unwind().await {
+        Ok(result) => result,
+        Err(_) => Err(exec_datafusion_err!("panicked")),
     }
 }

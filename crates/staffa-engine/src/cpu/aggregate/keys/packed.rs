@@ -121,6 +121,7 @@ impl<K: Key> PackedKeys<K> {
 
     fn look_up(&mut self, nulls: Option<&NullBuffer>, ids: &mut Vec<usize>) {
         let (slots, keys) = (&mut self.slots, &mut self.keys);
+        slots.expect(&self.packed);
         let Some(nulls) = nulls else {
             ids.extend(self.packed.iter().map(|&key| id(slots, keys, key)));
             return;
