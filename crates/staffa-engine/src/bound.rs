@@ -17,7 +17,7 @@ use datafusion_physical_expr::utils::collect_columns;
 use datafusion_physical_expr_common::physical_expr::PhysicalExpr;
 use parking_lot::Mutex;
 
-use crate::Morsel;
+use crate::{Morsel, decimal};
 
 /// A physical expression and the columns of a morsel that it reads: evaluating it gathers no others.
 #[derive(Debug, Clone)]
@@ -67,6 +67,7 @@ impl BoundExpr {
                 }
             })
             .data()?;
+        let expr = decimal::narrowed(expr, &narrowed)?;
         Ok(Self { expr, columns, schema: narrowed, plain, known: Arc::default() })
     }
 

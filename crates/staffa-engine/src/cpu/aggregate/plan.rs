@@ -3,13 +3,18 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, new_null_array};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, DictionaryArray, RecordBatch, RecordBatchOptions,
+    new_null_array,
+};
+use arrow::compute::take;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, UInt32Type};
 use datafusion_common::{Result, ScalarValue, not_impl_err};
 use datafusion_expr::Aggregate;
 use datafusion_physical_expr::aggregate::AggregateFunctionExpr;
 use datafusion_physical_expr_common::physical_expr::PhysicalExpr;
 
+use super::keys::takes_codes;
 use crate::Morsel;
 use crate::bound::BoundExpr;
 use crate::plan::AggregateSpec;
@@ -32,6 +37,8 @@ pub(super) struct Plan {
     /// How many state columns each function has.
     pub(super) state_widths: Vec<usize>,
     keys: Vec<BoundExpr>,
+    /// Per key, whether the table takes the codes of a dictionary.
+    takes_codes: Vec<bool>,
     nulls: Vec<BoundExpr>,
     sets: Vec<GroupingSet>,
     /// Different argument expressions, each evaluated once per morsel.
@@ -43,7 +50,8 @@ pub(super) struct Plan {
 
 /// What [`Plan::evaluate`] gives.
 pub(super) struct Evaluated {
-    /// Per grouping set the key columns.
+    /// Per grouping set the key columns; strings may be dictionary arrays with `u32` keys, which
+    /// [`Plan::plain`] gathers.
     pub(super) keys: Vec<Vec<ArrayRef>>,
     /// Per function its arguments (or states).
     pub(super) arguments: Vec<Vec<ArrayRef>>,
@@ -78,6 +86,7 @@ impl Plan {
             })
             .collect::<Result<_>>()?;
         Ok(Self {
+            takes_codes: takes_codes(&key_schema),
             key_schema,
             state_schema: Arc::new(Schema::new(fields)),
             state_widths,
@@ -129,7 +138,10 @@ impl Plan {
         let evaluate = |exprs: &[BoundExpr]| -> Result<Vec<ArrayRef>> {
             exprs.iter().map(|expr| expr.array(morsel)).collect()
         };
-        let (keys, nulls) = (evaluate(&self.keys)?, evaluate(&self.nulls)?);
+        let keys = self.keys.iter().zip(&self.takes_codes);
+        let keys =
+            keys.map(|(expr, codes)| key(expr, morsel, *codes)).collect::<Result<Vec<_>>>()?;
+        let nulls = evaluate(&self.nulls)?;
         self.sets
             .iter()
             .map(|set| {
@@ -145,6 +157,16 @@ impl Plan {
                 Ok(columns)
             })
             .collect()
+    }
+
+    /// A key column in the type that the schema declares.
+    pub(super) fn plain(&self, at: usize, column: &ArrayRef) -> Result<ArrayRef> {
+        match column.as_dictionary_opt::<UInt32Type>() {
+            Some(codes) if column.data_type() != self.key_schema.field(at).data_type() => {
+                Ok(take(codes.values(), codes.keys(), None)?)
+            }
+            _ => Ok(Arc::clone(column)),
+        }
     }
 
     /// Per function its arguments, or its states where the input are states.
@@ -250,6 +272,18 @@ pub(super) fn batch(
 ) -> Result<RecordBatch> {
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
     Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?)
+}
+
+/// A key's values, or its codes where the scan left them and the table takes them.
+fn key(expr: &BoundExpr, morsel: &Morsel, takes_codes: bool) -> Result<ArrayRef> {
+    if let Some(column) = expr.as_column().filter(|_| takes_codes)
+        && let Some((values, codes, true)) = morsel.codes(column)
+        && values.null_count() == 0
+    {
+        let codes = codes.as_ref().clone();
+        return Ok(Arc::new(DictionaryArray::try_new(codes, Arc::clone(values))?));
+    }
+    expr.array(morsel)
 }
 
 /// Arguments, then the keys of the function's ORDER BY, which order-sensitive functions expect.

@@ -69,8 +69,11 @@ impl Table {
                 states.extend(function.convert_to_state(arguments, mask.as_ref())?);
             }
         }
-        let with_states = |keys: &Vec<ArrayRef>| keys.iter().chain(&states).cloned().collect();
-        Ok(input.keys.iter().map(with_states).collect())
+        let with_states = |keys: &Vec<ArrayRef>| {
+            let keys = keys.iter().enumerate().map(|(at, key)| self.plan.plain(at, key));
+            keys.chain(states.iter().cloned().map(Ok)).collect()
+        };
+        input.keys.iter().map(with_states).collect()
     }
 
     /// Adds states of other tables, in the columns of the state schema.

@@ -3,11 +3,13 @@
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, GenericByteArray, GenericByteViewArray};
+use arrow::array::{
+    Array, ArrayRef, AsArray, DictionaryArray, GenericByteArray, GenericByteViewArray,
+};
 use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{
     ArrowNativeType, BinaryViewType, ByteArrayType, ByteViewType, DataType, GenericBinaryType,
-    GenericStringType, StringViewType,
+    GenericStringType, StringViewType, UInt32Type,
 };
 use datafusion_common::hash_utils::RandomState;
 use datafusion_common::{Result, exec_datafusion_err, internal_err};
@@ -44,7 +46,11 @@ pub(super) struct ByteCodes {
     /// Whether NULL has a code, and which once it was seen.
     codes_null: bool,
     null: Option<u32>,
+    /// The dictionary seen last, and per entry its code, [`UNSEEN`] for one that no row had yet.
+    dictionary: Option<(ArrayRef, Vec<u32>)>,
 }
+
+const UNSEEN: u32 = u32::MAX;
 
 impl ByteCodes {
     /// Number of codes.
@@ -55,6 +61,8 @@ impl ByteCodes {
     /// Bytes held.
     pub(super) fn size(&self) -> usize {
         let long = self.long.capacity() * size_of::<(u64, u32)>();
+        let entries = self.dictionary.as_ref().map_or(0, |(_, codes)| codes.capacity());
+        let long = long + entries * size_of::<u32>();
         self.short.size() + long + self.views.capacity() * size_of::<u128>() + self.block_bytes
     }
 
@@ -91,9 +99,54 @@ impl ByteCodes {
             DataType::LargeBinary => self.offsets::<GenericBinaryType<i64>>(array.as_bytes(), each),
             DataType::Utf8View => self.views::<StringViewType>(array.as_byte_view(), each),
             DataType::BinaryView => self.views::<BinaryViewType>(array.as_byte_view(), each),
+            DataType::Dictionary(key, _) if key.as_ref() == &DataType::UInt32 => {
+                self.entries(array.as_dictionary(), each)?;
+            }
             other => return internal_err!("no codes for {other}"),
         }
         Ok(())
+    }
+
+    /// An entry is looked up for the first row that has it.
+    fn entries(
+        &mut self,
+        array: &DictionaryArray<UInt32Type>,
+        mut each: impl FnMut(Option<u32>),
+    ) -> Result<()> {
+        let values = array.values();
+        let known = self.dictionary.take().filter(|(known, _)| Arc::ptr_eq(known, values));
+        let mut codes = known.map_or_else(|| vec![UNSEEN; values.len()], |(_, codes)| codes);
+        let nulls = array.nulls().filter(|nulls| nulls.null_count() > 0);
+        for (row, &entry) in array.keys().values().iter().enumerate() {
+            if nulls.is_some_and(|nulls| nulls.is_null(row)) {
+                each(self.null());
+                continue;
+            }
+            let code = &mut codes[entry as usize];
+            if *code == UNSEEN {
+                *code = self.entry(values, entry as usize)?;
+            }
+            each(Some(*code));
+        }
+        self.dictionary = Some((Arc::clone(values), codes));
+        Ok(())
+    }
+
+    /// The code of one value, which is not NULL.
+    fn entry(&mut self, values: &ArrayRef, at: usize) -> Result<u32> {
+        Ok(match values.data_type() {
+            DataType::Utf8 => self.bytes(values.as_string::<i32>().value(at).as_bytes()),
+            DataType::LargeUtf8 => self.bytes(values.as_string::<i64>().value(at).as_bytes()),
+            DataType::Utf8View => self.bytes(values.as_string_view().value(at).as_bytes()),
+            DataType::Binary => self.bytes(values.as_binary::<i32>().value(at)),
+            DataType::LargeBinary => self.bytes(values.as_binary::<i64>().value(at)),
+            DataType::BinaryView => self.bytes(values.as_binary_view().value(at)),
+            other => return internal_err!("no codes for {other}"),
+        })
+    }
+
+    fn bytes(&mut self, value: &[u8]) -> u32 {
+        self.range(value, 0, value.len())
     }
 
     fn views<T: ByteViewType>(
@@ -209,6 +262,7 @@ impl ByteCodes {
     ) -> Result<ArrayRef> {
         self.short.clear();
         self.long.clear();
+        self.dictionary = None;
         self.block_bytes = 0;
         let views = std::mem::take(&mut self.views);
         let blocks = std::mem::take(&mut self.blocks);

@@ -47,6 +47,14 @@ pub(super) fn keys(schema: &SchemaRef) -> Result<Box<dyn Keys>> {
     })
 }
 
+/// Per key column of `schema`, whether its table takes a dictionary array with `u32` keys in place of
+/// the column's own type.
+pub(super) fn takes_codes(schema: &SchemaRef) -> Vec<bool> {
+    let single = schema.fields().len() == 1;
+    let ours = single || packed::width(schema).is_some_and(|bits| bits <= 128);
+    schema.fields().iter().map(|field| ours && bytes::supported(field.data_type())).collect()
+}
+
 /// Validity of `keys` keys of which one may be NULL.
 fn one_null(null: Option<u32>, keys: usize) -> Option<NullBuffer> {
     null.map(|null| {
