@@ -46,6 +46,14 @@ impl Value {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mask(pub(super) Bits);
 
+/// A masked region that was entered and is to be left: see [`Builder::enter`].
+#[derive(Debug)]
+#[must_use = "a region that is not left masks the rest of the program"]
+pub struct Region {
+    mask: Bits,
+    jump: usize,
+}
+
 /// What to do with a row on which arrow would return an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnError {
@@ -322,14 +330,28 @@ impl Builder {
         mask: Mask,
         f: impl FnOnce(&mut Builder) -> Result<R, StaffaError>,
     ) -> Result<R, StaffaError> {
+        let region = self.enter(mask);
+        let result = f(self);
+        self.leave(region);
+        result
+    }
+
+    /// Begins what [`Builder::on`] does around a closure, for callers that hold the builder in a structure of
+    /// their own. Regions are left in the reverse order of entering.
+    pub fn enter(&mut self, mask: Mask) -> Region {
         let jump = self.drafts.len();
         let mut draft = Draft::new(Opcode::JumpIfNone, Some(Type::Bits));
         draft.operands[0] = Operand::Bits(mask.0);
         self.push(draft);
         self.masks.push(mask.0);
-        let result = f(self);
+        Region { mask: mask.0, jump }
+    }
+
+    /// Ends a region: later instructions are evaluated on the rows of before.
+    pub fn leave(&mut self, region: Region) {
+        let Region { mask, jump } = region;
         self.masks.pop();
-        self.loaded.retain(|(_, _, m, _)| *m != mask.0);
+        self.loaded.retain(|(_, _, m, _)| *m != mask);
         if self.drafts.len() - jump - 1 < JUMP_OVER {
             self.drafts.remove(jump);
             for draft in &mut self.drafts[jump..] {
@@ -340,7 +362,6 @@ impl Builder {
         } else {
             self.drafts[jump].immediate = self.drafts.len() as u64;
         }
-        result
     }
 
     /// Only rows on which `condition` is true stay: later instructions see them alone, and outputs are

@@ -62,6 +62,11 @@ impl Resident {
         Ok(Resident { program, instructions, blob: blob.freeze() })
     }
 
+    /// Constants and strings: spans that the program stores may point into it.
+    pub fn blob(&self) -> &DeviceSlice<u8> {
+        &self.blob
+    }
+
     /// The program.
     pub fn program(&self) -> &Program {
         &self.program
