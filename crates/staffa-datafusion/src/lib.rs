@@ -7,6 +7,7 @@ mod fallback;
 mod kept;
 mod lower;
 mod node;
+mod place;
 mod region;
 mod report;
 mod rule;

@@ -96,7 +96,7 @@ fn start(node: &StaffaExec, context: &Arc<TaskContext>) -> Result<Arc<Region>> {
 }
 
 /// The process's pool of so many threads, made when first asked for.
-fn runtime(threads: usize) -> Result<Arc<StaffaRuntime>> {
+pub(crate) fn runtime(threads: usize) -> Result<Arc<StaffaRuntime>> {
     static RUNTIMES: LazyLock<Mutex<HashMap<usize, Arc<StaffaRuntime>>>> =
         LazyLock::new(Mutex::default);
     let mut runtimes = RUNTIMES.lock();

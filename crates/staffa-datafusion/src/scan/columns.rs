@@ -10,7 +10,8 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::push_decoder::{ParquetPushDecoder, ParquetPushDecoderBuilder};
 use staffa_engine::Morsel;
 use staffa_parquet::{
-    Column, ColumnReader, FetchOptions, FetchPlan, ReadOptions, RowGroupBytes, Selection,
+    ChunkBytes, Column, ColumnChunk, ColumnReader, FetchOptions, FetchPlan, ReadOptions,
+    RowGroupBytes, Selection,
 };
 
 use super::open::{GroupToRead, OpenFile};
@@ -60,13 +61,15 @@ impl OwnColumns {
     }
 }
 
-/// Fetches the columns' bytes and reads their page headers.
-async fn open_columns(
+/// Fetches the columns' bytes.
+///
+/// # Errors
+/// Reading.
+pub(super) async fn fetch(
     file: &OpenFile,
     group: &GroupToRead,
     roots: &[usize],
-    keeps_codes: bool,
-) -> Result<Vec<ColumnReader>> {
+) -> Result<Vec<(Arc<ColumnChunk>, ChunkBytes)>> {
     let leaves: Vec<usize> = roots.iter().filter_map(|&root| file.footer.leaf_of(root)).collect();
     if leaves.len() != roots.len() {
         return internal_err!("a nested column is no leaf");
@@ -83,7 +86,17 @@ async fn open_columns(
     let bytes = reader.get_byte_ranges(plan.ranges().to_vec()).await?;
     file.give_back(reader);
     let parts: Vec<_> = plan.ranges().iter().map(|range| range.start).zip(bytes).collect();
-    let chunks = RowGroupBytes::divide(&plan, &parts).into_chunks();
+    Ok(RowGroupBytes::divide(&plan, &parts).into_chunks())
+}
+
+/// Fetches the columns' bytes and reads their page headers.
+async fn open_columns(
+    file: &OpenFile,
+    group: &GroupToRead,
+    roots: &[usize],
+    keeps_codes: bool,
+) -> Result<Vec<ColumnReader>> {
+    let chunks = fetch(file, group, roots).await?;
     roots
         .iter()
         .zip(chunks)
@@ -96,7 +109,7 @@ async fn open_columns(
         .collect()
 }
 
-fn is_string(data_type: &DataType) -> bool {
+pub(super) fn is_string(data_type: &DataType) -> bool {
     matches!(
         data_type,
         DataType::Utf8

@@ -167,15 +167,15 @@ impl GroupStream {
 
 /// What every row must pass, over the file's columns: the scan's own predicate, where it is one
 /// for rows, and the pipeline's filter.
-fn tests(file: &OpenFile) -> Result<Option<Arc<dyn PhysicalExpr>>> {
-    let filter = file.opener.filter.as_ref().map(|filter| through(filter, &file.projection));
+pub(super) fn tests(file: &OpenFile) -> Result<Option<Arc<dyn PhysicalExpr>>> {
+    let filter = file.opener.filter.as_ref().map(|filter| through(filter, &file.columns));
     let filter = filter.transpose()?;
     let tests: Vec<_> = file.row_predicate().cloned().into_iter().chain(filter).collect();
     Ok((!tests.is_empty()).then(|| conjunction(tests)))
 }
 
 /// `expr` with the expressions of `projection` in place of its columns.
-fn through(
+pub(super) fn through(
     expr: &Arc<dyn PhysicalExpr>,
     projection: &[Arc<dyn PhysicalExpr>],
 ) -> Result<Arc<dyn PhysicalExpr>> {
@@ -191,7 +191,7 @@ fn through(
 }
 
 /// The columns that some expressions read, ascending.
-fn roots<'a>(exprs: impl Iterator<Item = &'a Arc<dyn PhysicalExpr>>) -> Vec<usize> {
+pub(super) fn roots<'a>(exprs: impl Iterator<Item = &'a Arc<dyn PhysicalExpr>>) -> Vec<usize> {
     let mut roots: Vec<usize> =
         exprs.flat_map(collect_columns).map(|column| column.index()).collect();
     roots.sort_unstable();

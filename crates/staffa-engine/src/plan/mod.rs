@@ -11,4 +11,4 @@ pub use node::{
     ProjectSpec, RepartitionSpec, SortSpec,
 };
 pub use pipeline::{Op, OpKind, Pipeline, PipelineId, Program, Scope, SinkKind, Source};
-pub use scan::{Scan, ScanLanes, ScanRequest, ScanRun};
+pub use scan::{Estimate, Place, Scan, ScanLanes, ScanRequest, ScanRun};

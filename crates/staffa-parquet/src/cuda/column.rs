@@ -5,6 +5,8 @@ use arrow::datatypes::DataType;
 use staffa_cuda::DeviceSlice;
 use staffa_kernels::abi::{Column, ColumnKind};
 
+use crate::error::{Flaw, Place, Result};
+
 /// A column's dictionary: entries without NULLs, on the device and, where asked for, on the host.
 #[derive(Clone)]
 pub struct DeviceDictionary {
@@ -38,6 +40,64 @@ pub struct DeviceColumn {
 }
 
 impl DeviceColumn {
+    /// A column that a kernel wrote, from its descriptor and the buffers that hold it. Codes find the
+    /// dictionary on the host in the column of `sources` that they were read from.
+    ///
+    /// # Errors
+    /// `Bug` when an address lies in none of the buffers, or codes belong to none of the columns.
+    pub fn of_parts(
+        data_type: &DataType,
+        descriptor: &Column,
+        buffers: &[DeviceSlice<u8>],
+        sources: &[DeviceColumn],
+    ) -> Result<Self> {
+        let bug = |what: &str| Flaw::bug(what.to_owned()).at(Place::default());
+        let starting = |address: u64| buffers.iter().find(|buffer| buffer.address() == address);
+        let kind = [
+            ColumnKind::Fixed,
+            ColumnKind::Bits,
+            ColumnKind::Bytes,
+            ColumnKind::Spans,
+            ColumnKind::Codes,
+        ];
+        let kind = kind.into_iter().find(|kind| *kind as u8 == descriptor.kind);
+        let kind = kind.ok_or_else(|| bug("a column of no kind"))?;
+        let values = match starting(descriptor.values) {
+            Some(values) => values.clone(),
+            None => match (descriptor.rows, buffers.first()) {
+                (0, Some(any)) => any.clone(),
+                _ => return Err(bug("a column's values lie in none of its buffers")),
+            },
+        };
+        let validity = match descriptor.validity {
+            0 => None,
+            address => Some(
+                starting(address)
+                    .cloned()
+                    .ok_or_else(|| bug("a column's validity lies in none of its buffers"))?,
+            ),
+        };
+        let dictionary = match kind {
+            ColumnKind::Codes => {
+                let known = sources.iter().filter_map(|source| source.dictionary.as_ref());
+                let found = known.into_iter().find(|d| d.values.address() == descriptor.dictionary);
+                Some(found.cloned().ok_or_else(|| bug("codes of no column's dictionary"))?)
+            }
+            _ => None,
+        };
+        let pointed = match kind {
+            ColumnKind::Spans => buffers
+                .iter()
+                .filter(|b| ![descriptor.values, descriptor.validity].contains(&b.address()))
+                .cloned()
+                .collect(),
+            _ => Vec::new(),
+        };
+        let (width, rows) = (descriptor.width, descriptor.rows);
+        let data_type = data_type.clone();
+        Ok(Self { data_type, kind, width, rows, values, validity, dictionary, pointed })
+    }
+
     /// What kernels receive. Valid as long as [`DeviceColumn::buffers`] are kept.
     pub fn descriptor(&self) -> Column {
         let (dictionary_kind, dictionary, dictionary_rows) = match &self.dictionary {

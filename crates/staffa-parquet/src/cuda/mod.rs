@@ -30,7 +30,7 @@ pub use column::{DeviceColumn, DeviceDictionary};
 pub use decode::{Decoded, decode};
 pub use download::{HostColumn, Returning, Span};
 pub use pages::DeviceChunk;
-pub use target::{DeviceTarget, target};
+pub use target::{DeviceTarget, supports, target};
 
 use staffa_cuda::{CudaError, PinnedPool, StagingRing};
 use staffa_kernels::parquet::Context;

@@ -2,6 +2,7 @@
 
 use arrow::datatypes::{DataType, IntervalUnit, TimeUnit};
 use parquet::basic::Type as Physical;
+use parquet::schema::types::ColumnDescriptor;
 use staffa_kernels::parquet::{Conversion, WIDEST_VALUE};
 
 use crate::decode::LeafType;
@@ -59,6 +60,15 @@ pub fn target(leaf: &LeafType, data_type: &DataType) -> Result<DeviceTarget, Str
         Physical::FIXED_LEN_BYTE_ARRAY => fixed_len(width, data_type).map(DeviceTarget::Fixed),
     };
     found.ok_or_else(|| format!("{} read as {data_type}", leaf.physical))
+}
+
+/// Whether a leaf column can be decoded to an Arrow type on a device.
+///
+/// # Errors
+/// Why not.
+pub fn supports(column: &ColumnDescriptor, data_type: &DataType) -> Result<(), String> {
+    let leaf = LeafType::of(column).map_err(|flaw| flaw.what.into_owned())?;
+    target(&leaf, data_type).map(drop)
 }
 
 fn byte_array(data_type: &DataType) -> Option<DeviceTarget> {
