@@ -28,9 +28,13 @@ use super::columns::{fetch, is_string};
 use super::group::{roots, tests};
 use super::metrics::DeviceMetrics;
 use super::open::{GroupToRead, OpenFile};
+use super::rows::Cursor;
 
 /// The most rows of a device morsel. Larger row groups are several.
 const MORSEL_ROWS: u64 = 1 << 21;
+/// Of a row group of which the page index leaves more ranges of rows than this, the CPU reads what is
+/// left: each range would be a morsel.
+const MOST_RANGES: usize = 16;
 /// Bytes for strings that expressions make, per row and at least.
 const HEAP_ROW_BYTES: usize = 32;
 const LEAST_HEAP_BYTES: usize = 1 << 16;
@@ -98,6 +102,13 @@ fn readable(file: &OpenFile, root: usize) -> Result<(), Reason> {
     }
 }
 
+/// A range of rows in pieces that a morsel may have.
+fn pieces(range: &Range<u64>) -> Vec<Range<u64>> {
+    let end = range.end;
+    let starts = (range.start..end).step_by(MORSEL_ROWS as usize);
+    starts.map(|start| start..end.min(start + MORSEL_ROWS)).collect()
+}
+
 /// A lane's part of the device.
 pub(super) struct DeviceLane {
     gpu: Arc<Gpu>,
@@ -153,9 +164,10 @@ impl DeviceLane {
         queue: &mut VecDeque<Step>,
     ) -> Result<()> {
         let undone = |group| Step::Undone(Arc::clone(file), group);
-        // A selection of pages: few rows are left, and not all pages were fetched.
+        let all = file.reader_metadata.metadata().row_group(group.index).num_rows();
+        let selected = Cursor::new(all, group.rows.as_ref()).take(usize::MAX).ranges().to_vec();
         let plan = match file.device_plan() {
-            Ok(plan) if group.rows.is_none() => plan,
+            Ok(plan) if selected.len() <= MOST_RANGES => plan,
             refused => {
                 match refused {
                     Ok(_) => self.metrics.selected_groups.add(1),
@@ -182,12 +194,8 @@ impl DeviceLane {
             queue.push_back(undone(group));
             return Ok(());
         };
-        let all = chunks.first().map_or(0, DeviceChunk::rows);
-        let mut start = 0;
-        while start < all {
-            let rows = start..all.min(start + MORSEL_ROWS);
-            start = rows.end;
-            let part = group.part(&rows, all);
+        for rows in selected.into_iter().flat_map(|range| pieces(&range)) {
+            let part = group.part(&rows);
             queue.push_back(match self.submit(file, plan, &mut chunks, rows, part.clone()) {
                 Ok(queued) => Step::Queued(Box::new(queued)),
                 Err(_) => {

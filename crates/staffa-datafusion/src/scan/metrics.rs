@@ -14,7 +14,7 @@ pub(super) struct DeviceMetrics {
     pub(super) failed_morsels: Count,
     /// Row groups of files that the device does not read.
     pub(super) refused_groups: Count,
-    /// Row groups of which the page index leaves only some pages, which the CPU reads.
+    /// Row groups of which the page index leaves scattered pages, which the CPU reads.
     pub(super) selected_groups: Count,
     /// Lanes for which the device had no stream or memory.
     pub(super) lanes_refused: Count,

@@ -80,11 +80,8 @@ pub(super) struct GroupToRead {
 }
 
 impl GroupToRead {
-    /// The same row group, of it only `rows`; `all` are its rows.
-    pub(super) fn part(&self, rows: &Range<u64>, all: u64) -> Self {
-        if rows.start == 0 && rows.end == all {
-            return self.clone();
-        }
+    /// The same row group, of it only `rows`.
+    pub(super) fn part(&self, rows: &Range<u64>) -> Self {
         let count = |rows: u64| usize::try_from(rows).unwrap_or(usize::MAX);
         let selected = RowSelection::from(vec![
             RowSelector::skip(count(rows.start)),
