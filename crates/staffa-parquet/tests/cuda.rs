@@ -74,7 +74,7 @@ fn arrays_come_back_as_they_went() {
                 let array = array(&dt, rows + from, 40, nulls, &mut rng).slice(from, rows);
                 let slot = gpu.slot();
                 let context = gpu.context(&slot);
-                let column = DeviceColumn::from_array(&context.kernels, &array).unwrap();
+                let column = DeviceColumn::from_array(&context, &array).unwrap();
                 let back = column.to_host(&context, column.rows).unwrap().wait().unwrap();
                 let HostColumn::Array(back) = back else { panic!("no codes were sent") };
                 validate(&back);

@@ -266,6 +266,7 @@ impl DeviceLane {
                 ring: &self.lane.ring,
                 error,
             },
+            staging: &self.lane.staging,
             results: &self.lane.results,
             pinned: self.gpu.pinned(),
         }

@@ -20,6 +20,9 @@ const PINNED_BYTES: u64 = 2 << 30;
 /// A lane's staging slabs: enough to fill one while another is copied and a third waits.
 const SLAB_BYTES: usize = 8 << 20;
 const SLABS: usize = 3;
+/// Slabs for descriptors and programs: each upload takes one, and a morsel of many columns has dozens.
+const SMALL_SLAB_BYTES: usize = 16 << 10;
+const SMALL_SLABS: usize = 256;
 /// For read-backs in the middle of a decode.
 const RESULT_SLAB_BYTES: usize = 1 << 20;
 /// Letters that a lane has under way: two per morsel in flight, and room.
@@ -114,7 +117,13 @@ impl Gpu {
         Ok(GpuLane {
             stream: self.device.stream(&counters)?,
             memory: self.pool.reserve(name, &counters),
-            ring: StagingRing::new(&self.pinned, PinnedKind::ToDevice, SLAB_BYTES, SLABS),
+            ring: StagingRing::new(
+                &self.pinned,
+                PinnedKind::ToDevice,
+                SMALL_SLAB_BYTES,
+                SMALL_SLABS,
+            ),
+            staging: StagingRing::new(&self.pinned, PinnedKind::ToDevice, SLAB_BYTES, SLABS),
             results: StagingRing::new(&self.pinned, PinnedKind::ToHost, RESULT_SLAB_BYTES, 2),
             mailbox: Mailbox::new(&self.pinned, LETTERS, LETTER_BYTES, &counters)?,
             counters,
@@ -134,8 +143,10 @@ pub struct GpuLane {
     pub stream: Stream,
     /// Its device memory.
     pub memory: Reservation,
-    /// Pinned slabs on the way to the device.
+    /// Small pinned slabs for descriptors and programs.
     pub ring: StagingRing,
+    /// Large ones for pages.
+    pub staging: StagingRing,
     /// Pinned slabs for small read-backs.
     pub results: StagingRing,
     /// For counts and error slots.

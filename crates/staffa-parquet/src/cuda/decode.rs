@@ -80,7 +80,7 @@ pub fn decode(
         }
         columns.push(listed.column(chunk, &rows)?);
     }
-    let staged = stage(&context.kernels, &listed.bodies, &listed.ordinals).map_err(at(file))?;
+    let staged = stage(context, &listed.bodies, &listed.ordinals).map_err(at(file))?;
     let columns = columns
         .iter()
         .zip(chunks)

@@ -32,7 +32,7 @@ pub use download::{HostColumn, Returning, Span};
 pub use pages::DeviceChunk;
 pub use target::{DeviceTarget, supports, target};
 
-use staffa_cuda::{CudaError, PinnedPool, StagingRing};
+use staffa_cuda::{CudaError, PinnedBuffer, PinnedPool, StagingRing};
 use staffa_kernels::parquet::Context;
 
 use crate::error::{Error, Place};
@@ -40,12 +40,21 @@ use crate::error::{Error, Place};
 /// What decoding needs: the kernels' context, and pinned memory for what comes back.
 #[derive(Clone, Copy)]
 pub struct DecodeContext<'a> {
-    /// Kernels, stream, device memory, staging to the device, and the morsel's error slot, zeroed.
+    /// Kernels, stream, device memory, and the morsel's error slot, zeroed. Its ring carries descriptors:
+    /// many small slabs, since each upload takes one.
     pub kernels: Context<'a>,
+    /// Few large slabs for page bodies and arrays.
+    pub staging: &'a StagingRing,
     /// Cached pinned slabs, for the one read-back that DELTA_BYTE_ARRAY needs.
     pub results: &'a StagingRing,
     /// Cached pinned memory for columns on their way back.
     pub pinned: &'a PinnedPool,
+}
+
+impl DecodeContext<'_> {
+    fn next_slab(&self) -> staffa_cuda::Result<PinnedBuffer> {
+        self.staging.next(self.kernels.stream.counters())
+    }
 }
 
 /// A driver's error, at a place in a file.

@@ -1,8 +1,9 @@
 //! Page bodies on their way to the device: packed into pinned slabs, copied, expanded there.
 
 use staffa_cuda::{CudaError, DeviceBuffer, DeviceSlice, PinnedBuffer, Result};
-use staffa_kernels::parquet::{Codec, CompressedInput, Context, decompress};
+use staffa_kernels::parquet::{Codec, CompressedInput, decompress};
 
+use super::DecodeContext;
 use super::pages::Body;
 
 /// Bodies start at multiples of this, so that loads of a page's values can be wide where the page lets
@@ -37,7 +38,7 @@ pub(super) struct Staged {
 ///
 /// # Errors
 /// Out of memory; what the driver says.
-pub(super) fn stage(context: &Context<'_>, bodies: &[Body], ordinals: &[u32]) -> Result<Staged> {
+pub(super) fn stage(context: &DecodeContext<'_>, bodies: &[Body], ordinals: &[u32]) -> Result<Staged> {
     let (mut copied_bytes, mut expanded_bytes) = (0u64, 0u64);
     let mut copied_at = Vec::with_capacity(bodies.len());
     let mut places = Vec::with_capacity(bodies.len());
@@ -82,21 +83,21 @@ pub(super) fn stage(context: &Context<'_>, bodies: &[Body], ordinals: &[u32]) ->
             })
             .collect();
         if !inputs.is_empty() {
-            decompress(context, codec, std::slice::from_ref(&copied), &inputs, &mut expanded)?;
+            decompress(&context.kernels, codec, std::slice::from_ref(&copied), &inputs, &mut expanded)?;
         }
     }
     Ok(Staged { buffers: [copied, expanded.freeze()], places })
 }
 
-fn buffer(context: &Context<'_>, bytes: u64) -> Result<DeviceBuffer<u8>> {
+fn buffer(context: &DecodeContext<'_>, bytes: u64) -> Result<DeviceBuffer<u8>> {
     let bytes = usize::try_from(bytes)
         .map_err(|_| CudaError::OverBudget(format!("{bytes} bytes are more than memory")))?;
-    context.memory.buffer(bytes, context.stream)
+    context.kernels.memory.buffer(bytes, context.kernels.stream)
 }
 
 /// Levels of version-2 pages are not compressed: they go in front of what the device expands.
 fn copy_levels(
-    context: &Context<'_>,
+    context: &DecodeContext<'_>,
     bodies: &[Body],
     places: &[Placed],
     expanded: &mut DeviceBuffer<u8>,
@@ -105,7 +106,7 @@ fn copy_levels(
         bodies.iter().zip(places).filter(|(b, _)| b.packed.is_some() && b.plain > 0).collect();
     let mut rest = &with_levels[..];
     while !rest.is_empty() {
-        let mut slab = context.ring.next(context.stream.counters())?;
+        let mut slab = context.next_slab()?;
         let room = slab.len();
         let mut used = 0;
         let mut parts = Vec::new();
@@ -113,7 +114,7 @@ fn copy_levels(
             let levels = &body.raw[..body.plain as usize];
             if levels.len() > room {
                 // Longer than a slab: by itself, in pieces.
-                expanded.write(place.offset as usize, levels, context.ring, context.stream)?;
+                expanded.write(place.offset as usize, levels, context.staging, context.kernels.stream)?;
             } else if used + levels.len() > room {
                 break;
             } else {
@@ -125,7 +126,7 @@ fn copy_levels(
         }
         let sealed = slab.seal();
         for (at, range) in parts {
-            expanded.upload(at, &sealed, range, context.stream)?;
+            expanded.upload(at, &sealed, range, context.kernels.stream)?;
         }
     }
     Ok(())
@@ -133,7 +134,7 @@ fn copy_levels(
 
 /// Fills slabs with bytes for ascending places of one buffer, and copies each when it is full.
 struct Packer<'a, 'b> {
-    context: &'a Context<'a>,
+    context: &'a DecodeContext<'a>,
     target: &'b mut DeviceBuffer<u8>,
     slab: Option<PinnedBuffer>,
     /// Where in the target the slab's first byte goes.
@@ -156,7 +157,7 @@ impl Packer<'_, '_> {
                 None => {
                     self.start = at;
                     self.filled = 0;
-                    self.slab.insert(self.context.ring.next(self.context.stream.counters())?)
+                    self.slab.insert(self.context.next_slab()?)
                 }
             };
             let from = (at - self.start) as usize;
@@ -173,7 +174,7 @@ impl Packer<'_, '_> {
     fn flush(&mut self) -> Result<()> {
         if let Some(slab) = self.slab.take() {
             let at = self.start as usize;
-            self.target.upload(at, &slab.seal(), 0..self.filled, self.context.stream)?;
+            self.target.upload(at, &slab.seal(), 0..self.filled, self.context.kernels.stream)?;
         }
         self.start += self.filled as u64;
         self.filled = 0;

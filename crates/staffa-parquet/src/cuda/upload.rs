@@ -5,8 +5,8 @@ use arrow::buffer::{BooleanBuffer, NullBuffer};
 use arrow::datatypes::{BinaryType, DataType, LargeBinaryType, LargeUtf8Type, Utf8Type};
 use staffa_cuda::{CudaError, DeviceSlice, Result};
 use staffa_kernels::abi::{ColumnKind, Span};
-use staffa_kernels::parquet::Context;
 
+use super::DecodeContext;
 use super::column::DeviceColumn;
 
 impl DeviceColumn {
@@ -15,7 +15,7 @@ impl DeviceColumn {
     /// # Errors
     /// [`CudaError::Unsupported`] for a type that has no device form; out of memory; what the driver
     /// says.
-    pub fn from_array(context: &Context<'_>, array: &ArrayRef) -> Result<Self> {
+    pub fn from_array(context: &DecodeContext<'_>, array: &ArrayRef) -> Result<Self> {
         let rows = u32::try_from(array.len()).ok().filter(|rows| *rows <= i32::MAX as u32);
         let rows = rows
             .ok_or_else(|| CudaError::Unsupported(format!("{} rows in a morsel", array.len())))?;
@@ -61,9 +61,10 @@ impl DeviceColumn {
     }
 }
 
-fn upload(context: &Context<'_>, bytes: &[u8]) -> Result<DeviceSlice<u8>> {
-    let mut buffer = context.memory.buffer::<u8>(bytes.len(), context.stream)?;
-    buffer.write(0, bytes, context.ring, context.stream)?;
+fn upload(context: &DecodeContext<'_>, bytes: &[u8]) -> Result<DeviceSlice<u8>> {
+    let kernels = &context.kernels;
+    let mut buffer = kernels.memory.buffer::<u8>(bytes.len(), kernels.stream)?;
+    buffer.write(0, bytes, context.staging, kernels.stream)?;
     Ok(buffer.freeze())
 }
 
