@@ -144,15 +144,19 @@ impl Program {
 
     /// The narrowest kernel that has all instructions.
     pub fn variant(&self) -> Variant {
+        let of = |kind: Option<Type>| match kind {
+            Some(Type::Span) => Variant::Strings,
+            Some(Type::I128) => Variant::Wide,
+            _ => Variant::Narrow,
+        };
+        // An operand may be of another type than the instruction, and a constant that nothing loads.
+        let operands = self.instructions.iter().filter_map(|i| Opcode::from_number(i.op));
+        let operands = operands.flat_map(|op| shape(op).operands).map(|operand| match operand {
+            Kind::Of(kind) => Some(kind),
+            _ => None,
+        });
         let kinds = self.instructions.iter().flat_map(|i| [i.kind, i.kind_to]);
-        kinds
-            .map(|tag| match Type::from_tag(tag) {
-                Some(Type::Span) => Variant::Strings,
-                Some(Type::I128) => Variant::Wide,
-                _ => Variant::Narrow,
-            })
-            .max()
-            .unwrap_or(Variant::Narrow)
+        kinds.map(Type::from_tag).chain(operands).map(of).max().unwrap_or(Variant::Narrow)
     }
 }
 
