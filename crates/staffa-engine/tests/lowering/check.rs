@@ -11,7 +11,8 @@ use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::physical_expr::PhysicalExpr;
 use staffa_common::Reason;
-use staffa_engine::cuda::expression::{Compiled, Lowered, Shape, lower};
+use staffa_engine::cuda::expression::{Compiled, Lowered, OutputFrom, Shape, lower};
+use staffa_kernels::expression::Constant;
 use staffa_kernels::expression::reference::{self, Cell, HostColumn};
 
 use crate::cells::{cells, host, plain, same};
@@ -105,6 +106,30 @@ impl Host {
         let program = self.compiled.program.as_ref()?;
         let outcome = reference::run(program, &self.inputs, Some(&[row as u32])).ok()?;
         Some(outcome.columns[0][0].clone())
+    }
+
+    /// What the program makes of a row; `None` for a rerun.
+    fn outcome(&self, row: usize) -> Option<reference::Outcome> {
+        let program = self.compiled.program.as_ref()?;
+        reference::run(program, &self.inputs, Some(&[row as u32])).ok()
+    }
+
+    /// An output of a row that stayed; codes as their entries.
+    fn cell(&self, outcome: &reference::Outcome, number: usize) -> Cell {
+        match self.compiled.outputs[number] {
+            OutputFrom::Program(output) => outcome.columns[output][0].clone(),
+            OutputFrom::Codes { output, column } => {
+                let at = self.compiled.inputs.iter().position(|input| *input == column).unwrap();
+                let HostColumn::Codes { dictionary, .. } = &self.inputs[at] else {
+                    unreachable!("codes of a column of codes")
+                };
+                match &outcome.columns[output][0] {
+                    Some(Constant::U32(code)) => Some(dictionary[*code as usize].clone()),
+                    _ => None,
+                }
+            }
+            OutputFrom::Column(_) => unreachable!("a filter compacts"),
+        }
     }
 
     fn text(&self) -> String {
@@ -207,5 +232,84 @@ fn on_device(
             same(expected, got),
             "{what}: device gives {got:?}, DataFusion {expected:?} at row {row}"
         );
+    }
+}
+
+/// Checks a filter with several outputs: over the rows on which nothing is left to the host, and over a
+/// selection of them.
+///
+/// # Panics
+/// When anything differs.
+pub(crate) fn check_rows(
+    what: &str,
+    filter: Option<&Arc<dyn PhysicalExpr>>,
+    outputs: &[Arc<dyn PhysicalExpr>],
+    batch: &RecordBatch,
+    codes: bool,
+) {
+    // Together they may need more registers than a tile has.
+    let Ok(lowered) = lower(filter, outputs, batch.schema_ref()) else { return };
+    let Some(host) = Host::new(&lowered, batch, codes) else { return };
+    let mask = filter.map(|filter| expected(filter, batch));
+    let columns: Vec<_> = outputs.iter().map(|output| expected(output, batch)).collect();
+    let (mut good, mut rows) = (Vec::new(), Vec::new());
+    for row in 0..batch.num_rows() {
+        let Some(outcome) = host.outcome(row) else { continue };
+        good.push(row as u32);
+        let keep = mask.as_ref().is_none_or(|mask| {
+            mask[row].as_ref().unwrap_or_else(|e| panic!("{what}: the filter errs: {e}"))
+                == &Some(Constant::Bool(true))
+        });
+        assert_eq!(outcome.rows.len(), usize::from(keep), "{what}: row {row}\n{}", host.text());
+        if !keep {
+            continue;
+        }
+        let cells: Vec<Cell> = columns
+            .iter()
+            .map(|c| c[row].clone().unwrap_or_else(|e| panic!("{what}: row {row} errs: {e}")))
+            .collect();
+        for (number, cell) in cells.iter().enumerate() {
+            let got = host.cell(&outcome, number);
+            assert!(
+                same(cell, &got),
+                "{what}: output {number}, row {row}: reference gives {got:?}, DataFusion {cell:?}\n{}",
+                host.text()
+            );
+        }
+        rows.push((row as u32, cells));
+    }
+    let Some(machine) = machine() else { return };
+    let upload = |rows: Option<&[u32]>| -> Vec<_> {
+        lowered
+            .columns()
+            .iter()
+            .map(|c| {
+                let array = match rows {
+                    Some(rows) => values::rows(batch.column(*c).as_ref(), rows),
+                    None => Arc::clone(batch.column(*c)),
+                };
+                machine.column(array.as_ref(), codes && is_text(array.data_type()))
+            })
+            .collect()
+    };
+    let taken = machine.run(&lowered, &upload(Some(&good)), good.len(), None);
+    let mut answers = vec![("taken", taken)];
+    if lowered.takes_selection() {
+        // A dictionary's entries may be left to the host although none of these rows has them.
+        let selected = machine.run(&lowered, &upload(None), batch.num_rows(), Some(&good));
+        answers.push(("selected", selected));
+    }
+    for (how, answer) in answers {
+        let Answer::Done(outputs) = answer else { panic!("{what}: {how}: asks for a rerun") };
+        for (number, cells) in outputs.iter().enumerate() {
+            assert_eq!(cells.len(), rows.len(), "{what}: {how}: rows of output {number}");
+            for (cell, (row, expected)) in cells.iter().zip(&rows) {
+                let expected = &expected[number];
+                assert!(
+                    same(cell, expected),
+                    "{what}: {how}: output {number}, row {row}: {cell:?}, expected {expected:?}"
+                );
+            }
+        }
     }
 }

@@ -4,6 +4,7 @@ mod cells;
 mod check;
 mod device;
 mod matrix;
+mod random;
 mod values;
 
 use std::sync::Arc;
