@@ -86,7 +86,7 @@ pub struct Builder {
     widths: Vec<u16>,
     bit_count: u32,
     pub(super) constants: Vec<u8>,
-    pub(super) known_constants: HashMap<Vec<u8>, u32>,
+    pub(super) known_constants: HashMap<(bool, Vec<u8>), u32>,
     pub(super) lists: Vec<u8>,
     /// Spans in constants (false) and lists (true), whose addresses are relative to `bytes`.
     pub(super) spans: Vec<(bool, u32)>,
@@ -267,14 +267,9 @@ impl Builder {
             Constant::Bool(false) => Operand::Bits(Bits::None),
             Constant::Bytes(bytes) => {
                 let span = self.relative_span(bytes)?;
-                let known = self.known_constants.contains_key(&span);
-                let offset = self.constant_bytes(span)?;
-                if !known {
-                    self.spans.push((false, offset));
-                }
-                Operand::Constant(offset)
+                Operand::Constant(self.constant_bytes(span, true)?)
             }
-            _ => Operand::Constant(self.constant_bytes(constant.to_bytes())?),
+            _ => Operand::Constant(self.constant_bytes(constant.to_bytes(), false)?),
         };
         Ok(Value { kind, operand, valid: Bits::All })
     }
@@ -286,7 +281,7 @@ impl Builder {
     pub fn null(&mut self, kind: Type) -> Result<Value, StaffaError> {
         let operand = match kind {
             Type::Bits => Operand::Bits(Bits::None),
-            _ => Operand::Constant(self.constant_bytes(vec![0; usize::from(kind.width())])?),
+            _ => Operand::Constant(self.constant_bytes(vec![0; usize::from(kind.width())], false)?),
         };
         Ok(Value { kind, operand, valid: Bits::None })
     }

@@ -241,6 +241,11 @@ fn allocate(
         let values = match output.kind {
             Type::Bits if program.filters() => context.zeroed(words * 4)?,
             Type::Bits => context.memory.buffer(words * 4, context.stream)?,
+            // A row that asks for a rerun is not stored. Launches behind this one are queued before the host
+            // knows, and may follow a span or use a code: they find empty strings and first entries there.
+            kind @ (Type::Span | Type::U32) if program.may_rerun() => {
+                context.zeroed((capacity * usize::from(kind.width())).max(1))?
+            }
             kind => context
                 .memory
                 .buffer((capacity * usize::from(kind.width())).max(1), context.stream)?,

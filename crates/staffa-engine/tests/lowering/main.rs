@@ -1,5 +1,12 @@
 //! Expressions lowered to device programs, against DataFusion's own evaluation.
 
+mod cells;
+mod check;
+mod device;
+mod matrix;
+mod random;
+mod values;
+
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema};

@@ -7,7 +7,9 @@ use datafusion_common::ScalarValue;
 use datafusion_expr::Operator;
 use datafusion_physical_expr::expressions::BinaryExpr;
 use staffa_common::{Reason, ReasonCode};
-use staffa_kernels::expression::{Arithmetic, Comparison, DecimalArithmetic, Type, Value};
+use staffa_kernels::expression::{
+    Arithmetic, Comparison, Constant, DecimalArithmetic, OnError, Type, Value,
+};
 
 use super::lowering::{Expr, Lowering, constant_of, same_values};
 use super::types::{decimal, is_text, plain, register};
@@ -78,7 +80,40 @@ fn comparable(
     {
         return Err(refused(expr));
     }
-    Ok((l.value_as(left, of)?, l.value_as(right, of)?))
+    let (a, b) = (l.value_as(left, of)?, l.value_as(right, of)?);
+    if !a.kind().is_float() {
+        return Ok((a, b));
+    }
+    Ok((positive_zero(l, a, left, right)?, positive_zero(l, b, right, left)?))
+}
+
+/// A float as comparisons of DataFusion see it: -0.0 is 0.0. The order is total otherwise, so beside a
+/// constant that is no zero both zeros stand on the same side, and nothing needs to be done.
+fn positive_zero(
+    l: &mut Lowering<'_>,
+    value: Value,
+    expr: &Expr,
+    other: &Expr,
+) -> Result<Value, Reason> {
+    let zero = |expr: &Expr| match constant_of(expr) {
+        Some(ScalarValue::Float32(v)) => v.map(|v| v == 0.0),
+        Some(ScalarValue::Float64(v)) => v.map(|v| v == 0.0),
+        _ => None,
+    };
+    match (zero(expr), zero(other)) {
+        (Some(false), _) | (_, Some(false)) => Ok(value),
+        (Some(true), _) => Ok(l.builder.constant(&Constant::integer(value.kind(), 0))?),
+        _ => {
+            let negative = match value.kind() {
+                Type::F32 => Constant::F32(-0.0),
+                _ => Constant::F64(-0.0),
+            };
+            let negative = l.builder.constant(&negative)?;
+            let positive = l.builder.constant(&Constant::integer(value.kind(), 0))?;
+            let found = l.builder.compare(Comparison::Equal, value, negative)?;
+            Ok(l.builder.select(found, positive, value)?)
+        }
+    }
 }
 
 fn compare(
@@ -130,8 +165,8 @@ fn arithmetic(l: &mut Lowering<'_>, expr: &Expr, binary: &BinaryExpr) -> Result<
         }
         (DataType::Date32, DataType::Date32) if minus => {
             let (x, y) = (l.value(left)?, l.value(right)?);
-            let x = l.builder.convert(x, Type::I64, staffa_kernels::expression::OnError::Raise)?;
-            let y = l.builder.convert(y, Type::I64, staffa_kernels::expression::OnError::Raise)?;
+            let x = l.builder.convert(x, Type::I64, OnError::Raise)?;
+            let y = l.builder.convert(y, Type::I64, OnError::Raise)?;
             Ok(l.builder.arithmetic(Arithmetic::Subtract, x, y)?)
         }
         (DataType::Date64, DataType::Date64) if minus => {

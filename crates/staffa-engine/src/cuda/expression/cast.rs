@@ -158,8 +158,9 @@ fn temporal(
         (_, D::Duration(_)) if from.is_numeric() => {
             numeric(l, a, from, &D::Int64, on_error)?.unwrap_or(a)
         }
-        (D::Int32, D::Date32 | D::Date64 | D::Time32(_))
-        | (D::Int64, D::Date32 | D::Date64 | D::Time64(_)) => {
+        // Days.
+        (D::Int32, D::Date64) => temporal(l, a, &D::Date32, to, on_error)?.unwrap_or(a),
+        (D::Int32, D::Date32 | D::Time32(_)) | (D::Int64, D::Date32 | D::Date64 | D::Time64(_)) => {
             l.builder.convert(a, register(to)?, on_error)?
         }
         _ => return Ok(None),

@@ -3,7 +3,7 @@
 use arrow::datatypes::{DataType, IntervalUnit, TimeUnit};
 use datafusion_common::ScalarValue;
 use staffa_common::{Reason, ReasonCode};
-use staffa_kernels::expression::{Arithmetic, Constant, OnError, Type, Value};
+use staffa_kernels::expression::{Arithmetic, Constant, OnError, Type, Unit, Value};
 
 use super::literal::month_day_nano;
 use super::lowering::{Expr, Lowering, constant_of};
@@ -34,7 +34,19 @@ pub(super) fn add(
 ) -> Result<Value, Reason> {
     let of = l.type_of(base)?;
     match plain(&of) {
-        DataType::Date32 | DataType::Date64 | DataType::Timestamp(_, _) => {
+        DataType::Date64 => {
+            // A day like a Date32's: whatever hours there are, go.
+            const DAY: i64 = 86_400_000;
+            let a = l.value(base)?;
+            let days = divide(l, a, DAY)?;
+            let days = l.builder.convert(days, Type::I32, OnError::Raise)?;
+            let b = whole(l, expr, interval)?;
+            let sum = l.builder.add_interval(days, Unit::Day, b, minus)?;
+            let wide = l.builder.convert(sum, Type::I64, OnError::Raise)?;
+            let day = l.builder.constant(&Constant::I64(DAY))?;
+            Ok(l.builder.arithmetic(Arithmetic::MultiplyChecked, wide, day)?)
+        }
+        DataType::Date32 | DataType::Timestamp(_, _) => {
             let unit = calendar_unit(&of)?;
             let a = l.value(base)?;
             let b = whole(l, expr, interval)?;
