@@ -210,7 +210,9 @@ fn outcome(left: &Run, right: &Run, args: &Args) -> Result<bool> {
     }
     let vacuous = ours == 0 || (args.engine == Engine::Gpu && report.gpu_morsels() == 0);
     if vacuous {
-        text.push_str("\n  vacuous: nothing was accelerated as asked, so this comparison proves nothing");
+        text.push_str(
+            "\n  vacuous: nothing was accelerated as asked, so this comparison proves nothing",
+        );
     }
     text.push('\n');
     print(&text)?;

@@ -159,8 +159,7 @@ impl Placer<'_> {
         let threads = self.runtime.threads();
         let estimate = chain.scan.1.on_device(predicate, output.as_deref(), threads)?;
         let total = |cost: staffa_engine::engine::Cost| cost.run_ns + cost.transfer_ns;
-        if self.config.device == Device::Auto
-            && total(estimate.gpu) * MARGIN > total(estimate.cpu)
+        if self.config.device == Device::Auto && total(estimate.gpu) * MARGIN > total(estimate.cpu)
         {
             let what = format!(
                 "estimated {:.1} ms on {}, {:.1} ms on the CPU",
@@ -170,7 +169,8 @@ impl Placer<'_> {
             );
             return Err(Reason::new(ReasonCode::NotFaster, what));
         }
-        let nodes = [Some(chain.scan.0), filter.map(|(node, _)| node), project.map(|(node, _)| node)];
+        let nodes =
+            [Some(chain.scan.0), filter.map(|(node, _)| node), project.map(|(node, _)| node)];
         for node in nodes.into_iter().flatten() {
             node.set_placement(Placement {
                 place: Place::Gpu(Arc::clone(gpu)),
@@ -201,7 +201,10 @@ impl Placer<'_> {
 }
 
 /// `expr`, over some columns of a schema, over the schema.
-fn behind(expr: &Arc<dyn PhysicalExpr>, columns: &[usize]) -> Result<Arc<dyn PhysicalExpr>, Reason> {
+fn behind(
+    expr: &Arc<dyn PhysicalExpr>,
+    columns: &[usize],
+) -> Result<Arc<dyn PhysicalExpr>, Reason> {
     use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
     let moved = Arc::clone(expr).transform_up(|node| match node.downcast_ref::<Column>() {
         Some(column) => match columns.get(column.index()) {

@@ -102,9 +102,7 @@ fn start(node: &StaffaExec, context: &Arc<TaskContext>) -> Result<Arc<Region>> {
 /// # Errors
 /// Why none can be used.
 pub fn gpu(threads: usize) -> Result<Arc<Gpu>, Reason> {
-    let fault = |error: DataFusionError| {
-        Reason::new(ReasonCode::NoGpu, error.strip_backtrace())
-    };
+    let fault = |error: DataFusionError| Reason::new(ReasonCode::NoGpu, error.strip_backtrace());
     runtime(threads).map_err(fault)?.gpu()
 }
 

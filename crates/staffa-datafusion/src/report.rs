@@ -98,7 +98,8 @@ fn visit(node: &Arc<dyn ExecutionPlan>, report: &mut PlanReport) {
     let cpu = placement.flatten().and_then(|placement| placement.reason.as_ref());
     let reason = KeptExec::of(node.as_ref()).map(KeptExec::reason).or(cpu);
     let metrics = node.metrics();
-    let count = |name: &str| metrics.as_ref().and_then(|m| m.sum_by_name(name)).map(|m| m.as_usize());
+    let count =
+        |name: &str| metrics.as_ref().and_then(|m| m.sum_by_name(name)).map(|m| m.as_usize());
     report.nodes.push(NodeReport {
         name: node.name().to_string(),
         place,

@@ -1,8 +1,8 @@
 //! What a running region shares: settings, the compute pool, the cancel flag.
 
 use std::num::NonZero;
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use datafusion_common::{Result, exec_err, internal_datafusion_err};
 use datafusion_execution::TaskContext;

@@ -98,9 +98,7 @@ impl SessionOptions {
 }
 
 fn no_gpu(reason: Reason) -> DataFusionError {
-    DataFusionError::NotImplemented(format!(
-        "engine 'gpu': {reason}; use 'datafusion' and 'cpu'"
-    ))
+    DataFusionError::NotImplemented(format!("engine 'gpu': {reason}; use 'datafusion' and 'cpu'"))
 }
 
 impl fmt::Display for Engine {

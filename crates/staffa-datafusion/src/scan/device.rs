@@ -21,8 +21,10 @@ use staffa_engine::cuda::{Gpu, GpuLane};
 use staffa_kernels::abi::ErrorSlot;
 use staffa_kernels::expression::{self as interpreter, InputColumn, Options};
 use staffa_kernels::parquet::Context;
-use staffa_parquet::cuda::{DecodeContext, Decoded, DeviceChunk, DeviceColumn, HostColumn, decode};
 use staffa_parquet::ReadOptions;
+use staffa_parquet::cuda::{
+    DecodeContext, Decoded, DeviceChunk, DeviceColumn, HostColumn, StringOffsets, decode,
+};
 
 use super::columns::{fetch, is_string};
 use super::group::{roots, tests};
@@ -123,7 +125,10 @@ pub(super) struct Queued {
     group: GroupToRead,
     rows: u32,
     decoded: Decoded,
-    columns: Vec<InputColumn>,
+    columns: Vec<DeviceColumn>,
+    /// Of the columns that are strings.
+    strings: Vec<Option<StringOffsets>>,
+    totals: Option<Letter<u64>>,
     slot: Letter<ErrorSlot>,
     count: Option<Letter<u32>>,
     timer: Option<Timer>,
@@ -224,7 +229,10 @@ impl DeviceLane {
         let inputs: Vec<InputColumn> = decoded
             .columns
             .iter()
-            .map(|column| InputColumn { descriptor: column.descriptor(), buffers: column.buffers() })
+            .map(|column| InputColumn {
+                descriptor: column.descriptor(),
+                buffers: column.buffers(),
+            })
             .collect();
         let programs = interpreter::Context {
             kernels: context.kernels.kernels,
@@ -236,7 +244,26 @@ impl DeviceLane {
         let heap_bytes = (decoded.rows as usize * HEAP_ROW_BYTES).max(LEAST_HEAP_BYTES);
         let options = Options { selection: false, heap_bytes, operator: 0 };
         let ran = plan.lowered.run(&programs, &inputs, decoded.rows, None, options)?;
+        let columns = ran
+            .columns
+            .iter()
+            .zip(plan.lowered.types())
+            .map(|(column, of)| {
+                let (descriptor, buffers) = (&column.descriptor, &column.buffers);
+                DeviceColumn::of_parts(of, descriptor, buffers, &decoded.columns)
+            })
+            .collect::<staffa_parquet::Result<Vec<_>>>()?;
+        let totals = lane.memory.buffer::<u64>(columns.len(), &lane.stream)?;
+        let strings = columns
+            .iter()
+            .enumerate()
+            .map(|(number, c)| c.string_offsets(&context, ran.count.as_ref(), &totals, number))
+            .collect::<staffa_parquet::Result<Vec<_>>>()?;
         timer.stop(&lane.stream)?;
+        let totals = match strings.iter().any(Option::is_some) {
+            true => Some(lane.mailbox.post(&totals.freeze(), &lane.stream)?),
+            false => None,
+        };
         let count = match &ran.count {
             Some(count) => Some(lane.mailbox.post(count, &lane.stream)?),
             None => None,
@@ -247,17 +274,16 @@ impl DeviceLane {
             group,
             rows: decoded.rows,
             decoded,
-            columns: ran.columns,
+            columns,
+            strings,
+            totals,
             slot,
             count,
             timer: Some(timer),
         })
     }
 
-    fn context<'a>(
-        &'a self,
-        error: &'a staffa_cuda::DeviceBuffer<ErrorSlot>,
-    ) -> DecodeContext<'a> {
+    fn context<'a>(&'a self, error: &'a staffa_cuda::DeviceBuffer<ErrorSlot>) -> DecodeContext<'a> {
         DecodeContext {
             kernels: Context {
                 kernels: self.gpu.kernels(),
@@ -291,7 +317,8 @@ impl DeviceLane {
 
     /// The rows that came out; two waits: for their count, and for the columns.
     async fn morsel(&self, queued: Queued) -> Result<Morsel, StaffaError> {
-        let Queued { file, rows, decoded, columns, slot, count, timer, .. } = queued;
+        let Queued { file, rows, decoded, columns, strings, totals, slot, count, timer, .. } =
+            queued;
         self.metrics.awaits.add(1);
         let slots = slot.await?;
         for slot in &slots {
@@ -300,6 +327,10 @@ impl DeviceLane {
         let rows = match count {
             Some(count) => count.await?.first().copied().unwrap_or(0).min(rows),
             None => rows,
+        };
+        let totals = match totals {
+            Some(totals) => totals.await?,
+            None => Vec::new(),
         };
         if let Some(timer) = timer {
             // Both marks were passed; the time goes to the lane's counters.
@@ -314,15 +345,10 @@ impl DeviceLane {
         let context = self.context(&slot);
         let returning = columns
             .iter()
-            .zip(plan.lowered.types())
-            .map(|(column, of)| {
-                let column = DeviceColumn::of_parts(
-                    of,
-                    &column.descriptor,
-                    &column.buffers,
-                    &decoded.columns,
-                )?;
-                column.to_host(&context, rows)
+            .enumerate()
+            .map(|(number, column)| {
+                let offsets = strings.get(number).and_then(Option::as_ref);
+                column.to_host(&context, rows, offsets.zip(totals.get(number).copied()))
             })
             .collect::<staffa_parquet::Result<Vec<_>>>()?;
         let mut arrived = Vec::with_capacity(returning.len());
@@ -356,4 +382,3 @@ pub(super) enum Step {
     /// For the CPU.
     Undone(Arc<OpenFile>, GroupToRead),
 }
-

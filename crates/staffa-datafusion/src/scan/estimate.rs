@@ -30,9 +30,8 @@ pub(super) fn on_device(
     if config.limit.is_some() {
         return Err(Reason::new(ReasonCode::ScanOption, "a limit stops early"));
     }
-    let fault = |error: DataFusionError| {
-        Reason::new(ReasonCode::LoweringFault, error.strip_backtrace())
-    };
+    let fault =
+        |error: DataFusionError| Reason::new(ReasonCode::LoweringFault, error.strip_backtrace());
     let schema = config.projected_schema().map_err(fault)?;
     let columns: Vec<Arc<dyn PhysicalExpr>> = schema
         .fields()

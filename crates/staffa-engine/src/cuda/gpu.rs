@@ -25,9 +25,10 @@ const SMALL_SLAB_BYTES: usize = 16 << 10;
 const SMALL_SLABS: usize = 256;
 /// For read-backs in the middle of a decode.
 const RESULT_SLAB_BYTES: usize = 1 << 20;
-/// Letters that a lane has under way: two per morsel in flight, and room.
-const LETTERS: usize = 16;
-const LETTER_BYTES: usize = 64;
+/// Letters that a lane has under way: three per morsel, of which a large row group makes several.
+const LETTERS: usize = 64;
+/// An error slot, a count, or the bytes of up to 128 columns of strings.
+const LETTER_BYTES: usize = 1024;
 
 /// A GPU: its memory pools and kernels. One per runtime and device.
 pub struct Gpu {
@@ -66,7 +67,10 @@ impl Gpu {
             )));
         }
         let kernels = Kernels::new(&device)?;
-        let pool = DevicePool::new(&device, PoolConfig::percent_of_free(&device, PERCENT_OF_FREE)?)?;
+        // An image that does not load shows here, and not at the first morsel.
+        kernels.function("parquet/levels", "levels_index")?;
+        let pool =
+            DevicePool::new(&device, PoolConfig::percent_of_free(&device, PERCENT_OF_FREE)?)?;
         let pinned = PinnedPool::new(&device, PinnedConfig { budget_bytes: PINNED_BYTES });
         Ok(Arc::new(Self { device, kernels, pool, pinned }))
     }

@@ -182,7 +182,9 @@ fn vacuous(query: &QueryResult) -> String {
     let what = match (query.staffa_nodes, query.gpu_nodes) {
         (0, _) => format!("none of {nodes} nodes ran on Staffa"),
         (_, 0) => format!("none of {nodes} nodes was placed on a GPU"),
-        (_, placed) => format!("{placed} of {nodes} nodes were placed on a GPU, which made no morsel"),
+        (_, placed) => {
+            format!("{placed} of {nodes} nodes were placed on a GPU, which made no morsel")
+        }
     };
     format!("{what}, so nothing is proved. {}", reasons.join("; ")).trim_end().to_string()
 }

@@ -67,7 +67,8 @@ pub fn decode(
     chunks: &mut [DeviceChunk],
     rows: Range<u64>,
 ) -> Result<Decoded> {
-    let file = chunks.first().map(|c| Place { column: None, ..c.chunk.place() }).unwrap_or_default();
+    let file =
+        chunks.first().map(|c| Place { column: None, ..c.chunk.place() }).unwrap_or_default();
     let count = rows.end.saturating_sub(rows.start);
     let count = u32::try_from(count).ok().filter(|&n| n <= i32::MAX as u32).ok_or_else(|| {
         Flaw::unsupported(format!("a morsel of {count} rows on a device")).at(file.clone())

@@ -3,18 +3,18 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    OffsetSizeTrait,
     ArrayData, ArrayRef, BinaryViewArray, BooleanArray, GenericByteArray, StringViewArray,
     UInt32Array, make_array,
 };
 use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{
-    BinaryType, ByteArrayType, DataType, LargeBinaryType, LargeUtf8Type, Utf8Type,
+    ArrowNativeType, BinaryType, ByteArrayType, DataType, LargeBinaryType, LargeUtf8Type, Utf8Type,
 };
 use arrow::error::ArrowError;
-use staffa_cuda::{CudaError, DeviceSlice, Download, PinnedBuffer, PinnedKind};
-use staffa_kernels::abi::ColumnKind;
-pub use staffa_kernels::abi::Span;
+use bytemuck::Pod;
+use staffa_cuda::{CudaError, DeviceBuffer, DeviceSlice, Download, PinnedBuffer, PinnedKind};
+use staffa_kernels::abi::{ColumnKind, Span};
+use staffa_kernels::columns::{gather_strings, string_offsets};
 
 use super::column::DeviceColumn;
 use super::{DecodeContext, at};
@@ -40,51 +40,104 @@ pub struct Returning {
     rows: u32,
     values: Download<u8>,
     validity: Option<Download<u8>>,
-    /// What spans point into: device address and copy, ascending.
-    pointed: Vec<(u64, Download<u8>)>,
+    /// Of strings, whose `values` are then their bytes.
+    offsets: Option<Download<u64>>,
+}
+
+/// Where the strings of a column will stand, one behind the other.
+pub struct StringOffsets {
+    offsets: DeviceSlice<u64>,
 }
 
 impl DeviceColumn {
-    /// Queues the copies of the first `rows` rows to the host.
-    ///
-    /// Strings bring the whole of the memory that their spans point into: right where most rows come
-    /// back, and bounded by the pages' size where few do.
+    /// For a column of strings: queues the scan over their lengths, whose sum becomes `totals[number]`.
+    /// Read it before [`DeviceColumn::to_host`]. `count`: how many rows there are, if only the device knows.
+    /// `None` for other columns.
     ///
     /// # Errors
-    /// Out of pinned memory; what the driver says; `Bug` for more rows than there are.
-    pub fn to_host(&self, context: &DecodeContext<'_>, rows: u32) -> Result<Returning> {
+    /// Out of memory; what the driver says.
+    pub fn string_offsets(
+        &self,
+        context: &DecodeContext<'_>,
+        count: Option<&DeviceSlice<u32>>,
+        totals: &DeviceBuffer<u64>,
+        number: usize,
+    ) -> Result<Option<StringOffsets>> {
+        if self.kind != ColumnKind::Spans {
+            return Ok(None);
+        }
+        let queue = || {
+            let spans = self.spans()?;
+            string_offsets(&context.kernels, &spans, self.rows, count, totals, number)
+        };
+        let offsets = queue().map_err(at(Place::default()))?;
+        Ok(Some(StringOffsets { offsets }))
+    }
+
+    /// Queues the copies of the first `rows` rows to the host. Of strings, with their offsets and the bytes
+    /// that they sum up to.
+    ///
+    /// # Errors
+    /// Out of pinned memory; what the driver says; `Bug` for more rows than there are, or strings without
+    /// their offsets.
+    pub fn to_host(
+        &self,
+        context: &DecodeContext<'_>,
+        rows: u32,
+        strings: Option<(&StringOffsets, u64)>,
+    ) -> Result<Returning> {
         if rows > self.rows {
             return Err(Flaw::bug(format!("{rows} of {} rows", self.rows)).at(Place::default()));
         }
-        let start = |memory: &DeviceSlice<u8>, bytes: usize| {
-            let stream = context.kernels.stream;
-            let pinned = context.pinned.buffer(PinnedKind::ToHost, bytes, stream.counters())?;
-            memory.slice(0..bytes)?.download(pinned, stream)
-        };
         let queue = || -> staffa_cuda::Result<Returning> {
-            let values = start(&self.values, self.value_bytes(rows))?;
             let validity = match &self.validity {
-                Some(bits) => Some(start(bits, rows.div_ceil(32) as usize * 4)?),
+                Some(bits) => Some(download(context, bits, rows.div_ceil(32) as usize * 4)?),
                 None => None,
             };
-            let mut pointed = Vec::new();
-            if self.kind == ColumnKind::Spans && rows > 0 {
-                for memory in self.pointed.iter().filter(|memory| !memory.is_empty()) {
-                    pointed.push((memory.address(), start(memory, memory.len())?));
+            let (values, offsets) = match (self.kind, strings) {
+                (ColumnKind::Spans, Some((StringOffsets { offsets }, bytes))) => {
+                    let bytes = usize::try_from(bytes)
+                        .map_err(|_| CudaError::OverBudget(format!("{bytes} bytes of strings")))?;
+                    let kernels = &context.kernels;
+                    let mut gathered = kernels.memory.buffer::<u8>(bytes, kernels.stream)?;
+                    let spans = self.spans()?;
+                    let pointed = &self.pointed;
+                    gather_strings(kernels, &spans, offsets, rows, pointed, &mut gathered)?;
+                    let offsets = download(context, offsets, rows as usize + 1)?;
+                    (download(context, &gathered.freeze(), bytes)?, Some(offsets))
                 }
-                pointed.sort_by_key(|(address, _)| *address);
-            }
-            Ok(Returning { column: self.clone(), rows, values, validity, pointed })
+                (ColumnKind::Spans, None) => {
+                    return Err(CudaError::Misuse("strings without their offsets".into()));
+                }
+                _ => (download(context, &self.values, self.value_bytes(rows))?, None),
+            };
+            Ok(Returning { column: self.clone(), rows, values, validity, offsets })
         };
         queue().map_err(at(Place::default()))
     }
+
+    fn spans(&self) -> staffa_cuda::Result<DeviceSlice<Span>> {
+        self.values.slice(0..self.value_bytes(self.rows))?.cast()
+    }
+}
+
+/// Queues the copy of the first `len` values.
+fn download<T: Pod>(
+    context: &DecodeContext<'_>,
+    memory: &DeviceSlice<T>,
+    len: usize,
+) -> staffa_cuda::Result<Download<T>> {
+    let stream = context.kernels.stream;
+    let bytes = len * size_of::<T>();
+    let pinned = context.pinned.buffer(PinnedKind::ToHost, bytes, stream.counters())?;
+    memory.slice(0..len)?.download(pinned, stream)
 }
 
 /// What came back, as bytes.
 struct Arrived {
     values: PinnedBuffer,
     validity: Option<PinnedBuffer>,
-    pointed: Vec<(u64, PinnedBuffer)>,
+    offsets: Option<PinnedBuffer>,
 }
 
 impl Returning {
@@ -93,15 +146,14 @@ impl Returning {
     /// # Errors
     /// The device's fault, that of earlier work included.
     pub async fn arrived(self) -> Result<HostColumn> {
-        let Self { column, rows, values, validity, pointed } = self;
+        let Self { column, rows, values, validity, offsets } = self;
         let all = async {
-            let mut arrived =
-                Arrived { values: values.await?, validity: None, pointed: Vec::new() };
+            let mut arrived = Arrived { values: values.await?, validity: None, offsets: None };
             if let Some(validity) = validity {
                 arrived.validity = Some(validity.await?);
             }
-            for (address, copy) in pointed {
-                arrived.pointed.push((address, copy.await?));
+            if let Some(offsets) = offsets {
+                arrived.offsets = Some(offsets.await?);
             }
             Ok::<_, CudaError>(arrived)
         };
@@ -114,15 +166,12 @@ impl Returning {
     /// # Errors
     /// As there.
     pub fn wait(self) -> Result<HostColumn> {
-        let Self { column, rows, values, validity, pointed } = self;
+        let Self { column, rows, values, validity, offsets } = self;
         let all = || {
             Ok::<_, CudaError>(Arrived {
                 values: values.finish()?,
                 validity: validity.map(Download::finish).transpose()?,
-                pointed: pointed
-                    .into_iter()
-                    .map(|(address, copy)| Ok((address, copy.finish()?)))
-                    .collect::<staffa_cuda::Result<_>>()?,
+                offsets: offsets.map(Download::finish).transpose()?,
             })
         };
         let arrived = all().map_err(at(Place::default()))?;
@@ -133,9 +182,10 @@ impl Returning {
 /// Bytes leave the pinned memory, which is scarce, for memory that the array owns.
 fn host(column: &DeviceColumn, rows: u32, arrived: &Arrived) -> Flawed<HostColumn> {
     let len = rows as usize;
-    let nulls = arrived.validity.as_ref().map(|bits| {
-        NullBuffer::new(BooleanBuffer::new(Buffer::from(&bits[..]), 0, len))
-    });
+    let nulls = arrived
+        .validity
+        .as_ref()
+        .map(|bits| NullBuffer::new(BooleanBuffer::new(Buffer::from(&bits[..]), 0, len)));
     let nulls = nulls.filter(|nulls| nulls.null_count() > 0);
     let array = match column.kind {
         ColumnKind::Codes => {
@@ -170,19 +220,23 @@ fn broken(error: ArrowError) -> Flaw {
 }
 
 fn strings(of: &DataType, arrived: &Arrived, nulls: Option<NullBuffer>) -> Flawed<ArrayRef> {
-    let spans = || {
-        arrived.values.chunks_exact(size_of::<Span>()).map(bytemuck::pod_read_unaligned::<Span>)
-    };
+    let offsets = arrived.offsets.as_ref().ok_or_else(|| Flaw::bug("strings without offsets"))?;
+    let offsets: Vec<u64> =
+        offsets.chunks_exact(8).map(bytemuck::pod_read_unaligned::<u64>).collect();
+    let bytes = &arrived.values[..];
+    let rises = offsets.is_sorted() && offsets.first() == Some(&0);
+    if !rises || offsets.last().is_none_or(|last| *last > bytes.len() as u64) {
+        return Err(Flaw::bug("offsets of strings that do not rise, or go beyond their bytes"));
+    }
     match of {
-        DataType::Utf8 => byte_array::<Utf8Type>(spans(), arrived, nulls),
-        DataType::LargeUtf8 => byte_array::<LargeUtf8Type>(spans(), arrived, nulls),
-        DataType::Binary => byte_array::<BinaryType>(spans(), arrived, nulls),
-        DataType::LargeBinary => byte_array::<LargeBinaryType>(spans(), arrived, nulls),
+        DataType::Utf8 => byte_array::<Utf8Type>(&offsets, bytes, nulls),
+        DataType::LargeUtf8 => byte_array::<LargeUtf8Type>(&offsets, bytes, nulls),
+        DataType::Binary => byte_array::<BinaryType>(&offsets, bytes, nulls),
+        DataType::LargeBinary => byte_array::<LargeBinaryType>(&offsets, bytes, nulls),
         DataType::Utf8View | DataType::BinaryView => {
-            let buffers: Vec<Buffer> =
-                arrived.pointed.iter().map(|(_, bytes)| Buffer::from(&bytes[..])).collect();
-            let views = spans().map(|span| view(span, arrived)).collect::<Flawed<Vec<u128>>>()?;
-            let views = ScalarBuffer::from(views);
+            let views = offsets.windows(2).map(|pair| view(bytes, pair[0], pair[1]));
+            let views = ScalarBuffer::from(views.collect::<Flawed<Vec<u128>>>()?);
+            let buffers = vec![Buffer::from(bytes)];
             Ok(match of {
                 DataType::Utf8View => {
                     Arc::new(StringViewArray::try_new(views, buffers, nulls).map_err(broken)?)
@@ -190,61 +244,38 @@ fn strings(of: &DataType, arrived: &Arrived, nulls: Option<NullBuffer>) -> Flawe
                 _ => Arc::new(BinaryViewArray::try_new(views, buffers, nulls).map_err(broken)?),
             })
         }
-        other => Err(Flaw::bug(format!("spans of {other}"))),
+        other => Err(Flaw::bug(format!("strings of {other}"))),
     }
 }
 
-/// The copied memory that holds a span: its number, and the span's offset there.
-fn find(span: Span, arrived: &Arrived) -> Flawed<(usize, usize)> {
-    let at = arrived.pointed.partition_point(|(address, _)| *address <= span.address);
-    let found = at.checked_sub(1).and_then(|number| {
-        let (address, bytes) = arrived.pointed.get(number)?;
-        let offset = usize::try_from(span.address - address).ok()?;
-        let end = offset.checked_add(span.length as usize)?;
-        (end <= bytes.len()).then_some((number, offset))
-    });
-    found.ok_or_else(|| Flaw::bug("a span points outside of its column's memory"))
-}
-
-fn view(span: Span, arrived: &Arrived) -> Flawed<u128> {
-    if span.length == 0 {
-        return Ok(0);
+/// The view of bytes `start..end`, which lie inside.
+fn view(bytes: &[u8], start: u64, end: u64) -> Flawed<u128> {
+    let far = || Flaw::unsupported("views into 4 GiB of strings or more");
+    let (from, to) = (u32::try_from(start).map_err(|_| far())?, u32::try_from(end));
+    let length = to.map_err(|_| far())? - from;
+    let string = &bytes[from as usize..(from + length) as usize];
+    let mut view = [0; 16];
+    view[..4].copy_from_slice(&length.to_le_bytes());
+    if string.len() <= 12 {
+        view[4..4 + string.len()].copy_from_slice(string);
+    } else {
+        view[4..8].copy_from_slice(&string[..4]);
+        view[12..].copy_from_slice(&from.to_le_bytes());
     }
-    let (number, offset) = find(span, arrived)?;
-    if span.length <= 12 {
-        let mut inline = [0; 16];
-        inline[..4].copy_from_slice(&span.length.to_le_bytes());
-        let bytes = &arrived.pointed[number].1[offset..offset + span.length as usize];
-        inline[4..4 + bytes.len()].copy_from_slice(bytes);
-        return Ok(u128::from_le_bytes(inline));
-    }
-    let offset = u32::try_from(offset)
-        .map_err(|_| Flaw::unsupported("views into 4 GiB of strings or more"))?;
-    let place = u128::from(offset) << 96 | (number as u128) << 64;
-    Ok(place | u128::from(span.prefix) << 32 | u128::from(span.length))
+    Ok(u128::from_le_bytes(view))
 }
 
 fn byte_array<T: ByteArrayType>(
-    spans: impl Iterator<Item = Span> + Clone,
-    arrived: &Arrived,
+    offsets: &[u64],
+    bytes: &[u8],
     nulls: Option<NullBuffer>,
 ) -> Flawed<ArrayRef> {
-    let total: usize = spans.clone().map(|span| span.length as usize).sum();
-    let largest = if T::Offset::IS_LARGE { i64::MAX as usize } else { i32::MAX as usize };
-    if total > largest {
-        return Err(Flaw::unsupported(format!("{total} bytes of strings in 32-bit offsets")));
-    }
-    let mut values: Vec<u8> = Vec::with_capacity(total);
-    let mut lengths = Vec::with_capacity(spans.size_hint().0);
-    for span in spans {
-        if span.length > 0 {
-            let (number, offset) = find(span, arrived)?;
-            let bytes = &arrived.pointed[number].1;
-            values.extend_from_slice(&bytes[offset..offset + span.length as usize]);
-        }
-        lengths.push(span.length as usize);
-    }
-    let offsets = OffsetBuffer::<T::Offset>::from_lengths(lengths);
-    let array = GenericByteArray::<T>::try_new(offsets, Buffer::from_vec(values), nulls);
+    let offset = |offset: &u64| {
+        let offset = usize::try_from(*offset).ok().and_then(T::Offset::from_usize);
+        offset.ok_or_else(|| Flaw::unsupported("more bytes of strings than 32-bit offsets count"))
+    };
+    let offsets = offsets.iter().map(offset).collect::<Flawed<Vec<T::Offset>>>()?;
+    let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
+    let array = GenericByteArray::<T>::try_new(offsets, Buffer::from(bytes), nulls);
     Ok(Arc::new(array.map_err(broken)?))
 }

@@ -28,7 +28,7 @@ mod values;
 
 pub use column::{DeviceColumn, DeviceDictionary};
 pub use decode::{Decoded, decode};
-pub use download::{HostColumn, Returning, Span};
+pub use download::{HostColumn, Returning, StringOffsets};
 pub use pages::DeviceChunk;
 pub use target::{DeviceTarget, supports, target};
 

@@ -38,7 +38,11 @@ pub(super) struct Staged {
 ///
 /// # Errors
 /// Out of memory; what the driver says.
-pub(super) fn stage(context: &DecodeContext<'_>, bodies: &[Body], ordinals: &[u32]) -> Result<Staged> {
+pub(super) fn stage(
+    context: &DecodeContext<'_>,
+    bodies: &[Body],
+    ordinals: &[u32],
+) -> Result<Staged> {
     let (mut copied_bytes, mut expanded_bytes) = (0u64, 0u64);
     let mut copied_at = Vec::with_capacity(bodies.len());
     let mut places = Vec::with_capacity(bodies.len());
@@ -83,7 +87,13 @@ pub(super) fn stage(context: &DecodeContext<'_>, bodies: &[Body], ordinals: &[u3
             })
             .collect();
         if !inputs.is_empty() {
-            decompress(&context.kernels, codec, std::slice::from_ref(&copied), &inputs, &mut expanded)?;
+            decompress(
+                &context.kernels,
+                codec,
+                std::slice::from_ref(&copied),
+                &inputs,
+                &mut expanded,
+            )?;
         }
     }
     Ok(Staged { buffers: [copied, expanded.freeze()], places })
@@ -114,7 +124,12 @@ fn copy_levels(
             let levels = &body.raw[..body.plain as usize];
             if levels.len() > room {
                 // Longer than a slab: by itself, in pieces.
-                expanded.write(place.offset as usize, levels, context.staging, context.kernels.stream)?;
+                expanded.write(
+                    place.offset as usize,
+                    levels,
+                    context.staging,
+                    context.kernels.stream,
+                )?;
             } else if used + levels.len() > room {
                 break;
             } else {

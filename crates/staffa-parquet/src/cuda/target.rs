@@ -47,18 +47,19 @@ pub fn target(leaf: &LeafType, data_type: &DataType) -> Result<DeviceTarget, Str
     if width > WIDEST_VALUE {
         return Err(format!("values of {width} bytes"));
     }
-    let found = match leaf.physical {
-        Physical::BOOLEAN => (*data_type == DataType::Boolean).then_some(DeviceTarget::Bits),
-        Physical::BYTE_ARRAY => byte_array(data_type),
-        Physical::INT32 => int32(data_type).map(DeviceTarget::Fixed),
-        Physical::INT64 => int64(data_type).map(DeviceTarget::Fixed),
-        Physical::INT96 => int96(data_type).map(DeviceTarget::Fixed),
-        Physical::FLOAT => (*data_type == DataType::Float32)
-            .then_some(DeviceTarget::Fixed(Conversion::I32To32)),
-        Physical::DOUBLE => (*data_type == DataType::Float64)
-            .then_some(DeviceTarget::Fixed(Conversion::I64To64)),
-        Physical::FIXED_LEN_BYTE_ARRAY => fixed_len(width, data_type).map(DeviceTarget::Fixed),
-    };
+    let found =
+        match leaf.physical {
+            Physical::BOOLEAN => (*data_type == DataType::Boolean).then_some(DeviceTarget::Bits),
+            Physical::BYTE_ARRAY => byte_array(data_type),
+            Physical::INT32 => int32(data_type).map(DeviceTarget::Fixed),
+            Physical::INT64 => int64(data_type).map(DeviceTarget::Fixed),
+            Physical::INT96 => int96(data_type).map(DeviceTarget::Fixed),
+            Physical::FLOAT => (*data_type == DataType::Float32)
+                .then_some(DeviceTarget::Fixed(Conversion::I32To32)),
+            Physical::DOUBLE => (*data_type == DataType::Float64)
+                .then_some(DeviceTarget::Fixed(Conversion::I64To64)),
+            Physical::FIXED_LEN_BYTE_ARRAY => fixed_len(width, data_type).map(DeviceTarget::Fixed),
+        };
     found.ok_or_else(|| format!("{} read as {data_type}", leaf.physical))
 }
 

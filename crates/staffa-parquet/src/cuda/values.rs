@@ -38,7 +38,9 @@ fn form(encoding: Encoding, physical: Physical) -> Flawed<Form> {
         (Encoding::RLE_DICTIONARY | Encoding::PLAIN_DICTIONARY, p) if p != BOOLEAN => Form::Codes,
         (Encoding::PLAIN, _) => Form::Plain,
         (Encoding::RLE, BOOLEAN) => Form::Rle,
-        (Encoding::BYTE_STREAM_SPLIT, p) if !matches!(p, BOOLEAN | BYTE_ARRAY | INT96) => Form::Split,
+        (Encoding::BYTE_STREAM_SPLIT, p) if !matches!(p, BOOLEAN | BYTE_ARRAY | INT96) => {
+            Form::Split
+        }
         (Encoding::DELTA_BINARY_PACKED, INT32 | INT64) => Form::Delta,
         (Encoding::DELTA_LENGTH_BYTE_ARRAY, BYTE_ARRAY) => Form::DeltaLength,
         (Encoding::DELTA_BYTE_ARRAY, BYTE_ARRAY | FIXED_LEN_BYTE_ARRAY) => Form::DeltaBytes,
@@ -113,8 +115,7 @@ pub(super) fn column(
         None => None,
     };
     let work = Work { context, chunk, pages, staged };
-    let mut column =
-        work.column(&forms, dictionary, host.is_some(), rows).map_err(at(place))?;
+    let mut column = work.column(&forms, dictionary, host.is_some(), rows).map_err(at(place))?;
     if let Some(dictionary) = &mut column.dictionary {
         dictionary.host = host;
     }
@@ -168,9 +169,7 @@ impl Work<'_> {
             false => None,
         };
         let mut output = match codes {
-            true => {
-                Output::Bytes(kernels.memory.buffer(rows as usize * 4, kernels.stream)?)
-            }
+            true => Output::Bytes(kernels.memory.buffer(rows as usize * 4, kernels.stream)?),
             false => Output::new(self.context, target, rows)?,
         };
         for (&form, inputs) in forms {
@@ -234,9 +233,10 @@ impl Work<'_> {
         for place in self.pages.places(self.staged) {
             let end = place.offset + u64::from(place.bytes);
             let range = &mut ranges[place.buffer];
-            *range = Some(range.map_or((place.offset, end), |(from, to)| {
-                (from.min(place.offset), to.max(end))
-            }));
+            *range =
+                Some(range.map_or((place.offset, end), |(from, to)| {
+                    (from.min(place.offset), to.max(end))
+                }));
         }
         let mut pointed = Vec::new();
         for (buffer, range) in self.staged.buffers.iter().zip(ranges) {
@@ -258,7 +258,8 @@ impl Work<'_> {
     ) -> Outcome<Option<DeviceDictionary>> {
         let kernels = &self.context.kernels;
         let target = self.chunk.target;
-        let (Some(page), Some(entries)) = (&self.pages.dictionary, entries.filter(|n| *n > 0)) else {
+        let (Some(page), Some(entries)) = (&self.pages.dictionary, entries.filter(|n| *n > 0))
+        else {
             // No code is right; one entry keeps the harmless code 0 inside.
             let mut values =
                 kernels.memory.buffer::<u8>(target.row_bytes().max(16) as usize, kernels.stream)?;

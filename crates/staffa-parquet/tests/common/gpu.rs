@@ -11,7 +11,9 @@ use staffa_cuda::{
 use staffa_kernels::Kernels;
 use staffa_kernels::abi::ErrorSlot;
 use staffa_kernels::parquet::Context;
-use staffa_parquet::cuda::{DecodeContext, DeviceChunk, HostColumn, decode};
+use staffa_parquet::cuda::{
+    DecodeContext, DeviceChunk, DeviceColumn, HostColumn, Returning, decode,
+};
 use staffa_parquet::*;
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
@@ -129,12 +131,25 @@ impl Gpu {
         let queued: Vec<_> = decoded
             .columns
             .iter()
-            .map(|column| column.to_host(&context, decoded.rows))
+            .map(|column| self.to_host(&context, column))
             .collect::<Result<_>>()?;
         let arrays = queued.into_iter().map(|column| match column.wait()? {
             HostColumn::Array(array) => Ok(array),
             HostColumn::Codes { codes, values } => Ok(take(&values, &codes, None).unwrap()),
         });
         arrays.collect()
+    }
+
+    pub(crate) fn to_host(
+        &self,
+        context: &DecodeContext<'_>,
+        column: &DeviceColumn,
+    ) -> Result<Returning> {
+        let totals = self.memory.buffer::<u64>(1, &self.stream).unwrap();
+        let offsets = column.string_offsets(context, None, &totals, 0)?;
+        let strings = offsets
+            .as_ref()
+            .map(|offsets| (offsets, totals.read(&self.results, &self.stream).unwrap()[0]));
+        column.to_host(context, column.rows, strings)
     }
 }

@@ -21,9 +21,7 @@ fn request<'a>(draft: &'a mut Draft, node: &Node) -> Option<&'a mut ScanRequest>
     );
     match &mut draft.source {
         Source::Scan(_, request)
-            if idle
-                && matches!(request.place, Place::Gpu(_))
-                && super::on_device(node) =>
+            if idle && matches!(request.place, Place::Gpu(_)) && super::on_device(node) =>
         {
             Some(request)
         }
