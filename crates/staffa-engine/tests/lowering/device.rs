@@ -3,6 +3,7 @@
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use arrow::array::Array;
+use arrow::datatypes::DataType;
 use bytemuck::Pod;
 use staffa_cuda::{
     Device, DeviceBuffer, DevicePool, DeviceSlice, PinnedConfig, PinnedKind, PinnedPool,
@@ -122,6 +123,7 @@ impl Machine {
         let plain = match kind {
             Type::Bits => ColumnKind::Bits,
             Type::Span => ColumnKind::Spans,
+            _ if matches!(array.data_type(), DataType::FixedSizeBinary(_)) => ColumnKind::Bytes,
             _ => ColumnKind::Fixed,
         };
         let own = cells(array);
