@@ -1,11 +1,12 @@
 //! Functions of numbers.
 
 use arrow::datatypes::DataType;
+use datafusion_common::ScalarValue;
 use staffa_common::Reason;
-use staffa_kernels::expression::{Comparison, Constant, OnError, Type, Value};
+use staffa_kernels::expression::{Arithmetic, Comparison, Constant, OnError, Type, Value};
 
 use super::super::cast;
-use super::super::lowering::Lowering;
+use super::super::lowering::{Lowering, constant_of};
 use super::super::types::plain;
 use super::Call;
 
@@ -71,4 +72,50 @@ pub(super) fn to_timestamp(l: &mut Lowering<'_>, call: &Call<'_>) -> Result<Valu
         _ => return Err(call.missing()),
     }
     cast::lower(l, arg, &call.of, OnError::Raise)
+}
+
+/// The largest whole number that is not above `a`: the nearest one, or the one before. Half-way cases are
+/// rounded away from zero, so the nearest is at most one too large.
+fn floor_of(l: &mut Lowering<'_>, a: Value) -> Result<Value, Reason> {
+    let nearest = l.builder.round(a)?;
+    let one = l.builder.constant(&Constant::integer(a.kind(), 1))?;
+    let before = l.builder.arithmetic(Arithmetic::Subtract, nearest, one)?;
+    let above = l.builder.compare(Comparison::Greater, nearest, a)?;
+    Ok(l.builder.select(above, before, nearest)?)
+}
+
+/// `floor(x)` of a float.
+pub(super) fn floor(l: &mut Lowering<'_>, call: &Call<'_>) -> Result<Value, Reason> {
+    let a = float(l, call, 0)?;
+    floor_of(l, a)
+}
+
+/// `ceil(x)` of a float, `-floor(-x)`, which also gives -0.0 where it should.
+pub(super) fn ceiling(l: &mut Lowering<'_>, call: &Call<'_>) -> Result<Value, Reason> {
+    let a = float(l, call, 0)?;
+    let opposite = l.builder.negate(a, false)?;
+    let floor = floor_of(l, opposite)?;
+    Ok(l.builder.negate(floor, false)?)
+}
+
+/// `round(x [, places])` of a float: `(x * 10^places).round() / 10^places`.
+pub(super) fn round(l: &mut Lowering<'_>, call: &Call<'_>) -> Result<Value, Reason> {
+    let places = match call.args.get(1) {
+        None => 0,
+        Some(places) => match constant_of(places) {
+            Some(ScalarValue::Int32(Some(places))) if places.abs() <= 30 => *places,
+            _ => return Err(call.not_constant(places)),
+        },
+    };
+    let a = float(l, call, 0)?;
+    let factor = 10f64.powi(places);
+    #[expect(clippy::cast_possible_truncation, reason = "DataFusion's own conversion")]
+    let factor = match a.kind() {
+        Type::F32 => Constant::F32(factor as f32),
+        _ => Constant::F64(factor),
+    };
+    let factor = l.builder.constant(&factor)?;
+    let scaled = l.builder.arithmetic(Arithmetic::Multiply, a, factor)?;
+    let rounded = l.builder.round(scaled)?;
+    Ok(l.builder.arithmetic(Arithmetic::Divide, rounded, factor)?)
 }
