@@ -193,6 +193,38 @@ fn a_dictionary_may_be_empty() {
 }
 
 #[test]
+fn a_heap_that_was_too_small_says_how_much_is_needed() {
+    let batch = batch_of(&DataType::Utf8, &DataType::Utf8);
+    let schema = batch.schema_ref();
+    let lowered = lower(None, &[plan("concat(a, b)", schema).unwrap()], schema).unwrap();
+    assert!(lowered.makes_strings());
+    assert!(
+        !lower(None, &[plan("substr(a, 2)", schema).unwrap()], schema).unwrap().makes_strings()
+    );
+    let Some(machine) = machine() else { return };
+    let columns: Vec<_> =
+        batch.columns().iter().map(|c| machine.column(c.as_ref(), false)).collect();
+    let mut bytes = 16;
+    let mut tries = 0;
+    loop {
+        match machine.run_within(&lowered, &columns, batch.num_rows(), None, bytes) {
+            Answer::HeapFull(used) => {
+                assert!(used[0] > bytes as u64, "{used:?} in {bytes}");
+                bytes = (used[0] as usize).max(bytes * 2);
+                tries += 1;
+                assert!(tries < 20);
+            }
+            Answer::Done(outputs) => {
+                assert_eq!(outputs[0].len(), batch.num_rows());
+                break;
+            }
+            Answer::Rerun => panic!("nothing here is the host's"),
+        }
+    }
+    assert!(tries > 0);
+}
+
+#[test]
 fn what_is_missing_has_a_reason() {
     let batch = batch_of(&DataType::Utf8, &DataType::Utf8);
     let schema = batch.schema_ref();
