@@ -335,7 +335,11 @@ fn check_input(
     }
     let kind = storage(expected.kind) as u8;
     let dictionary = c.kind == ColumnKind::Codes as u8;
-    let stored = if dictionary { c.dictionary_kind } else { c.kind };
+    let stored = match if dictionary { c.dictionary_kind } else { c.kind } {
+        // Bytes of a register's width are loaded and stored like a number's.
+        bytes if bytes == ColumnKind::Bytes as u8 => ColumnKind::Fixed as u8,
+        other => other,
+    };
     if stored != kind || c.width != u32::from(expected.kind.width()) || codes && !dictionary {
         return Err("its kind or width is not the program's");
     }

@@ -3,6 +3,7 @@
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use arrow::array::Array;
+use arrow::datatypes::DataType;
 use bytemuck::Pod;
 use staffa_cuda::{
     Device, DeviceBuffer, DevicePool, DeviceSlice, PinnedConfig, PinnedKind, PinnedPool,
@@ -11,6 +12,7 @@ use staffa_cuda::{
 use staffa_engine::cuda::expression::{Lowered, Ran, storage};
 use staffa_kernels::Kernels;
 use staffa_kernels::abi::{Column, ColumnKind, ErrorSlot, Span};
+use staffa_kernels::expression::format::ERROR_HEAP_FULL;
 use staffa_kernels::expression::reference::Cell;
 use staffa_kernels::expression::{Constant, Context, InputColumn, Options, Selection, Type};
 
@@ -29,6 +31,8 @@ pub(crate) struct Machine {
 pub(crate) enum Answer {
     Done(Vec<Vec<Cell>>),
     Rerun,
+    /// With the bytes that the launches asked for.
+    HeapFull(Vec<u64>),
 }
 
 /// The device, one test at a time; `None` where there is none (STAFFA_REQUIRE_GPU=1: there must be).
@@ -122,6 +126,7 @@ impl Machine {
         let plain = match kind {
             Type::Bits => ColumnKind::Bits,
             Type::Span => ColumnKind::Spans,
+            _ if matches!(array.data_type(), DataType::FixedSizeBinary(_)) => ColumnKind::Bytes,
             _ => ColumnKind::Fixed,
         };
         let own = cells(array);
@@ -223,6 +228,18 @@ impl Machine {
         rows: usize,
         selection: Option<&[u32]>,
     ) -> Answer {
+        self.run_within(lowered, columns, rows, selection, 1 << 20)
+    }
+
+    /// [`Machine::run`] with so many bytes for strings.
+    pub(crate) fn run_within(
+        &self,
+        lowered: &Lowered,
+        columns: &[InputColumn],
+        rows: usize,
+        selection: Option<&[u32]>,
+        heap_bytes: usize,
+    ) -> Answer {
         let mut error: DeviceBuffer<ErrorSlot> = self.memory.buffer(1, &self.stream).unwrap();
         error.zero(&self.stream).unwrap();
         let context = Context {
@@ -232,12 +249,16 @@ impl Machine {
             ring: &self.ring,
             error: &error,
         };
-        let options = Options { selection: false, heap_bytes: 1 << 20, operator: 1 };
+        let options = Options { selection: false, heap_bytes, operator: 1 };
         let lists = selection.map(|s| (self.upload(s), self.upload(&[s.len() as u32])));
         let chosen = lists.as_ref().map(|(rows, count)| Selection { rows, count });
         let ran: Ran = lowered.run(&context, columns, rows as u32, chosen, options).unwrap();
-        if error.read(&self.ring, &self.stream).unwrap()[0].code != 0 {
-            return Answer::Rerun;
+        match error.read(&self.ring, &self.stream).unwrap()[0].code {
+            0 => {}
+            ERROR_HEAP_FULL => {
+                return Answer::HeapFull(ran.heap_used.iter().map(|u| self.read(u)[0]).collect());
+            }
+            _ => return Answer::Rerun,
         }
         let left = match &ran.count {
             Some(count) => self.read(count)[0] as usize,

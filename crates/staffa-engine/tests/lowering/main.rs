@@ -5,6 +5,7 @@ mod check;
 mod device;
 mod matrix;
 mod random;
+mod special;
 mod values;
 
 use std::sync::Arc;

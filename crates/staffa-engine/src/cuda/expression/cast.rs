@@ -140,6 +140,10 @@ fn temporal(
         (D::Time32(from) | D::Time64(from), D::Time32(to_unit) | D::Time64(to_unit)) => {
             times_of_day(l, a, *from, to, *to_unit, on_error)?
         }
+        (D::Timestamp(unit, zone), D::Time32(to_unit) | D::Time64(to_unit)) => {
+            local(zone.as_deref())?;
+            time_of_day(l, a, *unit, to, *to_unit)?
+        }
         (D::Interval(IntervalUnit::YearMonth), D::Interval(IntervalUnit::MonthDayNano)) => {
             let months = l.builder.convert_wrapping(a, Type::U32)?;
             l.builder.convert_wrapping(months, Type::I128)?
@@ -165,6 +169,24 @@ fn temporal(
         }
         _ => return Ok(None),
     }))
+}
+
+/// The time of an instant. Beyond the years that chrono knows the host decides, and TRY_CAST errs too.
+fn time_of_day(
+    l: &mut Lowering<'_>,
+    a: Value,
+    from: TimeUnit,
+    to: &DataType,
+    to_unit: TimeUnit,
+) -> Result<Value, Reason> {
+    const MOST_SECONDS: i128 = 8_000_000_000_000;
+    let units = per_second(from);
+    let most = (MOST_SECONDS * i128::from(units)).min(i128::from(i64::MAX));
+    let known = l.builder.check_magnitude(a, most, OnError::Raise)?;
+    let midnight = l.builder.floor_multiple(known, i128::from(DAY * units))?;
+    let time = l.builder.arithmetic(Arithmetic::Subtract, known, midnight)?;
+    let time = rescale(l, time, units, per_second(to_unit), OnError::Raise)?;
+    Ok(l.builder.convert(time, register(to)?, OnError::Raise)?)
 }
 
 fn times_of_day(

@@ -117,8 +117,8 @@ fn harmless(function: &ScalarFunctionExpr) -> bool {
         |scalar: Option<&ScalarValue>| matches!(scalar, Some(ScalarValue::Int64(Some(_))));
     let args = function.args();
     match function.fun().name() {
-        "starts_with" | "ends_with" | "contains" | "octet_length" | "character_length"
-        | "upper" | "lower" | "btrim" | "ltrim" | "rtrim" => true,
+        "starts_with" | "ends_with" | "contains" | "octet_length" | "bit_length"
+        | "character_length" | "upper" | "lower" | "btrim" | "ltrim" | "rtrim" => true,
         "left" | "right" => constant(args.get(1).and_then(constant_of)),
         "substr" => {
             let count = args.get(2).map(constant_of);

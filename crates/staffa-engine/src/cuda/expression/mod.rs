@@ -46,6 +46,7 @@ pub struct Lowered {
     lookups: Vec<Lookup>,
     /// Whether every output can be compacted.
     compacts: bool,
+    makes_strings: bool,
     compiled: Mutex<HashMap<Shape, Arc<run::Loaded>>>,
 }
 
@@ -88,11 +89,13 @@ pub fn lower(
         columns,
         lookups: Vec::new(),
         compacts,
+        makes_strings: false,
         compiled: Mutex::default(),
     };
     lowered.lookups = dictionary::find(&lowered.schema, filter.into_iter().chain(outputs));
     // Whatever form columns come in, this program can run: others only do less per row.
-    lowered.compile(&lowered.general(compacts))?;
+    let compiled = lowered.compile(&lowered.general(compacts))?;
+    lowered.makes_strings = compiled.program.is_some_and(|program| program.makes_strings());
     Ok(lowered)
 }
 
@@ -110,6 +113,13 @@ impl Lowered {
     /// Whether rows are dropped.
     pub fn filters(&self) -> bool {
         self.filter.is_some()
+    }
+
+    /// Whether it writes strings, for which `Options::heap_bytes` must be there. How many is known only when it
+    /// has run: where the heap was too small, the error slot holds `ERROR_HEAP_FULL` and [`Ran::heap_used`] how
+    /// much the launches asked for until then.
+    pub fn makes_strings(&self) -> bool {
+        self.makes_strings
     }
 
     /// Whether it can run over a selection of rows: not when a column without a register passes through.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arrow::datatypes::DataType;
 use staffa_common::Reason;
 use staffa_cuda::{CudaError, DeviceBuffer, DeviceSlice, Result};
 use staffa_kernels::abi::{Column, ColumnKind};
@@ -105,13 +106,16 @@ impl Lowered {
         let capacity = selection.map_or(rows, |s| u32::try_from(s.rows.len()).unwrap_or(u32::MAX));
         kept.extend(inputs.iter().flat_map(|input| input.buffers.iter().cloned()));
         let computed = frozen(results, capacity, &mut run, &mut kept)?;
-        for output in &loaded.outputs {
+        for (output, of) in loaded.outputs.iter().zip(&self.types) {
             run.columns.push(match output {
                 OutputFrom::Column(number) => columns[*number].clone(),
                 OutputFrom::Program(number) => {
                     let mut column = computed[*number].clone();
                     if column.descriptor.kind == ColumnKind::Spans as u8 {
                         column.buffers.extend(kept.iter().cloned());
+                    }
+                    if let DataType::FixedSizeBinary(_) = of {
+                        column.descriptor.kind = ColumnKind::Bytes as u8;
                     }
                     column
                 }

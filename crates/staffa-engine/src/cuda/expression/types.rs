@@ -31,11 +31,13 @@ pub fn storage(of: &DataType) -> Option<Type> {
         | DataType::Duration(_)
         | DataType::Decimal64(_, _)
         | DataType::Interval(IntervalUnit::DayTime) => Type::I64,
-        DataType::Decimal128(_, _) | DataType::Interval(IntervalUnit::MonthDayNano) => Type::I128,
-        DataType::UInt8 => Type::U8,
-        DataType::UInt16 | DataType::Float16 => Type::U16,
-        DataType::UInt32 => Type::U32,
-        DataType::UInt64 => Type::U64,
+        DataType::Decimal128(_, _)
+        | DataType::FixedSizeBinary(16)
+        | DataType::Interval(IntervalUnit::MonthDayNano) => Type::I128,
+        DataType::UInt8 | DataType::FixedSizeBinary(1) => Type::U8,
+        DataType::UInt16 | DataType::Float16 | DataType::FixedSizeBinary(2) => Type::U16,
+        DataType::UInt32 | DataType::FixedSizeBinary(4) => Type::U32,
+        DataType::UInt64 | DataType::FixedSizeBinary(8) => Type::U64,
         DataType::Float32 => Type::F32,
         DataType::Float64 => Type::F64,
         DataType::Utf8
@@ -55,7 +57,10 @@ pub fn storage(of: &DataType) -> Option<Type> {
 pub(super) fn register(of: &DataType) -> Result<Type, Reason> {
     let passes = matches!(
         plain(of),
-        DataType::Float16 | DataType::Decimal32(_, _) | DataType::Decimal64(_, _)
+        DataType::Float16
+            | DataType::Decimal32(_, _)
+            | DataType::Decimal64(_, _)
+            | DataType::FixedSizeBinary(_)
     );
     match storage(of) {
         Some(kind) if !passes => Ok(kind),

@@ -12,6 +12,7 @@ use super::super::lowering::Lowering;
 use super::super::strings::text_of;
 use super::super::types::{calendar_unit, per_second, plain};
 use super::Call;
+use super::times::{TimePart, time_part};
 
 /// What `date_part` is asked for.
 enum Part {
@@ -60,12 +61,21 @@ pub(super) fn date_part(l: &mut Lowering<'_>, call: &Call<'_>) -> Result<Value, 
         _ => return Err(call.not_constant(name)),
     };
     let of = l.type_of(call.arg(1)?)?;
-    if !matches!(plain(&of), DataType::Date32 | DataType::Date64 | DataType::Timestamp(_, _)) {
-        return Err(call.missing());
-    }
     let date = matches!(plain(&of), DataType::Date32 | DataType::Date64);
-    if let Part::Epoch = part {
-        return epoch(l, call, &of);
+    match (plain(&of), &part) {
+        (_, Part::Epoch) => return epoch(l, call, &of),
+        (DataType::Time32(unit) | DataType::Time64(unit), _) => {
+            let part = match part {
+                Part::Field(field) => TimePart::Field(field),
+                Part::Seconds(units) => TimePart::Seconds(units),
+                _ => return Err(call.missing()),
+            };
+            let a = l.value(call.arg(1)?)?;
+            return time_part(l, call, a, per_second(*unit), &part);
+        }
+        (DataType::Timestamp(_, _), _) => {}
+        _ if date => {}
+        _ => return Err(call.missing()),
     }
     let unit = calendar_unit(&of)?;
     let a = l.value(call.arg(1)?)?;
@@ -107,13 +117,18 @@ fn fraction(l: &mut Lowering<'_>, a: Value, unit: Unit, units: i64) -> Result<Va
 
 /// Seconds since 1970 as a double.
 fn epoch(l: &mut Lowering<'_>, call: &Call<'_>, of: &DataType) -> Result<Value, Reason> {
+    if matches!(plain(of), DataType::Duration(_) | DataType::Interval(_)) {
+        return Err(call.missing());
+    }
     let a = l.value(call.arg(1)?)?;
     let float = l.builder.convert(a, Type::F64, OnError::Raise)?;
     #[expect(clippy::cast_precision_loss, reason = "powers of ten to 10^9")]
     let (op, by) = match plain(of) {
         DataType::Date32 => (Arithmetic::Multiply, 86_400.0),
         DataType::Date64 => (Arithmetic::Divide, 1_000.0),
-        DataType::Timestamp(unit, _) => (Arithmetic::Divide, per_second(*unit) as f64),
+        DataType::Timestamp(unit, _) | DataType::Time32(unit) | DataType::Time64(unit) => {
+            (Arithmetic::Divide, per_second(*unit) as f64)
+        }
         _ => return Err(call.missing()),
     };
     let by = l.builder.constant(&Constant::F64(by))?;

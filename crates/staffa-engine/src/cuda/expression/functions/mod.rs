@@ -4,6 +4,7 @@ mod conditional;
 mod dates;
 mod numbers;
 mod text;
+mod times;
 
 use std::sync::Arc;
 
@@ -55,6 +56,12 @@ fn recipe(name: &str) -> Option<(Arc<ScalarUDF>, Recipe)> {
         "greatest" => (df::core::greatest(), conditional::greatest),
         "least" => (df::core::least(), conditional::least),
         "abs" => (df::math::abs(), numbers::absolute),
+        "floor" => (df::math::floor(), numbers::floor),
+        "ceil" => (df::math::ceil(), numbers::ceiling),
+        "round" => (df::math::round(), numbers::round),
+        "isnan" => (df::math::isnan(), numbers::is_nan),
+        "nanvl" => (df::math::nanvl(), numbers::nan_or),
+        "bit_length" => (df::string::bit_length(), text::bit_length),
         "date_part" => (df::datetime::date_part(), dates::date_part),
         "date_trunc" => (df::datetime::date_trunc(), dates::date_trunc),
         "starts_with" => (df::string::starts_with(), text::starts_with),
@@ -75,6 +82,16 @@ fn recipe(name: &str) -> Option<(Arc<ScalarUDF>, Recipe)> {
     })
 }
 
+/// Functions that differ by the session's time zone, and so are known by their type.
+fn makes_timestamps(function: &ScalarUDF) -> bool {
+    use df::datetime::to_timestamp as own;
+    let function = function.inner();
+    function.is::<own::ToTimestampSecondsFunc>()
+        || function.is::<own::ToTimestampMillisFunc>()
+        || function.is::<own::ToTimestampMicrosFunc>()
+        || function.is::<own::ToTimestampNanosFunc>()
+}
+
 /// A function that is DataFusion's own, not another one of its name.
 ///
 /// # Errors
@@ -85,6 +102,10 @@ pub(super) fn lower(
     function: &ScalarFunctionExpr,
 ) -> Result<Value, Reason> {
     let name = function.fun().name();
+    if makes_timestamps(function.fun()) {
+        let of = l.type_of(expr)?;
+        return numbers::to_timestamp(l, &Call { expr, args: function.args(), of });
+    }
     match recipe(name) {
         Some((own, recipe)) if own.as_ref() == function.fun() => {
             let of = l.type_of(expr)?;

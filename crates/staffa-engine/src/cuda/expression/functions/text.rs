@@ -45,6 +45,13 @@ pub(super) fn octet_length(l: &mut Lowering<'_>, call: &Call<'_>) -> Result<Valu
     length(l, call, true)
 }
 
+/// `bit_length(text)`, in the length's own type.
+pub(super) fn bit_length(l: &mut Lowering<'_>, call: &Call<'_>) -> Result<Value, Reason> {
+    let octets = length(l, call, true)?;
+    let eight = l.builder.constant(&Constant::integer(octets.kind(), 8))?;
+    Ok(l.builder.arithmetic(Arithmetic::Multiply, octets, eight)?)
+}
+
 pub(super) fn character_length(l: &mut Lowering<'_>, call: &Call<'_>) -> Result<Value, Reason> {
     length(l, call, false)
 }
