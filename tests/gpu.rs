@@ -143,6 +143,37 @@ async fn what_a_morsel_of_q1_and_q6_asks_of_the_device() {
     }
 }
 
+/// Where rows are dealt out between scan and filter, the filter reaches the device all the same; plain
+/// strings come back by offsets and bytes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_filter_runs_where_explain_says() {
+    if !has_gpu() {
+        return;
+    }
+    let workload = workload(&[6]);
+    let stock = session(Engine::DataFusion, &workload).await;
+    let ours = session(Engine::Gpu, &workload).await;
+    for (sql, most_bytes) in [
+        ("SELECT o_orderkey, o_comment FROM orders WHERE o_totalprice < 5000", 100_000),
+        ("SELECT c_name, upper(c_mktsegment) FROM customer WHERE c_acctbal > 9000", 100_000),
+        ("SELECT p_name, p_size + 1 FROM part WHERE p_name LIKE '%green%'", 100_000),
+        ("SELECT n_name, n_comment FROM nation", 10_000),
+    ] {
+        let (expected, actual) = (run(&stock, sql).await, run(&ours, sql).await);
+        assert_equal(sql, &expected, &actual);
+        let seen = report(&actual.plan);
+        let wrong = seen.nodes.iter().find(|node| {
+            ["FilterExec", "DataSourceExec"].contains(&node.name.as_str())
+                && node.place != Place::Gpu(0)
+        });
+        assert!(wrong.is_none(), "{sql}: {wrong:?}");
+        let figures = figures(&actual.plan);
+        assert_eq!(figures.get("failed_morsels"), Some(&0), "{sql}: {figures:?}");
+        let bytes = figures.get("download_bytes").copied().unwrap_or(0);
+        assert!(bytes > 0 && bytes < most_bytes, "{sql}: {figures:?}");
+    }
+}
+
 /// What the device has no program for stays on the CPU with a reason; the scan below still goes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_does_not_lower_says_why() {

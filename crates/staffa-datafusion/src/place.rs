@@ -105,16 +105,19 @@ impl Placer<'_> {
 
     /// As much of the chain as the device can do, from the scan up.
     fn decide(&mut self, chain: &Chain<'_>, limited: bool) {
-        let gpu = match limited {
-            true => Err(Reason::new(ReasonCode::ScanOption, "a limit above stops early")),
-            false => self.runtime.gpu(),
-        };
-        let gpu = match gpu {
+        let gpu = match self.runtime.gpu() {
             Ok(gpu) => gpu,
-            Err(reason) => return self.refuse(chain.nodes(), &reason, limited),
+            Err(reason) => return self.refuse(chain.nodes(), &reason, false),
         };
+        if limited {
+            let reason = Reason::new(ReasonCode::ScanOption, "a limit above stops early");
+            return self.refuse(chain.nodes(), &reason, true);
+        }
         let whole = self.ask(chain, chain.filter, chain.project, &gpu);
         let Err(reason) = whole else { return };
+        if reason.code == ReasonCode::NotFaster {
+            return self.refuse(chain.nodes(), &reason, true);
+        }
         if let Some(project) = chain.project {
             self.refuse([Some(project.0), None, None], &reason, true);
             if self.ask(chain, chain.filter, None, &gpu).is_ok() {

@@ -352,7 +352,7 @@ impl DeviceLane {
             })
             .collect::<staffa_parquet::Result<Vec<_>>>()?;
         let mut arrived = Vec::with_capacity(returning.len());
-        self.metrics.awaits.add(u64::from(!returning.is_empty()) as usize);
+        self.metrics.awaits.add(usize::from(!returning.is_empty()));
         for column in returning {
             arrived.push(Some(column.arrived().await?));
         }

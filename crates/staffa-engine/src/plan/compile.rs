@@ -331,7 +331,10 @@ impl Compiler<'_> {
         };
         // Declared only over a single input partition: one lane keeps its order through any split.
         let child_need = Need { partitions: need.order, order: need.order };
-        let draft = self.node(&node.children[0], child_need)?;
+        let mut draft = self.node(&node.children[0], child_need)?;
+        if spec.hash.is_none() && device::deals_rows(&mut draft, spec.partitions, need.partitions) {
+            return Ok(draft);
+        }
         if need.partitions {
             return match &spec.hash {
                 Some(keys) => self.exchange(draft, node, keys.clone(), spec.partitions),
@@ -339,9 +342,7 @@ impl Compiler<'_> {
             };
         }
         let wanted = self.threads.min(spec.partitions);
-        let bare = draft.ops.is_empty()
-            && matches!(&draft.source, Source::Scan(_, r) if matches!(r.place, Place::Gpu(_)));
-        if need.order || bare || draft.lanes >= wanted {
+        if need.order || draft.lanes >= wanted {
             return Ok(draft);
         }
         Ok(self.share(draft, wanted))

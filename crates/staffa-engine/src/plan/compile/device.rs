@@ -12,7 +12,7 @@ use datafusion_physical_expr_common::physical_expr::PhysicalExpr;
 use super::Draft;
 use crate::plan::node::{FilterSpec, Node, ProjectSpec};
 use crate::plan::pipeline::{OpKind, Source};
-use crate::plan::scan::{Place, ScanRequest};
+use crate::plan::scan::{Place, ScanLanes, ScanRequest};
 
 /// The request of a scan on a device that is all there is of the draft but for filters that it does.
 fn request<'a>(draft: &'a mut Draft, node: &Node) -> Option<&'a mut ScanRequest> {
@@ -27,6 +27,23 @@ fn request<'a>(draft: &'a mut Draft, node: &Node) -> Option<&'a mut ScanRequest>
         }
         _ => None,
     }
+}
+
+/// Whether a scan on a device deals its rows out by itself, so that a filter above still reaches it: its lanes
+/// take row groups from one queue. `visible`: somebody counts the lanes.
+pub(super) fn deals_rows(draft: &mut Draft, lanes: usize, visible: bool) -> bool {
+    let Source::Scan(_, request) = &mut draft.source else {
+        return false;
+    };
+    let shared = matches!(request.lanes, ScanLanes::Shared(_));
+    if !draft.ops.is_empty() || !shared || !matches!(request.place, Place::Gpu(_)) {
+        return false;
+    }
+    if visible {
+        request.lanes = ScanLanes::Shared(lanes);
+        draft.lanes = lanes;
+    }
+    true
 }
 
 /// The draft gives rows of `schema` from its source on.
