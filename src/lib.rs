@@ -15,8 +15,9 @@ use datafusion::prelude::SessionContext;
 pub use staffa_common::{FaultClass, Reason, ReasonCode, StaffaError};
 pub use staffa_datafusion::{
     AccelerateRule, Device, NodeReport, OnUnsupported, Place, PlanReport, Policy, StaffaConfig,
-    register, report, rewrite,
+    gpu, register, report, rewrite,
 };
+pub use staffa_engine::cuda::Gpu;
 
 /// A DataFusion session with Staffa in it, configured by the `STAFFA_*` environment.
 ///

@@ -53,13 +53,25 @@ fn write(path: &Path, batches: &[RecordBatch], codec: Compression) {
     writer.close().expect("a footer");
 }
 
+/// Staffa's engines here: the GPU's too where there is a device, real or emulated.
+fn engines() -> Vec<Engine> {
+    match staffa::gpu(0) {
+        Ok(_) => vec![Engine::Cpu, Engine::Gpu],
+        Err(_) => vec![Engine::Cpu],
+    }
+}
+
 /// Runs `queries` both ways over tables that `register` makes; each must scan on Staffa.
 fn check(register: impl AsyncFn(&SessionContext), queries: &[&str]) {
+    engines().into_iter().for_each(|engine| check_engine(engine, &register, queries));
+}
+
+fn check_engine(engine: Engine, register: &impl AsyncFn(&SessionContext), queries: &[&str]) {
     let options = SessionOptions { target_partitions: Some(2), ..SessionOptions::default() };
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(async {
         let stock = Engine::DataFusion.session(&options).expect("a session");
-        let staffa = Engine::Cpu.session(&options).expect("a session");
+        let staffa = engine.session(&options).expect("a session");
         for ctx in [&stock, &staffa] {
             register(ctx).await;
         }

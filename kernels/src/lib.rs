@@ -8,6 +8,7 @@
 )]
 
 pub mod abi;
+pub mod columns;
 pub mod expression;
 mod images;
 mod kernels;

@@ -9,7 +9,7 @@ use std::process::Command;
 use staffa_kernels::abi::{
     BLOCK, Checkpoint, Column, ColumnKind, CompactArgs, CompressedPage, DecompressArgs, ErrorCode,
     ErrorSlot, FixedArgs, HybridArgs, LEVELS_PREFIXED, LevelsArgs, Page, PageSet, PageState, Span,
-    TILE_ROWS, TILE_WORDS, Utf8Args,
+    StringsArgs, TILE_ROWS, TILE_WORDS, Utf8Args,
 };
 
 /// One line a struct: C++ and Rust name, then the fields; `rust = cpp` where a name is a keyword.
@@ -70,6 +70,7 @@ structs! {
     compact_args CompactArgs { set, output, lengths, prefixes, rows, direct }
     utf8_args Utf8Args { spans, error, rows, ordinal }
     decompress_args DecompressArgs { pages, error, count, reserved }
+    strings_args StringsArgs { spans, count, offsets, total, look_back, target, target_bytes, rows, reserved }
 }
 
 const CONSTANTS: [(&str, u64); 9] = [

@@ -204,9 +204,15 @@ fn outcome(left: &Run, right: &Run, args: &Args) -> Result<bool> {
     for reason in report.reasons() {
         let _ = write!(text, "\n  on DataFusion: {reason}");
     }
-    let vacuous = ours == 0;
+    if args.engine == Engine::Gpu {
+        let (nodes, morsels) = (report.gpu_nodes(), report.gpu_morsels());
+        let _ = write!(text, "\n  {nodes} of {all} nodes on a GPU, which made {morsels} morsels");
+    }
+    let vacuous = ours == 0 || (args.engine == Engine::Gpu && report.gpu_morsels() == 0);
     if vacuous {
-        text.push_str("\n  vacuous: nothing was accelerated, so this comparison proves nothing");
+        text.push_str(
+            "\n  vacuous: nothing was accelerated as asked, so this comparison proves nothing",
+        );
     }
     text.push('\n');
     print(&text)?;

@@ -64,6 +64,11 @@ impl StaffaError {
         Self::new(FaultClass::Unsupported, message)
     }
 
+    /// What went wrong, without the class.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
     /// What policy switches on.
     pub fn class(&self) -> FaultClass {
         self.class

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::{FaultClass, StaffaError};
+
 macro_rules! reasons {
     ($($(#[doc = $doc:literal])+ $name:ident = $code:literal),+ $(,)?) => {
         /// A coded reason why a node was not given to a Staffa engine.
@@ -62,6 +64,20 @@ reasons! {
     DataType = "A017",
     /// A way of reading files that Staffa's scan does not have.
     ScanOption = "A018",
+    /// An expression that the device's interpreter has no program for.
+    Expression = "A019",
+    /// A function that the device does not have.
+    Function = "A020",
+    /// A cast that the device does not have.
+    Cast = "A021",
+    /// Rules of a time zone other than UTC, which are the host's.
+    TimeZone = "A022",
+    /// An operand that would have to be constant for the device.
+    NotConstant = "A023",
+    /// An expression that needs more than a tile of the interpreter has.
+    ExpressionSize = "A024",
+    /// Lowering the expression failed by a fault of Staffa's own.
+    LoweringFault = "A025",
 }
 
 impl fmt::Display for ReasonCode {
@@ -83,6 +99,17 @@ impl Reason {
     /// A reason with its particulars.
     pub fn new(code: ReasonCode, detail: impl Into<String>) -> Self {
         Self { code, detail: detail.into() }
+    }
+}
+
+/// What the builder of device programs refuses, as a reason.
+impl From<StaffaError> for Reason {
+    fn from(error: StaffaError) -> Self {
+        let code = match error.class() {
+            FaultClass::Unsupported => ReasonCode::ExpressionSize,
+            _ => ReasonCode::LoweringFault,
+        };
+        Self::new(code, error.message())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use datafusion::common::Result;
 use datafusion::common::tree_node::TreeNodeRecursion;
@@ -17,10 +17,11 @@ use datafusion::physical_plan::{
     ChildStats, DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties,
     InputDistributionRequirements, PlanProperties, Statistics, StatisticsArgs,
 };
-use staffa_engine::plan::{Node, NodeOp};
+use staffa_engine::plan::{Node, NodeOp, Place};
 
 use crate::display::with_place;
 use crate::kept::KeptExec;
+use crate::place::Placement;
 use crate::region::Runs;
 
 /// One DataFusion node, run by a Staffa engine. It keeps the original, with the original's inputs,
@@ -35,6 +36,8 @@ pub struct StaffaExec {
     ordered: bool,
     metrics: ExecutionPlanMetricsSet,
     runs: Runs,
+    /// Set when the plan is rewritten; the CPU until then.
+    placement: OnceLock<Placement>,
 }
 
 /// For a change of children that may change what the node declares.
@@ -57,6 +60,7 @@ impl StaffaExec {
             ordered,
             metrics: ExecutionPlanMetricsSet::new(),
             runs: Runs::default(),
+            placement: OnceLock::new(),
         }
     }
 
@@ -70,6 +74,26 @@ impl StaffaExec {
         &self.original
     }
 
+    /// What it does.
+    pub(crate) fn op(&self) -> &NodeOp {
+        &self.op
+    }
+
+    /// Its inputs.
+    pub(crate) fn children_of(&self) -> &[Arc<dyn ExecutionPlan>] {
+        &self.children
+    }
+
+    /// Where it runs, if that was decided.
+    pub(crate) fn placement(&self) -> Option<&Placement> {
+        self.placement.get()
+    }
+
+    /// Decides where it runs; the first decision stays.
+    pub(crate) fn set_placement(&self, placement: Placement) {
+        let _ = self.placement.set(placement);
+    }
+
     /// The region's tree from this node down. Appends what stands outside of it to `inputs`.
     pub(crate) fn tree(&self, inputs: &mut Vec<Arc<dyn ExecutionPlan>>) -> Node {
         let children = self.children.iter().map(|child| subtree(child, inputs)).collect();
@@ -80,6 +104,7 @@ impl StaffaExec {
             partitions: self.original.output_partitioning().partition_count(),
             ordered: self.ordered,
             metrics: self.metrics.clone(),
+            place: self.placement().map(|placement| placement.place.clone()).unwrap_or_default(),
         }
     }
 
@@ -88,7 +113,11 @@ impl StaffaExec {
         original: Arc<dyn ExecutionPlan>,
         children: Vec<Arc<dyn ExecutionPlan>>,
     ) -> Arc<dyn ExecutionPlan> {
-        Arc::new(Self::new(original, children, self.op.clone(), self.ordered))
+        let node = Self::new(original, children, self.op.clone(), self.ordered);
+        if let Some(placement) = self.placement() {
+            node.set_placement(placement.clone());
+        }
+        Arc::new(node)
     }
 }
 
@@ -104,6 +133,7 @@ fn subtree(plan: &Arc<dyn ExecutionPlan>, inputs: &mut Vec<Arc<dyn ExecutionPlan
         partitions: plan.output_partitioning().partition_count(),
         ordered: plan.output_ordering().is_some(),
         metrics: ExecutionPlanMetricsSet::new(),
+        place: Place::Cpu,
     }
 }
 
@@ -120,7 +150,11 @@ pub(crate) fn vanilla(plan: &Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
 
 impl DisplayAs for StaffaExec {
     fn fmt_as(&self, format: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        with_place(self.original.as_ref(), "cpu", format, f)
+        let place = match self.placement() {
+            Some(placement) => placement.text(format == DisplayFormatType::Verbose),
+            None => "cpu".to_string(),
+        };
+        with_place(self.original.as_ref(), &place, format, f)
     }
 }
 

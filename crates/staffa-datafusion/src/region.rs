@@ -3,13 +3,15 @@
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
-use datafusion::common::{Result, internal_err};
+use datafusion::common::{DataFusionError, Result, internal_err};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::coop::make_cooperative;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use parking_lot::Mutex;
+use staffa_common::{Reason, ReasonCode};
 use staffa_engine::cpu::CpuEngine;
+use staffa_engine::cuda::Gpu;
 use staffa_engine::run::Region;
 use staffa_engine::{CancelFlag, RunContext, StaffaRuntime, plan};
 
@@ -95,8 +97,17 @@ fn start(node: &StaffaExec, context: &Arc<TaskContext>) -> Result<Arc<Region>> {
     Region::new(program, inputs, &CpuEngine, context)
 }
 
+/// The GPU that sessions with so many compute threads share, opened when first asked for.
+///
+/// # Errors
+/// Why none can be used.
+pub fn gpu(threads: usize) -> Result<Arc<Gpu>, Reason> {
+    let fault = |error: DataFusionError| Reason::new(ReasonCode::NoGpu, error.strip_backtrace());
+    runtime(threads).map_err(fault)?.gpu()
+}
+
 /// The process's pool of so many threads, made when first asked for.
-fn runtime(threads: usize) -> Result<Arc<StaffaRuntime>> {
+pub(crate) fn runtime(threads: usize) -> Result<Arc<StaffaRuntime>> {
     static RUNTIMES: LazyLock<Mutex<HashMap<usize, Arc<StaffaRuntime>>>> =
         LazyLock::new(Mutex::default);
     let mut runtimes = RUNTIMES.lock();

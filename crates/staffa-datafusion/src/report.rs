@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::metrics::MetricsSet;
 use staffa_common::ReasonCode;
+use staffa_engine::plan;
 
 use crate::kept::KeptExec;
 use crate::node::StaffaExec;
+use crate::place::Placement;
 
 /// Where a node runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,12 +29,15 @@ pub struct NodeReport {
     pub name: String,
     /// Where it runs.
     pub place: Place,
-    /// The coded reason, when it stays with DataFusion and the rule saw it.
+    /// The coded reason, when it stays with DataFusion and the rule saw it, or on the CPU though a device
+    /// is there.
     pub reason: Option<String>,
     /// The reason's code.
     pub code: Option<ReasonCode>,
     /// Rows that the node has put out so far, from its metrics.
     pub output_rows: Option<usize>,
+    /// Morsels that a device has made for a scan so far, from its metrics.
+    pub gpu_morsels: Option<usize>,
 }
 
 /// All nodes of a plan, in pre-order.
@@ -45,6 +51,16 @@ impl PlanReport {
     /// How many nodes run on a Staffa engine.
     pub fn staffa_nodes(&self) -> usize {
         self.nodes.iter().filter(|n| n.place != Place::DataFusion).count()
+    }
+
+    /// How many nodes run on a device.
+    pub fn gpu_nodes(&self) -> usize {
+        self.nodes.iter().filter(|n| matches!(n.place, Place::Gpu(_))).count()
+    }
+
+    /// Morsels that devices have made so far.
+    pub fn gpu_morsels(&self) -> usize {
+        self.nodes.iter().filter_map(|n| n.gpu_morsels).sum()
     }
 
     /// How many nodes run on DataFusion.
@@ -65,27 +81,34 @@ impl PlanReport {
     }
 }
 
-/// Reads where each node of `plan` runs.
-pub fn report(plan: &Arc<dyn ExecutionPlan>) -> PlanReport {
+/// Reads where each node of a plan runs.
+pub fn report(root: &Arc<dyn ExecutionPlan>) -> PlanReport {
     let mut report = PlanReport::default();
-    visit(plan, &mut report);
+    visit(root, &mut report);
     report
 }
 
-fn visit(plan: &Arc<dyn ExecutionPlan>, report: &mut PlanReport) {
-    let place = match StaffaExec::of(plan.as_ref()) {
+fn visit(node: &Arc<dyn ExecutionPlan>, report: &mut PlanReport) {
+    let placement = StaffaExec::of(node.as_ref()).map(StaffaExec::placement);
+    let place = match placement {
+        Some(Some(Placement { place: plan::Place::Gpu(gpu), .. })) => Place::Gpu(gpu.ordinal()),
         Some(_) => Place::Cpu,
         None => Place::DataFusion,
     };
-    let reason = KeptExec::of(plan.as_ref()).map(KeptExec::reason);
+    let cpu = placement.flatten().and_then(|placement| placement.reason.as_ref());
+    let reason = KeptExec::of(node.as_ref()).map(KeptExec::reason).or(cpu);
+    let metrics = node.metrics();
+    let count =
+        |name: &str| metrics.as_ref().and_then(|m| m.sum_by_name(name)).map(|m| m.as_usize());
     report.nodes.push(NodeReport {
-        name: plan.name().to_string(),
+        name: node.name().to_string(),
         place,
         reason: reason.map(ToString::to_string),
         code: reason.map(|reason| reason.code),
-        output_rows: plan.metrics().and_then(|m| m.output_rows()),
+        output_rows: metrics.as_ref().and_then(MetricsSet::output_rows),
+        gpu_morsels: count("gpu_morsels"),
     });
-    for child in plan.children() {
+    for child in node.children() {
         visit(child, report);
     }
 }

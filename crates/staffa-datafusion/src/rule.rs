@@ -19,6 +19,8 @@ use staffa_engine::plan::NodeOp;
 use crate::kept::KeptExec;
 use crate::lower::{Setting, lower};
 use crate::node::StaffaExec;
+use crate::place::place;
+use crate::region::runtime;
 use crate::report::{Place, PlanReport, report};
 use crate::{OnUnsupported, StaffaConfig};
 
@@ -49,6 +51,7 @@ pub fn rewrite(plan: Arc<dyn ExecutionPlan>, policy: &Policy) -> Result<Arc<dyn 
     }
     let order_used = plan.output_ordering().is_some();
     let rewritten = node(&plan, order_used)?;
+    place(&rewritten, &policy.config, &*runtime(policy.config.threads)?)?;
     let seen = report(&rewritten);
     if policy.config.on_unsupported == OnUnsupported::Error {
         refuse_unsupported(&seen)?;

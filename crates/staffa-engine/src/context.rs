@@ -1,18 +1,22 @@
 //! What a running region shares: settings, the compute pool, the cancel flag.
 
 use std::num::NonZero;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use datafusion_common::{Result, exec_err, internal_datafusion_err};
 use datafusion_execution::TaskContext;
 use datafusion_execution::memory_pool::{MemoryConsumer, MemoryReservation};
+use staffa_common::Reason;
+
+use crate::cuda::Gpu;
 
 /// Pools that regions share. One serves a whole process by default; an embedder may hold several.
 #[derive(Debug)]
 pub struct StaffaRuntime {
     threads: usize,
     pool: rayon::ThreadPool,
+    gpu: OnceLock<Result<Arc<Gpu>, Reason>>,
 }
 
 impl StaffaRuntime {
@@ -30,12 +34,24 @@ impl StaffaRuntime {
             .thread_name(|i| format!("staffa-compute-{i}"))
             .build()
             .map_err(|e| internal_datafusion_err!("no compute pool: {e}"))?;
-        Ok(Self { threads, pool })
+        Ok(Self { threads, pool, gpu: OnceLock::new() })
     }
 
     /// Threads of the compute pool.
     pub fn threads(&self) -> usize {
         self.threads
+    }
+
+    /// The GPU, opened when first asked for (0.1 to 0.5 s where there is one).
+    ///
+    /// # Errors
+    /// Why none can be used, a context that was lost since included.
+    pub fn gpu(&self) -> Result<Arc<Gpu>, Reason> {
+        let gpu = self.gpu.get_or_init(Gpu::open).clone()?;
+        match gpu.lost() {
+            Some(reason) => Err(reason),
+            None => Ok(gpu),
+        }
     }
 
     /// Runs `work` on the compute pool (where rayon's parallel iterators use all its threads)

@@ -10,6 +10,7 @@
 pub mod bound;
 pub mod context;
 pub mod cpu;
+pub mod cuda;
 mod decimal;
 pub mod engine;
 pub mod morsel;

@@ -9,7 +9,7 @@ use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::prelude::{SessionConfig, SessionContext};
-use staffa::{Device, StaffaConfig};
+use staffa::{Device, Reason, StaffaConfig};
 
 /// Who runs a query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -55,13 +55,16 @@ impl Engine {
     /// their device and `staffa.min_rows = 0`, so that small inputs are accelerated too.
     ///
     /// # Errors
-    /// An engine that this build lacks, or a bad value in the environment.
+    /// [`Engine::Gpu`] where no GPU can be used, with the reason; a bad value in the environment.
     pub fn session(self, options: &SessionOptions) -> Result<SessionContext> {
         let device = match self {
             Self::DataFusion => None,
             Self::Cpu => Some(Device::Cpu),
-            Self::Gpu => return Err(no_gpu_engine()),
+            Self::Gpu => Some(Device::Gpu),
         };
+        if device == Some(Device::Gpu) {
+            staffa::gpu(StaffaConfig::from_env()?.threads).map_err(no_gpu)?;
+        }
         let mut runtime = RuntimeEnvBuilder::new();
         if let Some(bytes) = options.memory_limit_bytes {
             runtime = runtime.with_memory_pool(Arc::new(FairSpillPool::new(bytes)));
@@ -94,11 +97,8 @@ impl SessionOptions {
     }
 }
 
-fn no_gpu_engine() -> DataFusionError {
-    DataFusionError::NotImplemented(
-        "engine 'gpu': this build of Staffa has no CUDA engine yet; use 'datafusion' and 'cpu'"
-            .to_string(),
-    )
+fn no_gpu(reason: Reason) -> DataFusionError {
+    DataFusionError::NotImplemented(format!("engine 'gpu': {reason}; use 'datafusion' and 'cpu'"))
 }
 
 impl fmt::Display for Engine {

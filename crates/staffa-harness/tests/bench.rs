@@ -43,6 +43,8 @@ async fn the_json_has_the_agreed_fields() {
         "equal",
         "rows",
         "staffa_nodes",
+        "gpu_nodes",
+        "gpu_morsels",
         "datafusion_nodes",
         "reasons",
     ];

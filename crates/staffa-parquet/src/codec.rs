@@ -55,6 +55,16 @@ impl Codec {
             Self::Brotli | Self::Zstd => usize::MAX,
         }
     }
+
+    /// Checks that so many compressed bytes can stand for `size`, before memory is asked for.
+    pub(crate) fn check_claim(self, compressed: usize, size: usize) -> Flawed<()> {
+        if size > self.bound(compressed) {
+            return Err(Flaw::bad(format!(
+                "a page claims {size} bytes, more than its {compressed} compressed bytes can hold"
+            )));
+        }
+        Ok(())
+    }
 }
 
 /// A page of this size is allocated at once on the header's word; a larger one of a codec with no
@@ -88,12 +98,7 @@ impl Decompressor {
         size: usize,
         out: &mut Vec<u8>,
     ) -> Flawed<()> {
-        if size > self.codec.bound(input.len()) {
-            return Err(Flaw::bad(format!(
-                "a page claims {size} bytes, more than its {} compressed bytes can hold",
-                input.len()
-            )));
-        }
+        self.codec.check_claim(input.len(), size)?;
         match self.codec {
             Codec::Uncompressed => {
                 out.clear();

@@ -79,6 +79,7 @@ compile_error!("staffa-parquet reads little-endian values in place");
 
 mod chunk;
 mod codec;
+pub mod cuda;
 mod decode;
 mod encoding;
 mod error;

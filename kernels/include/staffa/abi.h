@@ -201,6 +201,19 @@ struct utf8_args {
     uint32_t ordinal;          // `where` of an error
 };
 
+// strings_offsets and strings_gather.
+struct strings_args {
+    uint64_t spans;            // `rows` spans
+    uint64_t count;            // a u32: how many of them there are; 0: all
+    uint64_t offsets;          // rows + 1 u64s
+    uint64_t total;            // a u64: bytes of all strings
+    uint64_t look_back;        // a u64 for tickets and one per tile, zeroed
+    uint64_t target;           // of the strings' bytes
+    uint64_t target_bytes;
+    uint32_t rows;
+    uint32_t reserved;         // zero
+};
+
 // decompress_snappy, decompress_lz4.
 struct decompress_args {
     uint64_t pages;            // compressed_page[count]

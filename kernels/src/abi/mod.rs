@@ -6,6 +6,7 @@
 mod column;
 mod error;
 mod page;
+mod strings;
 
 pub use column::{Column, ColumnKind, Span};
 pub use error::{ErrorCode, ErrorSlot};
@@ -13,6 +14,7 @@ pub use page::{
     Checkpoint, CompactArgs, CompressedPage, DecompressArgs, FixedArgs, HybridArgs,
     LEVELS_PREFIXED, LevelsArgs, Page, PageSet, PageState, Utf8Args,
 };
+pub use strings::StringsArgs;
 
 /// Rows of a page that one block handles.
 pub const TILE_ROWS: u32 = 2048;

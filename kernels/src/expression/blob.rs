@@ -12,8 +12,14 @@ pub(super) fn list_too_long() -> StaffaError {
 }
 
 impl Builder {
-    pub(super) fn constant_bytes(&mut self, bytes: Vec<u8>) -> Result<u32, StaffaError> {
-        if let Some(offset) = self.known_constants.get(&bytes) {
+    /// A scalar's place among the constants; equal ones share it. Spans (`relocated`: their addresses are
+    /// still to be moved) never share one with a number that happens to have the same bytes.
+    pub(super) fn constant_bytes(
+        &mut self,
+        bytes: Vec<u8>,
+        relocated: bool,
+    ) -> Result<u32, StaffaError> {
+        if let Some(offset) = self.known_constants.get(&(relocated, bytes.clone())) {
             return Ok(*offset);
         }
         let offset = self.constants.len().next_multiple_of(bytes.len().max(1));
@@ -23,7 +29,10 @@ impl Builder {
         self.constants.resize(offset, 0);
         self.constants.extend_from_slice(&bytes);
         let offset = u32::try_from(offset).unwrap_or(u32::MAX);
-        self.known_constants.insert(bytes, offset);
+        if relocated {
+            self.spans.push((false, offset));
+        }
+        self.known_constants.insert((relocated, bytes), offset);
         Ok(offset)
     }
 

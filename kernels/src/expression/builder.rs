@@ -46,6 +46,14 @@ impl Value {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mask(pub(super) Bits);
 
+/// A masked region that was entered and is to be left: see [`Builder::enter`].
+#[derive(Debug)]
+#[must_use = "a region that is not left masks the rest of the program"]
+pub struct Region {
+    mask: Bits,
+    jump: usize,
+}
+
 /// What to do with a row on which arrow would return an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnError {
@@ -78,7 +86,7 @@ pub struct Builder {
     widths: Vec<u16>,
     bit_count: u32,
     pub(super) constants: Vec<u8>,
-    pub(super) known_constants: HashMap<Vec<u8>, u32>,
+    pub(super) known_constants: HashMap<(bool, Vec<u8>), u32>,
     pub(super) lists: Vec<u8>,
     /// Spans in constants (false) and lists (true), whose addresses are relative to `bytes`.
     pub(super) spans: Vec<(bool, u32)>,
@@ -259,14 +267,9 @@ impl Builder {
             Constant::Bool(false) => Operand::Bits(Bits::None),
             Constant::Bytes(bytes) => {
                 let span = self.relative_span(bytes)?;
-                let known = self.known_constants.contains_key(&span);
-                let offset = self.constant_bytes(span)?;
-                if !known {
-                    self.spans.push((false, offset));
-                }
-                Operand::Constant(offset)
+                Operand::Constant(self.constant_bytes(span, true)?)
             }
-            _ => Operand::Constant(self.constant_bytes(constant.to_bytes())?),
+            _ => Operand::Constant(self.constant_bytes(constant.to_bytes(), false)?),
         };
         Ok(Value { kind, operand, valid: Bits::All })
     }
@@ -278,7 +281,7 @@ impl Builder {
     pub fn null(&mut self, kind: Type) -> Result<Value, StaffaError> {
         let operand = match kind {
             Type::Bits => Operand::Bits(Bits::None),
-            _ => Operand::Constant(self.constant_bytes(vec![0; usize::from(kind.width())])?),
+            _ => Operand::Constant(self.constant_bytes(vec![0; usize::from(kind.width())], false)?),
         };
         Ok(Value { kind, operand, valid: Bits::None })
     }
@@ -322,14 +325,28 @@ impl Builder {
         mask: Mask,
         f: impl FnOnce(&mut Builder) -> Result<R, StaffaError>,
     ) -> Result<R, StaffaError> {
+        let region = self.enter(mask);
+        let result = f(self);
+        self.leave(region);
+        result
+    }
+
+    /// Begins what [`Builder::on`] does around a closure, for callers that hold the builder in a structure of
+    /// their own. Regions are left in the reverse order of entering.
+    pub fn enter(&mut self, mask: Mask) -> Region {
         let jump = self.drafts.len();
         let mut draft = Draft::new(Opcode::JumpIfNone, Some(Type::Bits));
         draft.operands[0] = Operand::Bits(mask.0);
         self.push(draft);
         self.masks.push(mask.0);
-        let result = f(self);
+        Region { mask: mask.0, jump }
+    }
+
+    /// Ends a region: later instructions are evaluated on the rows of before.
+    pub fn leave(&mut self, region: Region) {
+        let Region { mask, jump } = region;
         self.masks.pop();
-        self.loaded.retain(|(_, _, m, _)| *m != mask.0);
+        self.loaded.retain(|(_, _, m, _)| *m != mask);
         if self.drafts.len() - jump - 1 < JUMP_OVER {
             self.drafts.remove(jump);
             for draft in &mut self.drafts[jump..] {
@@ -340,7 +357,6 @@ impl Builder {
         } else {
             self.drafts[jump].immediate = self.drafts.len() as u64;
         }
-        result
     }
 
     /// Only rows on which `condition` is true stay: later instructions see them alone, and outputs are

@@ -62,6 +62,11 @@ impl Resident {
         Ok(Resident { program, instructions, blob: blob.freeze() })
     }
 
+    /// Constants and strings: spans that the program stores may point into it.
+    pub fn blob(&self) -> &DeviceSlice<u8> {
+        &self.blob
+    }
+
     /// The program.
     pub fn program(&self) -> &Program {
         &self.program
@@ -236,6 +241,11 @@ fn allocate(
         let values = match output.kind {
             Type::Bits if program.filters() => context.zeroed(words * 4)?,
             Type::Bits => context.memory.buffer(words * 4, context.stream)?,
+            // A row that asks for a rerun is not stored. Launches behind this one are queued before the host
+            // knows, and may follow a span or use a code: they find empty strings and first entries there.
+            kind @ (Type::Span | Type::U32) if program.may_rerun() => {
+                context.zeroed((capacity * usize::from(kind.width())).max(1))?
+            }
             kind => context
                 .memory
                 .buffer((capacity * usize::from(kind.width())).max(1), context.stream)?,
@@ -325,7 +335,11 @@ fn check_input(
     }
     let kind = storage(expected.kind) as u8;
     let dictionary = c.kind == ColumnKind::Codes as u8;
-    let stored = if dictionary { c.dictionary_kind } else { c.kind };
+    let stored = match if dictionary { c.dictionary_kind } else { c.kind } {
+        // Bytes of a register's width are loaded and stored like a number's.
+        bytes if bytes == ColumnKind::Bytes as u8 => ColumnKind::Fixed as u8,
+        other => other,
+    };
     if stored != kind || c.width != u32::from(expected.kind.width()) || codes && !dictionary {
         return Err("its kind or width is not the program's");
     }

@@ -20,7 +20,7 @@ mod temporal;
 mod types;
 mod validate;
 
-pub use builder::{Builder, Mask, OnError, Value};
+pub use builder::{Builder, Mask, OnError, Region, Value};
 pub use constant::Constant;
 pub use decimal::{Decimal, DecimalArithmetic};
 pub use launch::{Context, InputColumn, Options, OutputColumn, Resident, Results, Selection, run};

@@ -142,17 +142,70 @@ impl Program {
         BLOCK_SIZES.into_iter().find(|threads| self.shared_bytes(*threads) <= SHARED_LIMIT)
     }
 
+    /// Whether a row may ask for a rerun, or for more heap: then nothing is stored for it.
+    pub fn may_rerun(&self) -> bool {
+        use Opcode as O;
+        self.instructions.iter().any(|i| match Opcode::from_number(i.op) {
+            Some(
+                O::End
+                | O::JumpIfNone
+                | O::Filter
+                | O::Load
+                | O::LoadCode
+                | O::Store
+                | O::Select
+                | O::MaskAnd
+                | O::MaskAndNot
+                | O::BitsAnd
+                | O::BitsOr
+                | O::BitsNot
+                | O::IsNull
+                | O::IsTrue
+                | O::IsFalse
+                | O::BitsEqual
+                | O::BitsLess
+                | O::BitsSelect
+                | O::Distinct
+                | O::ValidAndNot
+                | O::Add
+                | O::Subtract
+                | O::Multiply
+                | O::Negate
+                | O::BitAnd
+                | O::BitOr
+                | O::BitXor
+                | O::ShiftLeft
+                | O::ShiftRight
+                | O::Round
+                | O::Equal
+                | O::Less
+                | O::InList
+                | O::ConvertWrapping
+                | O::CharacterLength
+                | O::OctetLength
+                | O::Find
+                | O::Trim,
+            ) => false,
+            Some(O::Like) => i.flags & FLAG_IGNORE_CASE != 0,
+            _ => true,
+        })
+    }
+
     /// The narrowest kernel that has all instructions.
     pub fn variant(&self) -> Variant {
+        let of = |kind: Option<Type>| match kind {
+            Some(Type::Span) => Variant::Strings,
+            Some(Type::I128) => Variant::Wide,
+            _ => Variant::Narrow,
+        };
+        // An operand may be of another type than the instruction, and a constant that nothing loads.
+        let operands = self.instructions.iter().filter_map(|i| Opcode::from_number(i.op));
+        let operands = operands.flat_map(|op| shape(op).operands).map(|operand| match operand {
+            Kind::Of(kind) => Some(kind),
+            _ => None,
+        });
         let kinds = self.instructions.iter().flat_map(|i| [i.kind, i.kind_to]);
-        kinds
-            .map(|tag| match Type::from_tag(tag) {
-                Some(Type::Span) => Variant::Strings,
-                Some(Type::I128) => Variant::Wide,
-                _ => Variant::Narrow,
-            })
-            .max()
-            .unwrap_or(Variant::Narrow)
+        kinds.map(Type::from_tag).chain(operands).map(of).max().unwrap_or(Variant::Narrow)
     }
 }
 

@@ -157,6 +157,16 @@ impl PageSet {
         &self.states
     }
 
+    /// Whether rows may be NULL; `None` before [`levels`](super::levels()) ran.
+    pub fn is_nullable(&self) -> Option<bool> {
+        self.nullable
+    }
+
+    /// Row of the column of each page's first, rows and ordinal.
+    pub fn placed(&self) -> impl Iterator<Item = (i32, u32, u32)> + '_ {
+        self.host.iter().map(|page| (page.first_row, page.rows, page.ordinal))
+    }
+
     pub(super) fn has_levels(&self) -> bool {
         self.has_levels
     }

@@ -162,3 +162,23 @@ fn intervals_add_as_arrows() {
         }
     }
 }
+
+/// A constant interval is no value of the tile: the program still needs the kernel that knows intervals.
+#[test]
+fn dates_and_a_constant_interval() {
+    let days: ArrayRef =
+        Arc::new(arrow::array::Date32Array::from(vec![Some(0), None, Some(11_016), Some(19_782)]));
+    let month = staffa_kernels::expression::Constant::I128(1);
+    let interval = arrow::array::IntervalMonthDayNanoArray::new_scalar(
+        arrow::datatypes::IntervalMonthDayNano::new(1, 0, 0),
+    );
+    check(
+        "date and a constant month",
+        &[days],
+        |b, v| {
+            let month = b.constant(&month)?;
+            b.add_interval(v[0], Unit::Day, month, false)
+        },
+        |c| numeric::add(&c[0], &interval),
+    );
+}

@@ -1,6 +1,7 @@
 //! `staffa doctor`: what this machine offers, what is set, and whether acceleration works.
 
 mod features;
+mod gpu;
 mod memory;
 mod selftest;
 mod settings;
@@ -21,8 +22,9 @@ pub(crate) struct Args {}
 /// Prints the findings; false if something does not work.
 pub(crate) async fn run(_args: Args) -> Result<bool> {
     let mut text = machine();
-    text.push_str(&gpu());
     let config = StaffaConfig::from_env();
+    let (has_gpu, gpu) = gpu::describe(config.as_ref().ok());
+    text.push_str(&gpu);
     text.push_str(&settings::describe(config.as_ref().ok()));
     print(&text)?;
     if let Err(error) = config {
@@ -34,7 +36,15 @@ pub(crate) async fn run(_args: Args) -> Result<bool> {
         Err(failed) => (false, failed),
     };
     print(&format!("\nself-test\n  {lines}\n"))?;
-    Ok(ok)
+    if !has_gpu {
+        return Ok(ok);
+    }
+    let (gpu_ok, lines) = match selftest::gpu().await {
+        Ok(passed) => (true, passed),
+        Err(failed) => (false, failed),
+    };
+    print(&format!("  GPU {lines}\n"))?;
+    Ok(ok && gpu_ok)
 }
 
 /// Version, processor, memory and threads.
@@ -67,17 +77,4 @@ fn compute_threads() -> (usize, &'static str) {
         0 => (cores(), "one per core"),
         threads => (threads, "staffa.threads"),
     }
-}
-
-/// The NVIDIA driver, found by its files: nothing is loaded.
-fn gpu() -> String {
-    let kernel = std::fs::read_to_string("/proc/driver/nvidia/version").ok();
-    let driver = kernel.as_deref().and_then(|text| text.lines().next()).map_or_else(
-        || "no NVIDIA driver found".to_string(),
-        |line| line.trim_start_matches("NVRM version:").trim().to_string(),
-    );
-    format!(
-        "\nGPU\n  driver           {driver}\n  engine           this build has no CUDA engine yet: \
-         everything runs on the CPU\n"
-    )
 }

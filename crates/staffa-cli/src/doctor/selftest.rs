@@ -60,3 +60,48 @@ async fn execute(engine: Engine) -> Result<Run, DataFusionError> {
     run_query(&ctx, NAMES).await?;
     run_query(&ctx, QUERY).await
 }
+
+/// The same data as a file, with a dictionary; then a filter and a projection over it.
+const FILE_QUERY: &str = "SELECT name, amount * 3 - key AS value FROM copied \
+     WHERE amount > 500 AND name <> 'name-5' ORDER BY name, value";
+
+/// A scan, a filter and a projection on the GPU, against DataFusion: what was proved, or what is wrong.
+pub(super) async fn gpu() -> Result<String, String> {
+    let name = format!("staffa-doctor-{}.parquet", std::process::id());
+    let path = std::env::temp_dir().join(name);
+    let outcome = on_gpu(&path.to_string_lossy()).await;
+    // Left behind, it would only take some kilobytes of a folder for such files.
+    let _ = std::fs::remove_file(&path);
+    outcome
+}
+
+async fn on_gpu(path: &str) -> Result<String, String> {
+    let run = async |engine: Engine| -> Result<Run, DataFusionError> {
+        let ctx = engine.session(&SessionOptions::default())?;
+        if engine == Engine::DataFusion {
+            run_query(&ctx, FACTS).await?;
+            let copy = format!("COPY facts TO '{path}' STORED AS PARQUET");
+            run_query(&ctx, &copy).await?;
+        }
+        let create = format!("CREATE EXTERNAL TABLE copied STORED AS PARQUET LOCATION '{path}'");
+        run_query(&ctx, &create).await?;
+        run_query(&ctx, FILE_QUERY).await
+    };
+    let vanilla = run(Engine::DataFusion).await.map_err(|e| format!("failed: DataFusion: {e}"))?;
+    let ours = run(Engine::Gpu).await.map_err(|e| format!("failed: {e}"))?;
+    let rules = Rules { order: vanilla.order.clone(), ..Rules::default() };
+    let comparison =
+        compare(&vanilla.answer, &ours.answer, &rules).map_err(|error| error.to_string())?;
+    if !comparison.is_equal() {
+        return Err(format!("failed: {}", comparison.render("datafusion", "gpu")));
+    }
+    let report = staffa::report(&ours.plan);
+    let (nodes, morsels) = (report.gpu_nodes(), report.gpu_morsels());
+    if morsels == 0 {
+        return Err(format!(
+            "failed: the answers are equal, but the GPU made no morsel for its {nodes} nodes"
+        ));
+    }
+    let rows = vanilla.answer.rows();
+    Ok(format!("ok: {rows} rows equal to DataFusion's; {nodes} nodes, {morsels} morsels on a GPU"))
+}

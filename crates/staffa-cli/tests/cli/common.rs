@@ -14,7 +14,7 @@ pub(crate) struct Outcome {
 /// into its text, at any scale.
 pub(crate) const DATA: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/staffa-data");
 
-/// Runs `staffa` with an empty home and no settings from the environment.
+/// Runs `staffa` with an empty home, no settings from the environment, and no GPU.
 pub(crate) fn staffa(arguments: &[&str]) -> Outcome {
     staffa_in(Path::new("."), arguments, &[])
 }
@@ -31,6 +31,8 @@ pub(crate) fn staffa_in(folder: &Path, arguments: &[&str], variables: &[(&str, &
         }
     }
     command.env("HOME", home.path());
+    // No GPU, real or emulated, unless a test asks for one.
+    command.env("CUDA_VISIBLE_DEVICES", "-1").env("STAFFA_EMULATOR_DEVICES", "0");
     command.envs(variables.iter().copied());
     outcome(command.output().unwrap())
 }

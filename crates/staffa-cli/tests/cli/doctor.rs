@@ -22,7 +22,6 @@ fn every_setting_is_shown_with_its_source() {
     assert_eq!(line("staffa.min_rows ")[1..4], ["99", "from", "STAFFA_MIN_ROWS"]);
     assert_eq!(line("staffa.device ")[1..4], ["cpu", "from", "STAFFA_DEVICE"]);
     assert_eq!(line("staffa.enabled ")[1..3], ["true", "default"]);
-    assert!(text.contains("this build has no CUDA engine yet"), "{text}");
 }
 
 #[test]
@@ -32,4 +31,46 @@ fn a_wrong_setting_is_reported_and_fails() {
     assert_eq!(outcome.code, 1);
     assert!(outcome.stdout.contains("self-test\n  not run: "), "{}", outcome.stdout);
     assert!(outcome.stdout.contains("'abacus'"), "{}", outcome.stdout);
+}
+
+/// Without a driver, and with one whose device cannot be used, the CPU is no worse for it.
+#[test]
+fn no_gpu_is_no_failure() {
+    let outcome = staffa(&["doctor"]);
+    assert_eq!(outcome.code, 0);
+    let text = &outcome.stdout;
+    assert!(text.contains("engine           none, everything runs on the CPU: A015 "), "{text}");
+    assert!(!text.contains("GPU ok"), "{text}");
+}
+
+/// On the emulated driver: a device, its kernels, and the proof that it runs a query.
+#[test]
+fn the_gpu_is_proved() {
+    let Some(kernels) = std::env::var_os("STAFFA_EMULATED_KERNELS") else {
+        eprintln!("SKIPPED: needs scripts/with-emulated-gpu");
+        return;
+    };
+    let kernels = kernels.to_string_lossy().into_owned();
+    let with = |more: &[(&str, &str)]| {
+        let mut variables = vec![
+            ("STAFFA_EMULATED_KERNELS", kernels.as_str()),
+            ("STAFFA_EMULATOR_DEVICES", "1"),
+            ("CUDA_VISIBLE_DEVICES", "0"),
+        ];
+        variables.extend(more);
+        staffa_in(std::path::Path::new("."), &["doctor"], &variables)
+    };
+    let outcome = with(&[]);
+    let text = &outcome.stdout;
+    assert_eq!(outcome.code, 0, "{text}");
+    assert!(text.contains("driver           CUDA 13."), "{text}");
+    assert!(text.contains("compute capability "), "{text}");
+    assert!(text.contains("engine           gpu:0 with a budget of "), "{text}");
+    assert!(text.contains("  GPU ok: ") && text.contains(" morsels on a GPU"), "{text}");
+
+    let outcome = with(&[("STAFFA_EMULATOR_MEMORY_BYTES", "100000000")]);
+    let text = &outcome.stdout;
+    assert_eq!(outcome.code, 0, "{text}");
+    assert!(text.contains("A015 gpu:0 has "), "{text}");
+    assert!(text.contains(" MiB free, less than the 512 MiB that are needed"), "{text}");
 }

@@ -115,7 +115,14 @@ impl OwnColumns {
 
 /// Fetches the bytes of columns, of those pages that hold selected rows where the file says where
 /// they are.
-async fn fetch(file: &OpenFile, group: &GroupToRead, roots: &[usize]) -> Result<RowGroupBytes> {
+///
+/// # Errors
+/// Reading.
+pub(super) async fn fetch(
+    file: &OpenFile,
+    group: &GroupToRead,
+    roots: &[usize],
+) -> Result<RowGroupBytes> {
     let leaves: Vec<usize> = roots.iter().filter_map(|&root| file.footer.leaf_of(root)).collect();
     if leaves.len() != roots.len() {
         return internal_err!("a nested column is no leaf");
@@ -135,7 +142,7 @@ async fn fetch(file: &OpenFile, group: &GroupToRead, roots: &[usize]) -> Result<
     Ok(RowGroupBytes::divide(&plan, &parts))
 }
 
-fn is_string(data_type: &DataType) -> bool {
+pub(super) fn is_string(data_type: &DataType) -> bool {
     matches!(
         data_type,
         DataType::Utf8

@@ -152,11 +152,7 @@ impl GroupStream {
     /// Whether the scan's predicate, which may have changed, rules the row group out by now.
     pub(super) fn ruled_out(&self) -> bool {
         let Part { file, group, .. } = &*self.part;
-        let ruled_out = ruled_out(file, group.index);
-        if ruled_out {
-            file.metrics.row_groups_pruned_dynamic_filter.add(1);
-        }
-        ruled_out
+        ruled_out(file, group.index)
     }
 
     /// The rows that it reads.
@@ -255,15 +251,15 @@ impl GroupStream {
 
 /// What every row must pass, over the file's columns: the scan's own predicate, where it is one
 /// for rows, and the pipeline's filter.
-fn tests(file: &OpenFile) -> Result<Option<Arc<dyn PhysicalExpr>>> {
-    let filter = file.opener.filter.as_ref().map(|filter| through(filter, &file.projection));
+pub(super) fn tests(file: &OpenFile) -> Result<Option<Arc<dyn PhysicalExpr>>> {
+    let filter = file.opener.filter.as_ref().map(|filter| through(filter, &file.columns));
     let filter = filter.transpose()?;
     let tests: Vec<_> = file.row_predicate().cloned().into_iter().chain(filter).collect();
     Ok((!tests.is_empty()).then(|| conjunction(tests)))
 }
 
 /// `expr` with the expressions of `projection` in place of its columns.
-fn through(
+pub(super) fn through(
     expr: &Arc<dyn PhysicalExpr>,
     projection: &[Arc<dyn PhysicalExpr>],
 ) -> Result<Arc<dyn PhysicalExpr>> {
@@ -279,7 +275,7 @@ fn through(
 }
 
 /// The columns that some expressions read, ascending.
-fn roots<'a>(exprs: impl Iterator<Item = &'a Arc<dyn PhysicalExpr>>) -> Vec<usize> {
+pub(super) fn roots<'a>(exprs: impl Iterator<Item = &'a Arc<dyn PhysicalExpr>>) -> Vec<usize> {
     let mut roots: Vec<usize> =
         exprs.flat_map(collect_columns).map(|column| column.index()).collect();
     roots.sort_unstable();

@@ -7,7 +7,10 @@
 //! ([`group`]). A column that our decoder does not know is decoded by arrow-rs, in the same morsels.
 
 mod columns;
+mod device;
+mod estimate;
 mod group;
+mod metrics;
 mod open;
 mod piece;
 mod prune;
@@ -23,12 +26,13 @@ use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::FileGroup;
 use datafusion::datasource::physical_plan::{FileScanConfig, FileSource, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
+use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_plan::ExecutionPlan;
 use staffa_common::{Reason, ReasonCode};
 use staffa_engine::RunContext;
-use staffa_engine::plan::{NodeOp, Same, Scan, ScanRequest, ScanRun};
+use staffa_engine::plan::{Estimate, NodeOp, Same, Scan, ScanRequest, ScanRun};
 
 use crate::lower::{Lowered, Setting};
 
@@ -135,6 +139,15 @@ impl Scan for ParquetScan {
 
     fn as_any(&self) -> &dyn Any {
         self
+    }
+
+    fn on_device(
+        &self,
+        filter: Option<&Arc<dyn PhysicalExpr>>,
+        output: Option<&[Arc<dyn PhysicalExpr>]>,
+        threads: usize,
+    ) -> Result<Estimate, Reason> {
+        estimate::on_device(&self.config, &self.source, filter, output, threads)
     }
 
     fn start(&self, context: &Arc<RunContext>, request: &ScanRequest) -> Result<Arc<dyn ScanRun>> {

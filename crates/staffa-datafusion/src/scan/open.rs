@@ -1,7 +1,8 @@
 //! Opening a file: from its footer to the row groups and rows that must be read.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::ops::Range;
+use std::sync::{Arc, OnceLock};
 
 use arrow::datatypes::{SchemaRef, TimeUnit};
 use datafusion::common::{DataFusionError, Result, ScalarValue};
@@ -16,12 +17,17 @@ use datafusion_physical_expr_adapter::rewrite::rewrite_input_file_name_in_projec
 use datafusion_physical_expr_adapter::{PhysicalExprAdapterFactory, replace_columns_with_literals};
 use datafusion_pruning::FilePruner;
 use parking_lot::Mutex;
-use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, RowSelection};
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, RowSelection, RowSelector,
+};
 use parquet::arrow::async_reader::AsyncFileReader;
 use parquet::basic::{Compression, Encoding};
 use parquet::file::metadata::{ColumnChunkMetaData, PageIndexPolicy};
+use staffa_common::Reason;
 use staffa_parquet::Footer;
 
+use super::device::DevicePlan;
+use super::group::through;
 use super::prune;
 
 /// Reads a file's bytes.
@@ -38,6 +44,8 @@ pub(super) struct Opener {
     pub(super) metrics: ExecutionPlanMetricsSet,
     /// What the pipeline has the scan test, over its output columns.
     pub(super) filter: Option<Arc<dyn PhysicalExpr>>,
+    /// What the pipeline has the scan compute, over its columns.
+    pub(super) output: Option<Vec<Arc<dyn PhysicalExpr>>>,
     pub(super) limit: Option<usize>,
     pub(super) preserve_order: bool,
     pub(super) creation_errors: Count,
@@ -53,7 +61,9 @@ pub(super) struct OpenFile {
     pub(super) reader_metadata: ArrowReaderMetadata,
     /// The columns as the file's reader makes them.
     pub(super) schema: SchemaRef,
-    /// The scan's output columns, over `schema`.
+    /// The scan's columns, over `schema`: what the pipeline's filter reads.
+    pub(super) columns: Vec<Arc<dyn PhysicalExpr>>,
+    /// What the scan puts out, over `schema`: its columns, unless the pipeline asks for more.
     pub(super) projection: Vec<Arc<dyn PhysicalExpr>>,
     /// The scan's predicate, over `schema`.
     pub(super) predicate: Option<Arc<dyn PhysicalExpr>>,
@@ -61,6 +71,7 @@ pub(super) struct OpenFile {
     /// The metadata as our decoder wants it.
     pub(super) footer: Arc<Footer>,
     idle: Mutex<Vec<Reader>>,
+    device_plan: OnceLock<Result<DevicePlan, Reason>>,
 }
 
 /// A row group to read, of it the selected rows.
@@ -68,6 +79,18 @@ pub(super) struct OpenFile {
 pub(super) struct GroupToRead {
     pub(super) index: usize,
     pub(super) rows: Option<RowSelection>,
+}
+
+impl GroupToRead {
+    /// The same row group, of it only `rows`.
+    pub(super) fn part(&self, rows: &Range<u64>) -> Self {
+        let count = |rows: u64| usize::try_from(rows).unwrap_or(usize::MAX);
+        let selected = RowSelection::from(vec![
+            RowSelector::skip(count(rows.start)),
+            RowSelector::select(count(rows.end - rows.start)),
+        ]);
+        Self { index: self.index, rows: Some(selected) }
+    }
 }
 
 impl OpenFile {
@@ -101,6 +124,14 @@ impl OpenFile {
             let data_type = self.schema.field(root).data_type();
             !old && staffa_parquet::supports(&column, data_type).is_ok()
         })
+    }
+
+    /// What a device does with the file, lowered when first asked for.
+    ///
+    /// # Errors
+    /// Why the CPU has to read it.
+    pub(super) fn device_plan(&self) -> Result<&DevicePlan, &Reason> {
+        self.device_plan.get_or_init(|| DevicePlan::new(self)).as_ref()
     }
 
     /// The predicate where rows must be tested, not only row groups and pages.
@@ -145,7 +176,13 @@ impl Opener {
         drop(timer);
         let (reader_metadata, options) = self.coerce(reader_metadata, options)?;
         let schema = Arc::clone(reader_metadata.schema());
-        let (projection, predicate) = self.adapt(&schema, projection, predicate)?;
+        let (columns, predicate) = self.adapt(&schema, projection, predicate)?;
+        let projection = match &self.output {
+            Some(output) => {
+                output.iter().map(|expr| through(expr, &columns)).collect::<Result<_>>()?
+            }
+            None => columns.clone(),
+        };
         let footer = as_footer(&file, &reader_metadata);
         let mut open = OpenFile {
             opener: Arc::clone(self),
@@ -154,10 +191,12 @@ impl Opener {
             partition,
             reader_metadata,
             schema,
+            columns,
             projection,
             predicate,
             metrics,
             idle: Mutex::new(Vec::new()),
+            device_plan: OnceLock::new(),
         };
         let groups = prune::groups(&mut open, &mut reader, options).await?;
         // After pruning, which may have loaded the page index.

@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 
 use super::group::{GroupStream, Part};
 use super::open::{GroupToRead, OpenFile, Opener};
+use super::prune::ruled_out;
 
 #[derive(Default)]
 struct State {
@@ -61,6 +62,33 @@ impl Pieces {
         dynamic: bool,
         takes_off: bool,
     ) -> Result<Option<GroupStream>> {
+        let Some((file, group, opening)) = self.turn_to(opener, dynamic).await? else {
+            return if takes_off { self.take_off(opener, context) } else { Ok(None) };
+        };
+        let stream = GroupStream::new(file, group, context)?;
+        self.state.lock().reading.push(Arc::downgrade(stream.part()));
+        drop(opening);
+        Ok(Some(stream))
+    }
+
+    /// The next row group, whole: no other lane takes rows off it.
+    ///
+    /// # Errors
+    /// Opening a file.
+    pub(super) async fn group(
+        &self,
+        opener: &Arc<Opener>,
+        dynamic: bool,
+    ) -> Result<Option<(Arc<OpenFile>, GroupToRead)>> {
+        let turn = self.turn_to(opener, dynamic).await?;
+        Ok(turn.map(|(file, group, _)| (file, group)))
+    }
+
+    async fn turn_to(
+        &self,
+        opener: &Arc<Opener>,
+        dynamic: bool,
+    ) -> Result<Option<(Arc<OpenFile>, GroupToRead, Opening<'_>)>> {
         loop {
             // Before the look at the state, so that a change after it is not missed.
             let changed = self.changed.notified();
@@ -69,15 +97,10 @@ impl Pieces {
             match self.turn() {
                 Turn::Read(file, group) => {
                     let opening = Opening(self);
-                    let stream = GroupStream::new(file, group, context)?;
-                    if dynamic && stream.ruled_out() {
-                        continue;
+                    if !dynamic || !ruled_out(&file, group.index) {
+                        return Ok(Some((file, group, opening)));
                     }
-                    self.state.lock().reading.push(Arc::downgrade(stream.part()));
-                    drop(opening);
-                    return Ok(Some(stream));
                 }
-                Turn::End if takes_off => return self.take_off(opener, context),
                 Turn::End => return Ok(None),
                 Turn::Wait => changed.await,
                 Turn::Open(partition, file) => {

@@ -131,6 +131,9 @@ pub(super) fn ruled_out(open: &OpenFile, group: usize) -> bool {
     let unseen = ParquetFileMetrics::new(0, "", &ExecutionPlanMetricsSet::new());
     let schema = open.reader_metadata.parquet_schema();
     plan.prune_by_statistics(&open.schema, schema, groups, &predicate, &unseen);
+    if plan.is_empty() {
+        open.metrics.row_groups_pruned_dynamic_filter.add(1);
+    }
     plan.is_empty()
 }
 

@@ -1,6 +1,7 @@
 //! Running a scan: lanes that take row groups from a queue, and have the next one's bytes fetched while
 //! they decode one.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use datafusion::common::runtime::SpawnedTask;
@@ -11,10 +12,12 @@ use datafusion::physical_expr::expressions::DynamicFilterTracking;
 use datafusion::physical_plan::metrics::BaselineMetrics;
 use datafusion_physical_expr_adapter::DefaultPhysicalExprAdapterFactory;
 use futures::stream;
-use staffa_engine::plan::{ScanLanes, ScanRequest, ScanRun};
+use staffa_engine::plan::{Place, ScanLanes, ScanRequest, ScanRun};
 use staffa_engine::{LaneStream, Morsel, RunContext};
 
+use super::device::{DeviceLane, Finished, Step};
 use super::group::GroupStream;
+use super::metrics::DeviceMetrics;
 use super::open::{Opener, creation_errors, halves};
 use super::piece::Pieces;
 
@@ -26,6 +29,7 @@ struct Run {
     queues: Vec<Arc<Pieces>>,
     /// Whether the predicate may change while the scan runs.
     dynamic: bool,
+    place: Place,
 }
 
 /// Sets a scan up.
@@ -53,6 +57,7 @@ pub(super) fn start(
         adapters,
         metrics: request.metrics.clone(),
         filter: request.filter.clone(),
+        output: request.output.clone(),
         limit: config.limit,
         preserve_order: config.preserve_order,
         creation_errors: creation_errors(&request.metrics),
@@ -74,7 +79,13 @@ pub(super) fn start(
     let dynamic = source.filter().is_some_and(|predicate| {
         DynamicFilterTracking::classify(&predicate).contains_dynamic_filter()
     });
-    Ok(Arc::new(Run { opener: Arc::new(opener), context: Arc::clone(context), queues, dynamic }))
+    Ok(Arc::new(Run {
+        opener: Arc::new(opener),
+        context: Arc::clone(context),
+        queues,
+        dynamic,
+        place: request.place.clone(),
+    }))
 }
 
 /// Morsels of a row group after which the next one's bytes are fetched: a query that stops early
@@ -94,22 +105,48 @@ impl ScanRun for Run {
     fn lane(self: Arc<Self>, lane: usize) -> LaneStream {
         let left = self.opener.limit;
         let metrics = BaselineMetrics::new(&self.opener.metrics, lane);
-        let lane =
-            Lane { run: self, lane, current: None, given: 0, following: None, left, metrics };
+        let device = match &self.place {
+            Place::Gpu(gpu) => {
+                DeviceLane::open(gpu, DeviceMetrics::new(&self.opener.metrics, lane))
+            }
+            Place::Cpu => None,
+        };
+        let lane = Lane {
+            run: self,
+            lane,
+            current: None,
+            given: 0,
+            following: None,
+            device,
+            steps: VecDeque::new(),
+            made: None,
+            left,
+            metrics,
+        };
         Box::pin(stream::try_unfold(lane, |mut lane| async move {
             Ok(lane.next().await?.map(|morsel| (morsel, lane)))
         }))
     }
 }
 
+/// Device morsels that a lane has queued before it waits for the first: the next one's bytes are read and
+/// copied while the device works.
+const AHEAD: usize = 2;
+
 struct Lane {
     run: Arc<Run>,
     lane: usize,
+    /// A row group on the CPU.
     current: Option<GroupStream>,
     /// Morsels that `current` has given.
     given: usize,
     /// What comes after `current`: opens the file and fetches the bytes in the meantime.
     following: Option<SpawnedTask<Result<Option<GroupStream>>>>,
+    device: Option<DeviceLane>,
+    /// What the device has before it, and row groups that wait behind that for the CPU.
+    steps: VecDeque<Step>,
+    /// A morsel from the device and how many rows of it went on: it goes on in pieces that fit caches.
+    made: Option<(Morsel, usize)>,
     /// Rows that the scan's limit still lets through.
     left: Option<usize>,
     metrics: BaselineMetrics,
@@ -121,29 +158,68 @@ impl Lane {
             if self.left == Some(0) {
                 return Ok(None);
             }
+            let prefetches = self.left.is_none() && !self.on_device();
             if let Some(group) = &mut self.current {
                 if let Some(morsel) = group.next().await? {
                     self.given += 1;
-                    if self.given == PREFETCH_AFTER && self.left.is_none() {
+                    if self.given == PREFETCH_AFTER && prefetches {
                         let all = group.part().needed_all();
                         self.following = Some(self.prefetch(all));
                     }
-                    let morsel = self.limited(morsel)?;
-                    self.metrics.record_output(morsel.rows());
-                    return Ok(Some(morsel));
+                    return self.put_out(morsel).map(Some);
                 }
                 self.current = None;
             }
+            if let Some(morsel) = self.piece()? {
+                return self.put_out(morsel).map(Some);
+            }
             self.run.context.cancel.check()?;
             self.given = 0;
-            self.current = self.following().await?;
-            if self.current.is_none() {
-                return Ok(None);
-            }
+            self.look_ahead().await?;
+            let (file, group) = match (self.steps.pop_front(), &mut self.device) {
+                (None, _) => {
+                    self.current = self.following().await?;
+                    if self.current.is_none() {
+                        return Ok(None);
+                    }
+                    continue;
+                }
+                (Some(Step::Queued(queued)), Some(device)) => match device.finish(queued).await {
+                    Finished::Morsel(morsel) => {
+                        self.made = Some((morsel, 0));
+                        continue;
+                    }
+                    Finished::Undone(file, group) => (file, group),
+                },
+                (Some(Step::Undone(file, group)), _) => (file, group),
+                (Some(Step::Queued(_)), None) => {
+                    return internal_err!("a morsel without its device");
+                }
+            };
+            self.current = Some(GroupStream::new(file, group, &self.run.context)?);
         }
     }
 
-    /// What to read next.
+    fn on_device(&self) -> bool {
+        self.device.as_ref().is_some_and(DeviceLane::lives)
+    }
+
+    /// Queues work for the device, as far ahead as a lane goes.
+    async fn look_ahead(&mut self) -> Result<()> {
+        while self.steps.len() < AHEAD && self.on_device() {
+            let Run { opener, dynamic, .. } = &*self.run;
+            let group = self.run.queue(self.lane)?.group(opener, *dynamic).await?;
+            let Some((file, group)) = group else {
+                return Ok(());
+            };
+            if let Some(device) = &mut self.device {
+                device.queue(&file, group, &mut self.steps).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What to read next on the CPU.
     async fn following(&mut self) -> Result<Option<GroupStream>> {
         if let Some(following) = self.following.take() {
             let group = following
@@ -172,12 +248,31 @@ impl Lane {
         })
     }
 
-    fn limited(&mut self, morsel: Morsel) -> Result<Morsel> {
-        let Some(left) = &mut self.left else {
-            return Ok(morsel);
+    /// The next piece of the device's morsel.
+    fn piece(&mut self) -> Result<Option<Morsel>> {
+        let Some((morsel, done)) = &mut self.made else {
+            return Ok(None);
         };
-        let rows = morsel.rows().min(*left);
-        *left -= rows;
-        morsel.slice(0, rows)
+        let rows = self.run.context.morsel_rows.min(morsel.rows() - *done);
+        if rows == 0 {
+            self.made = None;
+            return Ok(None);
+        }
+        let piece = morsel.slice(*done, rows)?;
+        *done += rows;
+        Ok(Some(piece))
+    }
+
+    fn put_out(&mut self, morsel: Morsel) -> Result<Morsel> {
+        let morsel = match &mut self.left {
+            Some(left) => {
+                let rows = morsel.rows().min(*left);
+                *left -= rows;
+                morsel.slice(0, rows)?
+            }
+            None => morsel,
+        };
+        self.metrics.record_output(morsel.rows());
+        Ok(morsel)
     }
 }

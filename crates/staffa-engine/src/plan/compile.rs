@@ -5,11 +5,13 @@
 //! outputs do); elsewhere rows may flow through any lane, so exchanges vanish, joins share one
 //! table and aggregates meet in one sink. The order within partitions is kept where it is needed.
 
+mod device;
+
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
-use datafusion_common::{Result, internal_err};
-use datafusion_physical_expr::expressions::lit;
+use datafusion_common::{Result, ScalarValue, internal_err};
+use datafusion_physical_expr::expressions::{Literal, lit};
 use datafusion_physical_expr_common::physical_expr::PhysicalExpr;
 use datafusion_physical_expr_common::sort_expr::LexOrdering;
 use datafusion_physical_plan::metrics::ExecutionPlanMetricsSet;
@@ -19,7 +21,7 @@ use super::node::{
 };
 use super::pipeline::{Op, OpKind, Pipeline, PipelineId, Program, Scope, SinkKind, Source};
 use super::same::Same;
-use super::scan::{Scan, ScanLanes, ScanRequest};
+use super::scan::{Place, Scan, ScanLanes, ScanRequest};
 
 /// What the consumer of a node depends on.
 #[derive(Debug, Clone, Copy)]
@@ -123,7 +125,8 @@ impl<'a> Compiler<'a> {
             NodeOp::Scan(scan) => Ok(self.scan(node, scan, need)),
             NodeOp::Filter(spec) => {
                 let mut draft = self.node(&node.children[0], need)?;
-                let spec = Self::into_scan(&mut draft, spec);
+                let spec = Self::into_scan(&mut draft, node, spec);
+                let spec = device::filter(&mut draft, node, spec);
                 let draft = Self::op(draft, node, OpKind::Filter(Arc::clone(&spec)));
                 Ok(match spec.fetch {
                     Some(fetch) => Self::limit(draft, node, 0, Some(fetch), false),
@@ -131,8 +134,9 @@ impl<'a> Compiler<'a> {
                 })
             }
             NodeOp::Project(spec) => {
-                let draft = self.node(&node.children[0], need)?;
-                Ok(Self::op(draft, node, OpKind::Project(Arc::clone(spec))))
+                let mut draft = self.node(&node.children[0], need)?;
+                let spec = device::project(&mut draft, node, spec)?;
+                Ok(Self::op(draft, node, OpKind::Project(spec)))
             }
             NodeOp::Pass => self.node(&node.children[0], need),
             NodeOp::Join(spec) => self.join(node, spec, need),
@@ -152,18 +156,30 @@ impl<'a> Compiler<'a> {
         let (lanes, count) = if need.partitions || ordered || !scan.shares() {
             (ScanLanes::Partitions, node.partitions)
         } else {
-            let count = self.threads.min(scan.pieces()).max(1);
+            // A device makes large morsels: idle lanes take pieces of them.
+            let pieces = if on_device(node) { self.threads } else { scan.pieces() };
+            let count = self.threads.min(pieces).max(1);
             (ScanLanes::Shared(count), count)
         };
-        let request = ScanRequest { lanes, filter: None, metrics: node.metrics.clone() };
+        let request = ScanRequest {
+            lanes,
+            filter: None,
+            output: None,
+            place: node.place.clone(),
+            metrics: node.metrics.clone(),
+        };
         Self::draft(Source::Scan(Arc::clone(scan), request), count, &node.schema)
     }
 
     /// Has a scan right below test a filter's predicate; what is left of the filter.
-    fn into_scan(draft: &mut Draft, spec: &Arc<FilterSpec>) -> Arc<FilterSpec> {
+    fn into_scan(draft: &mut Draft, node: &Node, spec: &Arc<FilterSpec>) -> Arc<FilterSpec> {
         let Source::Scan(scan, request) = &mut draft.source else {
             return Arc::clone(spec);
         };
+        // A device tests only what it was asked whether it can.
+        if matches!(request.place, Place::Gpu(_)) && !on_device(node) {
+            return Arc::clone(spec);
+        }
         // A scan that may not share has a limit, which counts rows before the filter.
         if !scan.shares() || !draft.ops.is_empty() || request.filter.is_some() {
             return Arc::clone(spec);
@@ -340,7 +356,10 @@ impl<'a> Compiler<'a> {
         };
         // Declared only over a single input partition: one lane keeps its order through any split.
         let child_need = Need { partitions: need.order, order: need.order };
-        let draft = self.node(&node.children[0], child_need)?;
+        let mut draft = self.node(&node.children[0], child_need)?;
+        if spec.hash.is_none() && device::deals_rows(&mut draft, spec.partitions, need.partitions) {
+            return Ok(draft);
+        }
         if need.partitions {
             return match &spec.hash {
                 Some(keys) => self.exchange(draft, node, keys.clone(), spec.partitions),
@@ -458,4 +477,15 @@ fn fuse(partial: &AggregateSpec, last: &AggregateSpec) -> AggregateSpec {
         schema: Arc::clone(&last.schema),
         limit: last.limit,
     }
+}
+
+/// Whether nothing is left of a filter's predicate.
+fn holds(spec: &FilterSpec) -> bool {
+    let literal = spec.predicate.downcast_ref::<Literal>().map(Literal::value);
+    matches!(literal, Some(ScalarValue::Boolean(Some(true))))
+}
+
+/// Whether a device does what the node does, with the scan below it.
+fn on_device(node: &Node) -> bool {
+    matches!(node.place, Place::Gpu(_))
 }

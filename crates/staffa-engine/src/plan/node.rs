@@ -12,7 +12,7 @@ use datafusion_physical_plan::aggregates::PhysicalGroupBy;
 use datafusion_physical_plan::joins::utils::{ColumnIndex, JoinFilter};
 use datafusion_physical_plan::metrics::ExecutionPlanMetricsSet;
 
-use super::scan::Scan;
+use super::scan::{Place, Scan};
 
 /// A node of a region.
 #[derive(Debug, Clone)]
@@ -29,6 +29,8 @@ pub struct Node {
     pub ordered: bool,
     /// Where its metrics go.
     pub metrics: ExecutionPlanMetricsSet,
+    /// Where it runs: of use for scans, and for the filter and projection right above one.
+    pub place: Place,
 }
 
 /// What a node does.

@@ -7,10 +7,12 @@ use std::sync::Arc;
 use datafusion_common::Result;
 use datafusion_physical_expr_common::physical_expr::PhysicalExpr;
 use datafusion_physical_plan::metrics::ExecutionPlanMetricsSet;
+use staffa_common::Reason;
 
 use super::Same;
 use crate::RunContext;
-use crate::engine::LaneStream;
+use crate::cuda::Gpu;
+use crate::engine::{Cost, LaneStream};
 
 /// How the rows of a scan are split over lanes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +23,25 @@ pub enum ScanLanes {
     Shared(usize),
 }
 
+/// Where the front of a pipeline runs: its scan, and the filter and projection right above it.
+#[derive(Debug, Clone, Default)]
+pub enum Place {
+    /// On the CPU engine.
+    #[default]
+    Cpu,
+    /// On this device; a row group that it cannot do is done on the CPU.
+    Gpu(Arc<Gpu>),
+}
+
+/// What the front of a pipeline costs at either place.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Estimate {
+    /// On the device.
+    pub gpu: Cost,
+    /// On the CPU engine.
+    pub cpu: Cost,
+}
+
 /// What a pipeline wants of a scan.
 #[derive(Debug, Clone)]
 pub struct ScanRequest {
@@ -29,6 +50,11 @@ pub struct ScanRequest {
     /// Only rows for which this holds, over the scan's output columns. The scan tests every row, and
     /// need not decode what the rows that fail hold in other columns.
     pub filter: Option<Arc<dyn PhysicalExpr>>,
+    /// What the scan puts out in place of its columns, over them. Only asked for on a device, which
+    /// computes it with the filter.
+    pub output: Option<Vec<Arc<dyn PhysicalExpr>>>,
+    /// Where morsels are made.
+    pub place: Place,
     /// Where the metrics of the scan's node go.
     pub metrics: ExecutionPlanMetricsSet,
 }
@@ -48,6 +74,18 @@ pub trait Scan: Debug + Send + Sync {
 
     /// For [`Scan::is_same`].
     fn as_any(&self) -> &dyn Any;
+
+    /// Whether a device can make this scan's morsels with this filter and these outputs (over the
+    /// scan's columns; `None`: the columns), and at what cost. Asks no device.
+    ///
+    /// # Errors
+    /// The coded reason why not.
+    fn on_device(
+        &self,
+        filter: Option<&Arc<dyn PhysicalExpr>>,
+        output: Option<&[Arc<dyn PhysicalExpr>]>,
+        threads: usize,
+    ) -> Result<Estimate, Reason>;
 
     /// A run of the scan. Opens nothing yet.
     ///

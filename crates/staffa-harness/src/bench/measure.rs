@@ -90,6 +90,8 @@ impl QueryResult {
             equal: false,
             rows: 0,
             staffa_nodes: 0,
+            gpu_nodes: 0,
+            gpu_morsels: 0,
             datafusion_nodes: 0,
             reasons: vec![],
             problem: None,
@@ -118,6 +120,8 @@ fn check(lane: &mut Lane, run: &Run, expected: &Result<Run>, options: &Options) 
     let result = &mut lane.result;
     result.rows = run.answer.rows();
     result.staffa_nodes = report.staffa_nodes();
+    result.gpu_nodes = report.gpu_nodes();
+    result.gpu_morsels = report.gpu_morsels();
     result.datafusion_nodes = report.datafusion_nodes();
     if lane.engine.is_accelerated() {
         result.reasons = report.reasons();

@@ -77,6 +77,10 @@ pub struct QueryResult {
     pub rows: usize,
     /// Nodes of the plan on a Staffa engine.
     pub staffa_nodes: usize,
+    /// Nodes of the plan on a GPU.
+    pub gpu_nodes: usize,
+    /// Morsels that a GPU has made in the run that was compared.
+    pub gpu_morsels: usize,
     /// Nodes of the plan on DataFusion.
     pub datafusion_nodes: usize,
     /// Why nodes of an accelerated plan stayed with DataFusion, as `node: reason`.
@@ -87,10 +91,15 @@ pub struct QueryResult {
 }
 
 impl QueryResult {
-    /// Whether an accelerated engine ran no node: such a comparison proves nothing.
+    /// Whether an accelerated engine ran no node, or the GPU engine made nothing on a GPU: such a
+    /// comparison proves nothing.
     pub fn is_vacuous(&self) -> bool {
-        let accelerated = self.engine != Engine::DataFusion.name();
-        accelerated && self.median_ms.is_some() && self.staffa_nodes == 0
+        let idle = match self.engine {
+            engine if engine == Engine::DataFusion.name() => false,
+            engine if engine == Engine::Gpu.name() => self.gpu_morsels == 0,
+            _ => self.staffa_nodes == 0,
+        };
+        idle && self.median_ms.is_some()
     }
 
     /// One word on the outcome.
@@ -169,10 +178,15 @@ fn vacuous(query: &QueryResult) -> String {
         query.reasons.iter().filter(|r| r.contains(": ")).map(String::as_str).collect();
     reasons.sort_unstable();
     reasons.dedup();
-    let nodes = query.datafusion_nodes;
-    format!("none of {nodes} nodes ran on Staffa, so nothing is proved. {}", reasons.join("; "))
-        .trim_end()
-        .to_string()
+    let nodes = query.staffa_nodes + query.datafusion_nodes;
+    let what = match (query.staffa_nodes, query.gpu_nodes) {
+        (0, _) => format!("none of {nodes} nodes ran on Staffa"),
+        (_, 0) => format!("none of {nodes} nodes was placed on a GPU"),
+        (_, placed) => {
+            format!("{placed} of {nodes} nodes were placed on a GPU, which made no morsel")
+        }
+    };
+    format!("{what}, so nothing is proved. {}", reasons.join("; ")).trim_end().to_string()
 }
 
 impl FromStr for Format {

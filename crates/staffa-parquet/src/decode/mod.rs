@@ -28,4 +28,5 @@ mod trusted;
 mod views;
 
 pub use column::{Column, ColumnReader, ReadOptions};
+pub(crate) use page::crc32;
 pub use target::{LeafType, supports};

@@ -6,6 +6,9 @@
     reason = "each test file uses a part; a test fails by a panic, its helpers too"
 )]
 
+pub(crate) mod gpu;
+pub(crate) mod matrix;
+
 use std::sync::Arc;
 
 use arrow::array::*;

@@ -1,0 +1,265 @@
+//! Which scans, with the filter and projection right above them, go to the device.
+//!
+//! Decided once, when the plan is rewritten, so that EXPLAIN shows what will run; the region that
+//! compiles later follows the nodes.
+
+use std::sync::Arc;
+
+use datafusion::common::{Result, plan_err};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_plan::ExecutionPlan;
+use staffa_common::{Reason, ReasonCode};
+use staffa_engine::StaffaRuntime;
+use staffa_engine::cuda::Gpu;
+use staffa_engine::plan::{Estimate, FilterSpec, NodeOp, Place, ProjectSpec, Scan};
+
+use crate::node::StaffaExec;
+use crate::{Device, OnUnsupported, StaffaConfig};
+
+/// On a device that is estimated to be this much faster, in `auto`; estimates are coarse.
+const MARGIN: f64 = 1.5;
+
+/// Where a node runs, and why.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Placement {
+    pub(crate) place: Place,
+    /// Why a scan, or what is right above it, is not on a device, where one was asked for or is there.
+    pub(crate) reason: Option<Reason>,
+    /// Of the chain that the node belongs to.
+    pub(crate) estimate: Option<Estimate>,
+}
+
+impl Placement {
+    /// As EXPLAIN shows it: `gpu:0`, `cpu`, `cpu: A020 function ..`; verbose, with the estimate.
+    pub(crate) fn text(&self, verbose: bool) -> String {
+        match (&self.place, &self.reason, &self.estimate) {
+            (Place::Gpu(gpu), _, Some(Estimate { gpu: on, cpu })) if verbose => format!(
+                "{}, estimated {:.2} ms and {:.2} ms of copies, {:.2} ms on the CPU",
+                gpu.name(),
+                on.run_ns / 1e6,
+                on.transfer_ns / 1e6,
+                cpu.run_ns / 1e6
+            ),
+            (Place::Gpu(gpu), _, _) => gpu.name(),
+            (Place::Cpu, Some(reason), _) => format!("cpu: {reason}"),
+            (Place::Cpu, None, _) => "cpu".to_string(),
+        }
+    }
+}
+
+/// A scan and what of the nodes above it could go to the device with it.
+struct Chain<'a> {
+    project: Option<(&'a StaffaExec, &'a ProjectSpec)>,
+    filter: Option<(&'a StaffaExec, &'a FilterSpec)>,
+    scan: (&'a StaffaExec, &'a dyn Scan),
+}
+
+/// Places every scan of `plan`.
+///
+/// # Errors
+/// With `staffa.device = gpu` and `staffa.on_unsupported = error`, a scan that no device takes.
+pub(crate) fn place(
+    plan: &Arc<dyn ExecutionPlan>,
+    config: &StaffaConfig,
+    runtime: &StaffaRuntime,
+) -> Result<()> {
+    if config.device == Device::Cpu {
+        return Ok(());
+    }
+    let mut placer = Placer { config, runtime, refused: None };
+    placer.visit(plan, plan.fetch().is_some());
+    match placer.refused {
+        Some((name, reason)) if config.on_unsupported == OnUnsupported::Error => plan_err!(
+            "staffa.on_unsupported is error, staffa.device is gpu, and {name} is not on a GPU: {reason}"
+        ),
+        _ => Ok(()),
+    }
+}
+
+struct Placer<'a> {
+    config: &'a StaffaConfig,
+    runtime: &'a StaffaRuntime,
+    /// The first node that was meant for the device and is not on it.
+    refused: Option<(String, Reason)>,
+}
+
+impl Placer<'_> {
+    /// `limited`: somebody above may stop early, with nothing in between that reads to the end.
+    fn visit(&mut self, plan: &Arc<dyn ExecutionPlan>, limited: bool) {
+        let node = StaffaExec::of(plan.as_ref());
+        let limited = limited || plan.fetch().is_some();
+        if let Some(chain) = node.and_then(Chain::from) {
+            self.decide(&chain, limited || chain.is_limited());
+            return;
+        }
+        for (at, child) in plan.children().into_iter().enumerate() {
+            let limited = match node.map(StaffaExec::op) {
+                Some(NodeOp::Aggregate(_) | NodeOp::Sort(_)) => false,
+                Some(NodeOp::Join(_)) if at == 0 => false,
+                _ => limited,
+            };
+            self.visit(child, limited);
+        }
+    }
+
+    /// As much of the chain as the device can do, from the scan up.
+    fn decide(&mut self, chain: &Chain<'_>, limited: bool) {
+        let gpu = match self.runtime.gpu() {
+            Ok(gpu) => gpu,
+            Err(reason) => return self.refuse(chain.nodes(), &reason, false),
+        };
+        if limited {
+            let reason = Reason::new(ReasonCode::ScanOption, "a limit above stops early");
+            return self.refuse(chain.nodes(), &reason, true);
+        }
+        let whole = self.ask(chain, chain.filter, chain.project, &gpu);
+        let Err(reason) = whole else { return };
+        if reason.code == ReasonCode::NotFaster {
+            return self.refuse(chain.nodes(), &reason, true);
+        }
+        if let Some(project) = chain.project {
+            self.refuse([Some(project.0), None, None], &reason, true);
+            if self.ask(chain, chain.filter, None, &gpu).is_ok() {
+                return;
+            }
+        }
+        let Some(filter) = chain.filter else {
+            return self.refuse([Some(chain.scan.0), None, None], &reason, true);
+        };
+        self.refuse([Some(filter.0), None, None], &reason, true);
+        if let Err(reason) = self.ask(chain, None, None, &gpu) {
+            self.refuse([Some(chain.scan.0), None, None], &reason, true);
+        }
+    }
+
+    /// Places part of a chain, if the device can do it and it is thought to pay.
+    fn ask(
+        &self,
+        chain: &Chain<'_>,
+        filter: Option<(&StaffaExec, &FilterSpec)>,
+        project: Option<(&StaffaExec, &ProjectSpec)>,
+        gpu: &Arc<Gpu>,
+    ) -> Result<(), Reason> {
+        let columns = filter.and_then(|(_, spec)| spec.projection.as_deref());
+        let output = match (project, columns) {
+            (None, None) => None,
+            (None, Some(columns)) => Some(
+                columns
+                    .iter()
+                    .map(|&at| Arc::new(Column::new("", at)) as Arc<dyn PhysicalExpr>)
+                    .collect(),
+            ),
+            (Some((_, spec)), None) => Some(spec.exprs.clone()),
+            (Some((_, spec)), Some(columns)) => Some(
+                spec.exprs
+                    .iter()
+                    .map(|expr| behind(expr, columns))
+                    .collect::<Result<Vec<_>, Reason>>()?,
+            ),
+        };
+        let predicate = filter.map(|(_, spec)| &spec.predicate);
+        let threads = self.runtime.threads();
+        let estimate = chain.scan.1.on_device(predicate, output.as_deref(), threads)?;
+        let total = |cost: staffa_engine::engine::Cost| cost.run_ns + cost.transfer_ns;
+        if self.config.device == Device::Auto && total(estimate.gpu) * MARGIN > total(estimate.cpu)
+        {
+            let what = format!(
+                "estimated {:.1} ms on {}, {:.1} ms on the CPU",
+                total(estimate.gpu) / 1e6,
+                gpu.name(),
+                total(estimate.cpu) / 1e6
+            );
+            return Err(Reason::new(ReasonCode::NotFaster, what));
+        }
+        let nodes =
+            [Some(chain.scan.0), filter.map(|(node, _)| node), project.map(|(node, _)| node)];
+        for node in nodes.into_iter().flatten() {
+            node.set_placement(Placement {
+                place: Place::Gpu(Arc::clone(gpu)),
+                reason: None,
+                estimate: Some(estimate),
+            });
+        }
+        Ok(())
+    }
+
+    /// Notes why nodes stay on the CPU. In `auto`, only what has to do with the plan: that there is no
+    /// GPU is known.
+    fn refuse(&mut self, nodes: [Option<&StaffaExec>; 3], reason: &Reason, of_plan: bool) {
+        let shown = of_plan || self.config.device == Device::Gpu;
+        for node in nodes.into_iter().flatten() {
+            if shown {
+                node.set_placement(Placement {
+                    place: Place::Cpu,
+                    reason: Some(reason.clone()),
+                    estimate: None,
+                });
+            }
+            if self.config.device == Device::Gpu && self.refused.is_none() {
+                self.refused = Some((node.original().name().to_string(), reason.clone()));
+            }
+        }
+    }
+}
+
+/// `expr`, over some columns of a schema, over the schema.
+fn behind(
+    expr: &Arc<dyn PhysicalExpr>,
+    columns: &[usize],
+) -> Result<Arc<dyn PhysicalExpr>, Reason> {
+    use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+    let moved = Arc::clone(expr).transform_up(|node| match node.downcast_ref::<Column>() {
+        Some(column) => match columns.get(column.index()) {
+            Some(&at) => {
+                let column: Arc<dyn PhysicalExpr> = Arc::new(Column::new(column.name(), at));
+                Ok(Transformed::yes(column))
+            }
+            None => datafusion::common::internal_err!("no column {column}"),
+        },
+        None => Ok(Transformed::no(node)),
+    });
+    moved.data().map_err(|error| Reason::new(ReasonCode::LoweringFault, error.strip_backtrace()))
+}
+
+impl<'a> Chain<'a> {
+    /// The chain whose topmost node is `top`.
+    fn from(top: &'a StaffaExec) -> Option<Self> {
+        let mut node = top;
+        let mut chain = (None, None);
+        if let NodeOp::Project(spec) = node.op() {
+            chain.0 = Some((node, spec.as_ref()));
+            node = below(node)?;
+        }
+        if let NodeOp::Filter(spec) = node.op() {
+            chain.1 = Some((node, spec.as_ref()));
+            node = below(node)?;
+        }
+        match node.op() {
+            NodeOp::Scan(scan) => {
+                Some(Self { project: chain.0, filter: chain.1, scan: (node, scan.as_ref()) })
+            }
+            _ => None,
+        }
+    }
+
+    fn is_limited(&self) -> bool {
+        self.filter.is_some_and(|(_, spec)| spec.fetch.is_some())
+    }
+
+    fn nodes(&self) -> [Option<&'a StaffaExec>; 3] {
+        let (project, filter) = (self.project.map(|p| p.0), self.filter.map(|f| f.0));
+        [Some(self.scan.0), filter, project]
+    }
+}
+
+/// The node below, past nodes that only deal rows out.
+fn below(node: &StaffaExec) -> Option<&StaffaExec> {
+    let [child] = node.children_of() else { return None };
+    let child = StaffaExec::of(child.as_ref())?;
+    match child.op() {
+        NodeOp::Pass => below(child),
+        NodeOp::Repartition(spec) if spec.hash.is_none() => below(child),
+        _ => Some(child),
+    }
+}

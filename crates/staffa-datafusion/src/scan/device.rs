@@ -1,0 +1,384 @@
+//! A row group on the device: decoded, tested and projected there, and back as morsels.
+//!
+//! What is read of which file is decided as on the CPU; this is [`GroupStream`](super::group::GroupStream)'s
+//! twin for the row groups that a device can do. Anything that goes wrong on the device (memory, a lost
+//! context, bytes that it refuses, a row that only DataFusion may decide) leaves the row group to
+//! `GroupStream`: nothing was put out before.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, UInt32Array};
+use datafusion::common::{DataFusionError, Result};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::Literal;
+use staffa_common::{Reason, ReasonCode, StaffaError};
+use staffa_cuda::{Letter, Timer};
+use staffa_engine::Morsel;
+use staffa_engine::cuda::expression::{Lowered, lower};
+use staffa_engine::cuda::{Gpu, GpuLane};
+use staffa_kernels::abi::ErrorSlot;
+use staffa_kernels::expression::{self as interpreter, InputColumn, Options};
+use staffa_kernels::parquet::Context;
+use staffa_parquet::ReadOptions;
+use staffa_parquet::cuda::{
+    DecodeContext, Decoded, DeviceChunk, DeviceColumn, HostColumn, StringOffsets, decode,
+};
+
+use super::columns::{fetch, is_string};
+use super::group::{roots, tests};
+use super::metrics::DeviceMetrics;
+use super::open::{GroupToRead, OpenFile};
+use super::rows::Cursor;
+
+/// The most rows of a device morsel. Larger row groups are several.
+const MORSEL_ROWS: u64 = 1 << 21;
+/// Of a row group of which the page index leaves more ranges of rows than this, the CPU reads what is
+/// left: each range would be a morsel.
+const MOST_RANGES: usize = 16;
+/// Bytes for strings that expressions make, per row and at least.
+const HEAP_ROW_BYTES: usize = 32;
+const LEAST_HEAP_BYTES: usize = 1 << 16;
+
+/// What a file's columns become: lowered once per file, since files differ in schema and constants.
+pub(super) struct DevicePlan {
+    lowered: Lowered,
+    /// The scan's outputs: a number of the lowered ones, or a constant.
+    outputs: Vec<Output>,
+}
+
+enum Output {
+    Lowered(usize),
+    Constant(ArrayRef),
+}
+
+impl DevicePlan {
+    /// Lowers a file's filter and projection.
+    ///
+    /// # Errors
+    /// Why the CPU has to read this file.
+    pub(super) fn new(file: &OpenFile) -> Result<Self, Reason> {
+        let fault = |error: DataFusionError| {
+            Reason::new(ReasonCode::LoweringFault, error.strip_backtrace())
+        };
+        let filter = tests(file).map_err(fault)?;
+        let mut exprs: Vec<Arc<dyn PhysicalExpr>> = Vec::new();
+        let mut outputs = Vec::with_capacity(file.projection.len());
+        for expr in &file.projection {
+            outputs.push(match expr.downcast_ref::<Literal>() {
+                Some(literal) => {
+                    Output::Constant(literal.value().to_array_of_size(1).map_err(fault)?)
+                }
+                None => {
+                    exprs.push(Arc::clone(expr));
+                    Output::Lowered(exprs.len() - 1)
+                }
+            });
+        }
+        for root in roots(exprs.iter().chain(&filter)) {
+            readable(file, root)?;
+        }
+        let lowered = lower(filter.as_ref(), &exprs, &file.schema)?;
+        if lowered.columns().is_empty() {
+            return Err(Reason::new(ReasonCode::ScanOption, "no column is read"));
+        }
+        Ok(Self { lowered, outputs })
+    }
+}
+
+/// Whether the device decodes a column of the file.
+fn readable(file: &OpenFile, root: usize) -> Result<(), Reason> {
+    let field = file.schema.field(root);
+    let refused = |why: &str| {
+        Err(Reason::new(ReasonCode::DataType, format!("column {}: {why}", field.name())))
+    };
+    if !file.decodes(root) {
+        return refused("only the host decodes it");
+    }
+    let Some(leaf) = file.footer.leaf_of(root) else { return refused("it is nested") };
+    let column = file.reader_metadata.parquet_schema().column(leaf);
+    match staffa_parquet::cuda::supports(&column, field.data_type()) {
+        Ok(()) => Ok(()),
+        Err(why) => refused(&why),
+    }
+}
+
+/// A range of rows in pieces that a morsel may have.
+fn pieces(range: &Range<u64>) -> Vec<Range<u64>> {
+    let end = range.end;
+    let starts = (range.start..end).step_by(MORSEL_ROWS as usize);
+    starts.map(|start| start..end.min(start + MORSEL_ROWS)).collect()
+}
+
+/// A lane's part of the device.
+pub(super) struct DeviceLane {
+    gpu: Arc<Gpu>,
+    lane: GpuLane,
+    metrics: DeviceMetrics,
+}
+
+/// A morsel whose work is queued.
+pub(super) struct Queued {
+    file: Arc<OpenFile>,
+    /// What it is of the file, for the CPU to do again.
+    group: GroupToRead,
+    rows: u32,
+    decoded: Decoded,
+    columns: Vec<DeviceColumn>,
+    /// Of the columns that are strings.
+    strings: Vec<Option<StringOffsets>>,
+    totals: Option<Letter<u64>>,
+    slot: Letter<ErrorSlot>,
+    count: Option<Letter<u32>>,
+    timer: Option<Timer>,
+}
+
+/// Morsels, or the row group that the CPU has to do.
+pub(super) enum Finished {
+    Morsel(Morsel),
+    Undone(Arc<OpenFile>, GroupToRead),
+}
+
+impl DeviceLane {
+    /// `None` when the device has nothing for a lane (any more); the CPU goes on.
+    pub(super) fn open(gpu: &Arc<Gpu>, metrics: DeviceMetrics) -> Option<Self> {
+        match gpu.lane("scan") {
+            Ok(lane) => Some(Self { gpu: Arc::clone(gpu), lane, metrics }),
+            Err(_) => {
+                metrics.lanes_refused.add(1);
+                None
+            }
+        }
+    }
+
+    /// Whether the device may still be used.
+    pub(super) fn lives(&self) -> bool {
+        self.gpu.lost().is_none()
+    }
+
+    /// Reads a row group's bytes and queues its work, in one morsel or several; what the device cannot do
+    /// comes back undone.
+    ///
+    /// # Errors
+    /// Reading the bytes.
+    pub(super) async fn queue(
+        &mut self,
+        file: &Arc<OpenFile>,
+        group: GroupToRead,
+        queue: &mut VecDeque<Step>,
+    ) -> Result<()> {
+        let undone = |group| Step::Undone(Arc::clone(file), group);
+        let all = file.reader_metadata.metadata().row_group(group.index).num_rows();
+        let selected = Cursor::new(all, group.rows.as_ref()).take(usize::MAX).ranges().to_vec();
+        let plan = match file.device_plan() {
+            Ok(plan) if selected.len() <= MOST_RANGES => plan,
+            refused => {
+                match refused {
+                    Ok(_) => self.metrics.selected_groups.add(1),
+                    Err(_) => self.metrics.refused_groups.add(1),
+                }
+                queue.push_back(undone(group));
+                return Ok(());
+            }
+        };
+        let chunks = fetch(file, &group, plan.lowered.columns()).await?.into_chunks();
+        let opened = chunks
+            .into_iter()
+            .zip(plan.lowered.columns())
+            .map(|((chunk, bytes), &root)| {
+                let data_type = file.schema.field(root).data_type();
+                let mut options = ReadOptions::new(data_type.clone());
+                options.codes = is_string(data_type);
+                DeviceChunk::new(chunk, bytes, &options)
+            })
+            .collect::<staffa_parquet::Result<Vec<_>>>();
+        let Ok(mut chunks) = opened else {
+            // The CPU decoder says what is wrong.
+            self.metrics.failed_morsels.add(1);
+            queue.push_back(undone(group));
+            return Ok(());
+        };
+        for rows in selected.into_iter().flat_map(|range| pieces(&range)) {
+            let part = group.part(&rows);
+            queue.push_back(match self.submit(file, plan, &mut chunks, rows, part.clone()) {
+                Ok(queued) => Step::Queued(Box::new(queued)),
+                Err(_) => {
+                    self.metrics.failed_morsels.add(1);
+                    undone(part)
+                }
+            });
+        }
+        Ok(())
+    }
+
+    fn submit(
+        &self,
+        file: &Arc<OpenFile>,
+        plan: &DevicePlan,
+        chunks: &mut [DeviceChunk],
+        rows: Range<u64>,
+        group: GroupToRead,
+    ) -> Result<Queued, StaffaError> {
+        let lane = &self.lane;
+        let mut slot = lane.memory.buffer::<ErrorSlot>(1, &lane.stream)?;
+        slot.zero(&lane.stream)?;
+        let mut timer = Timer::start(&lane.stream)?;
+        let context = self.context(&slot);
+        let decoded = decode(&context, chunks, rows)?;
+        let inputs: Vec<InputColumn> = decoded
+            .columns
+            .iter()
+            .map(|column| InputColumn {
+                descriptor: column.descriptor(),
+                buffers: column.buffers(),
+            })
+            .collect();
+        let programs = interpreter::Context {
+            kernels: context.kernels.kernels,
+            stream: &lane.stream,
+            memory: &lane.memory,
+            ring: &lane.ring,
+            error: &slot,
+        };
+        let heap_bytes = (decoded.rows as usize * HEAP_ROW_BYTES).max(LEAST_HEAP_BYTES);
+        let options = Options { selection: false, heap_bytes, operator: 0 };
+        let ran = plan.lowered.run(&programs, &inputs, decoded.rows, None, options)?;
+        let columns = ran
+            .columns
+            .iter()
+            .zip(plan.lowered.types())
+            .map(|(column, of)| {
+                let (descriptor, buffers) = (&column.descriptor, &column.buffers);
+                DeviceColumn::of_parts(of, descriptor, buffers, &decoded.columns)
+            })
+            .collect::<staffa_parquet::Result<Vec<_>>>()?;
+        let totals = lane.memory.buffer::<u64>(columns.len(), &lane.stream)?;
+        let strings = columns
+            .iter()
+            .enumerate()
+            .map(|(number, c)| c.string_offsets(&context, ran.count.as_ref(), &totals, number))
+            .collect::<staffa_parquet::Result<Vec<_>>>()?;
+        timer.stop(&lane.stream)?;
+        let totals = match strings.iter().any(Option::is_some) {
+            true => Some(lane.mailbox.post(&totals.freeze(), &lane.stream)?),
+            false => None,
+        };
+        let count = match &ran.count {
+            Some(count) => Some(lane.mailbox.post(count, &lane.stream)?),
+            None => None,
+        };
+        let slot = lane.mailbox.post_buffer(&slot, 0..1, &lane.stream)?;
+        Ok(Queued {
+            file: Arc::clone(file),
+            group,
+            rows: decoded.rows,
+            decoded,
+            columns,
+            strings,
+            totals,
+            slot,
+            count,
+            timer: Some(timer),
+        })
+    }
+
+    fn context<'a>(&'a self, error: &'a staffa_cuda::DeviceBuffer<ErrorSlot>) -> DecodeContext<'a> {
+        DecodeContext {
+            kernels: Context {
+                kernels: self.gpu.kernels(),
+                stream: &self.lane.stream,
+                memory: &self.lane.memory,
+                ring: &self.lane.ring,
+                error,
+            },
+            staging: &self.lane.staging,
+            results: &self.lane.results,
+            pinned: self.gpu.pinned(),
+        }
+    }
+
+    /// Waits for a queued morsel.
+    pub(super) async fn finish(&mut self, queued: Box<Queued>) -> Finished {
+        let (file, group) = (Arc::clone(&queued.file), queued.group.clone());
+        let finished = self.morsel(*queued).await;
+        self.metrics.record(&self.lane.counters.snapshot());
+        match finished {
+            Ok(morsel) => {
+                self.metrics.morsels.add(1);
+                Finished::Morsel(morsel)
+            }
+            Err(_) => {
+                self.metrics.failed_morsels.add(1);
+                Finished::Undone(file, group)
+            }
+        }
+    }
+
+    /// The rows that came out; two waits: for their count, and for the columns.
+    async fn morsel(&self, queued: Queued) -> Result<Morsel, StaffaError> {
+        let Queued { file, rows, decoded, columns, strings, totals, slot, count, timer, .. } =
+            queued;
+        self.metrics.awaits.add(1);
+        let slots = slot.await?;
+        for slot in &slots {
+            decoded.check(slot)?;
+        }
+        let rows = match count {
+            Some(count) => count.await?.first().copied().unwrap_or(0).min(rows),
+            None => rows,
+        };
+        let totals = match totals {
+            Some(totals) => totals.await?,
+            None => Vec::new(),
+        };
+        if let Some(timer) = timer {
+            // Both marks were passed; the time goes to the lane's counters.
+            drop(timer.elapsed_ns()?);
+        }
+        let plan = file.device_plan().map_err(|why| StaffaError::bug(why.to_string()))?;
+        let mut morsel = Morsel::from_arrays(Vec::new(), rows as usize);
+        if rows == 0 {
+            return Ok(morsel);
+        }
+        let slot = self.lane.memory.buffer::<ErrorSlot>(1, &self.lane.stream)?;
+        let context = self.context(&slot);
+        let returning = columns
+            .iter()
+            .enumerate()
+            .map(|(number, column)| {
+                let offsets = strings.get(number).and_then(Option::as_ref);
+                column.to_host(&context, rows, offsets.zip(totals.get(number).copied()))
+            })
+            .collect::<staffa_parquet::Result<Vec<_>>>()?;
+        let mut arrived = Vec::with_capacity(returning.len());
+        self.metrics.awaits.add(usize::from(!returning.is_empty()));
+        for column in returning {
+            arrived.push(Some(column.arrived().await?));
+        }
+        for output in &plan.outputs {
+            morsel = match output {
+                Output::Constant(value) => {
+                    let codes = UInt32Array::from(vec![0; rows as usize]);
+                    morsel.with_codes(Arc::clone(value), Arc::new(codes))
+                }
+                Output::Lowered(number) => match arrived.get_mut(*number).and_then(Option::take) {
+                    Some(HostColumn::Array(array)) => morsel.with_column(array),
+                    Some(HostColumn::Codes { codes, values }) => {
+                        morsel.with_codes(values, Arc::new(codes))
+                    }
+                    None => return Err(StaffaError::bug("an output came back twice or never")),
+                },
+            };
+        }
+        Ok(morsel)
+    }
+}
+
+/// What a device lane has before it, in the order of its rows.
+pub(super) enum Step {
+    /// Queued on the device.
+    Queued(Box<Queued>),
+    /// For the CPU.
+    Undone(Arc<OpenFile>, GroupToRead),
+}

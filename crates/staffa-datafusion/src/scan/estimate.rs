@@ -1,0 +1,98 @@
+//! Whether a device can make a scan's morsels, and what that costs, as far as the plan tells.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Schema};
+use datafusion::common::{DataFusionError, Result};
+use datafusion::datasource::physical_plan::{FileScanConfig, FileSource, ParquetSource};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::utils::collect_columns;
+use staffa_common::{Reason, ReasonCode};
+use staffa_engine::cuda::cost::ScanSize;
+use staffa_engine::cuda::expression::{lower, storage};
+use staffa_engine::plan::Estimate;
+
+/// A row of a table whose statistics nobody gathered, per column that is read.
+const GUESSED_VALUE_BYTES: f64 = 4.0;
+/// Rows of a row group, where nobody has looked.
+const GUESSED_GROUP_ROWS: f64 = 1024.0 * 1024.0;
+
+/// See [`staffa_engine::plan::Scan::on_device`]. Files may still differ from the table: each is lowered
+/// again when it is opened.
+pub(super) fn on_device(
+    config: &FileScanConfig,
+    source: &ParquetSource,
+    filter: Option<&Arc<dyn PhysicalExpr>>,
+    output: Option<&[Arc<dyn PhysicalExpr>]>,
+    threads: usize,
+) -> Result<Estimate, Reason> {
+    if config.limit.is_some() {
+        return Err(Reason::new(ReasonCode::ScanOption, "a limit stops early"));
+    }
+    let fault =
+        |error: DataFusionError| Reason::new(ReasonCode::LoweringFault, error.strip_backtrace());
+    let schema = config.projected_schema().map_err(fault)?;
+    let columns: Vec<Arc<dyn PhysicalExpr>> = schema
+        .fields()
+        .iter()
+        .enumerate()
+        .map(|(at, field)| Arc::new(Column::new(field.name(), at)) as Arc<dyn PhysicalExpr>)
+        .collect();
+    let outputs = output.unwrap_or(&columns);
+    for column in filter.into_iter().chain(outputs).flat_map(collect_columns) {
+        let of = schema.fields().get(column.index()).map(|field| field.data_type());
+        match of {
+            Some(of) if storage(of).is_some() || is_wide(of) => {}
+            Some(of) => {
+                let what = format!("column {}: {of} is decoded on the host", column.name());
+                return Err(Reason::new(ReasonCode::DataType, what));
+            }
+            None => return Err(Reason::new(ReasonCode::LoweringFault, "no such column")),
+        }
+    }
+    let lowered = lower(filter, outputs, &schema)?;
+    if lowered.columns().is_empty() {
+        return Err(Reason::new(ReasonCode::ScanOption, "no column is read"));
+    }
+    let size = size(config, source, outputs, &schema, lowered.columns().len(), threads);
+    Ok(Estimate { gpu: size.gpu(), cpu: size.cpu() })
+}
+
+/// Types that pass through, wider than what expressions compute with.
+fn is_wide(of: &DataType) -> bool {
+    matches!(of, DataType::Decimal256(..) | DataType::FixedSizeBinary(_))
+}
+
+fn size(
+    config: &FileScanConfig,
+    source: &ParquetSource,
+    outputs: &[Arc<dyn PhysicalExpr>],
+    schema: &Schema,
+    columns: usize,
+    threads: usize,
+) -> ScanSize {
+    let files = || config.file_groups.iter().flat_map(|group| group.files());
+    let bytes = |file: &datafusion::datasource::listing::PartitionedFile| match &file.range {
+        Some(range) => (range.end - range.start).max(0) as f64,
+        None => file.object_meta.size as f64,
+    };
+    let in_files = source.table_schema().file_schema().fields().len().max(1);
+    let file_bytes = files().map(bytes).sum::<f64>() * (columns as f64 / in_files as f64).min(1.0);
+    let rows = match config.statistics().num_rows.get_value() {
+        Some(rows) => *rows as f64,
+        None => file_bytes / (columns as f64 * GUESSED_VALUE_BYTES),
+    };
+    let width = |expr: &Arc<dyn PhysicalExpr>| {
+        let of = expr.data_type(schema).ok();
+        of.and_then(|of| of.primitive_width()).unwrap_or(4) as f64
+    };
+    ScanSize {
+        rows,
+        morsels: (rows / GUESSED_GROUP_ROWS).ceil().max(files().count() as f64),
+        columns: columns as f64,
+        file_bytes,
+        output_row_bytes: outputs.iter().map(width).sum(),
+        threads: threads as f64,
+    }
+}

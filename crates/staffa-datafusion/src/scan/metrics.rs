@@ -1,0 +1,71 @@
+//! What a scan asked of the device, as metrics of its node.
+
+use datafusion::physical_plan::metrics::{Count, ExecutionPlanMetricsSet, MetricBuilder, Time};
+use parking_lot::Mutex;
+use staffa_cuda::Snapshot;
+
+/// A lane's figures. They appear only where a device was used.
+pub(super) struct DeviceMetrics {
+    /// Morsels that the device made.
+    pub(super) morsels: Count,
+    /// Times the lane waited for the device, without holding its thread.
+    pub(super) awaits: Count,
+    /// Morsels that were done again on the CPU: bad bytes, a row that DataFusion decides, memory, faults.
+    pub(super) failed_morsels: Count,
+    /// Row groups of files that the device does not read.
+    pub(super) refused_groups: Count,
+    /// Row groups of which the page index leaves scattered pages, which the CPU reads.
+    pub(super) selected_groups: Count,
+    /// Lanes for which the device had no stream or memory.
+    pub(super) lanes_refused: Count,
+    launches: Count,
+    uploads: Count,
+    upload_bytes: Count,
+    downloads: Count,
+    download_bytes: Count,
+    waits: Count,
+    wait_time: Time,
+    kernel_time: Time,
+    last: Mutex<Snapshot>,
+}
+
+impl DeviceMetrics {
+    pub(super) fn new(metrics: &ExecutionPlanMetricsSet, lane: usize) -> Self {
+        let count = |name: &'static str| MetricBuilder::new(metrics).counter(name, lane);
+        let time = |name: &'static str| MetricBuilder::new(metrics).subset_time(name, lane);
+        Self {
+            morsels: count("gpu_morsels"),
+            awaits: count("gpu_awaits"),
+            failed_morsels: count("gpu_failed_morsels"),
+            refused_groups: count("gpu_refused_row_groups"),
+            selected_groups: count("gpu_page_selected_row_groups"),
+            lanes_refused: count("gpu_refused_lanes"),
+            launches: count("gpu_launches"),
+            uploads: count("gpu_uploads"),
+            upload_bytes: count("gpu_upload_bytes"),
+            downloads: count("gpu_downloads"),
+            download_bytes: count("gpu_download_bytes"),
+            waits: count("gpu_blocking_waits"),
+            wait_time: time("gpu_blocking_wait_time"),
+            kernel_time: time("gpu_kernel_time"),
+            last: Mutex::default(),
+        }
+    }
+
+    /// Adds what came since the last call.
+    pub(super) fn record(&self, now: &Snapshot) {
+        let mut last = self.last.lock();
+        let added = now.since(*last);
+        *last = *now;
+        drop(last);
+        let figure = |count: &Count, value: u64| count.add(usize::try_from(value).unwrap_or(0));
+        figure(&self.launches, added.launches);
+        figure(&self.uploads, added.uploads);
+        figure(&self.upload_bytes, added.upload_bytes);
+        figure(&self.downloads, added.downloads);
+        figure(&self.download_bytes, added.download_bytes);
+        figure(&self.waits, added.waits);
+        self.wait_time.add_duration(std::time::Duration::from_nanos(added.wait_ns));
+        self.kernel_time.add_duration(std::time::Duration::from_nanos(added.device_ns));
+    }
+}

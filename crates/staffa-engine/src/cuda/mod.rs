@@ -1,0 +1,10 @@
+//! The CUDA engine: the device that regions share, where it pays, and expressions on it.
+//!
+//! A pipeline's scan, filter and projection go to the device together ([`crate::plan::Place`]); what
+//! comes behind them reads morsels as from any scan. docs/design/engine.md says who decides what.
+
+pub mod cost;
+pub mod expression;
+mod gpu;
+
+pub use gpu::{Gpu, GpuLane, LEAST_FREE_BYTES};
