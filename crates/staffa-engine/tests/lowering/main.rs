@@ -6,6 +6,7 @@ mod device;
 mod matrix;
 mod random;
 mod special;
+mod tpch;
 mod values;
 
 use std::sync::Arc;
