@@ -4,6 +4,7 @@ mod cells;
 mod check;
 mod device;
 mod matrix;
+mod matrix_functions;
 mod random;
 mod special;
 mod tpch;

@@ -9,7 +9,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::projection::ProjectionExec;
-use staffa_engine::cuda::expression::lower;
+use staffa_engine::cuda::expression::{Lowered, lower};
 
 const TABLES: [&str; 8] = [
     "nation (n_nationkey INT, n_name VARCHAR, n_regionkey INT, n_comment VARCHAR)",
@@ -30,6 +30,20 @@ const TABLES: [&str; 8] = [
      l_receiptdate DATE, l_shipinstruct VARCHAR, l_shipmode VARCHAR, l_comment VARCHAR)",
 ];
 
+/// Prints what the program needs of a tile; it has none before its subqueries have run.
+fn report(what: &str, lowered: &Lowered) {
+    let Ok(compiled) = lowered.compile(&lowered.general(false)) else { return };
+    let Some(program) = compiled.program else { return };
+    let threads = program.block_threads().unwrap();
+    println!(
+        "{what}: {:?}, {} instructions, {} bytes a row, {threads} threads a block",
+        program.variant(),
+        program.instructions().len(),
+        program.row_bytes()
+    );
+    assert!(threads >= 64, "{what}: {program}");
+}
+
 /// What a plan computes per row, by node: filter, outputs.
 fn walk(
     plan: &Arc<dyn ExecutionPlan>,
@@ -40,9 +54,12 @@ fn walk(
     let mut of = |filter: Option<&Arc<dyn PhysicalExpr>>, outputs: &[Arc<dyn PhysicalExpr>]| {
         let input = plan.children()[0].schema();
         counts[0] += 1;
-        if let Err(reason) = lower(filter, outputs, &input) {
-            missing.push(format!("{what}: {reason}"));
-            counts[1] += 1;
+        match lower(filter, outputs, &input) {
+            Ok(lowered) => report(what, &lowered),
+            Err(reason) => {
+                missing.push(format!("{what}: {reason}"));
+                counts[1] += 1;
+            }
         }
     };
     if let Some(filter) = plan.downcast_ref::<FilterExec>() {
