@@ -41,7 +41,7 @@ fn report(what: &str, lowered: &Lowered) {
         program.instructions().len(),
         program.row_bytes()
     );
-    assert!(threads >= 64, "{what}: {program}");
+    assert!(threads >= 128, "{what}: {program}");
 }
 
 /// What a plan computes per row, by node: filter, outputs.
