@@ -4,8 +4,10 @@ mod cells;
 mod check;
 mod device;
 mod matrix;
+mod matrix_functions;
 mod random;
 mod special;
+mod tpch;
 mod values;
 
 use std::sync::Arc;

@@ -8,11 +8,13 @@ use arrow::array::{
 };
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Schema};
-use datafusion::common::Result;
+use datafusion::common::{Result, ScalarValue};
+use datafusion::logical_expr::physical_planning_context::{ScalarSubqueryResults, SubqueryIndex};
 use datafusion::logical_expr::{
     ColumnarValue, Operator, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 use datafusion::physical_expr::expressions::{BinaryExpr, col};
+use datafusion::physical_expr::scalar_subquery::ScalarSubqueryExpr;
 use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
 use staffa_common::ReasonCode;
 use staffa_engine::cuda::expression::{OutputFrom, lower};
@@ -222,6 +224,23 @@ fn a_heap_that_was_too_small_says_how_much_is_needed() {
         }
     }
     assert!(tries > 0);
+}
+
+#[test]
+fn a_scalar_subquery_is_a_constant_once_it_has_run() {
+    let batch = batch_of(&DataType::Int64, &DataType::Int64);
+    let schema = batch.schema_ref();
+    let results = ScalarSubqueryResults::new(1);
+    let index = SubqueryIndex::new(0);
+    let subquery = ScalarSubqueryExpr::new(DataType::Int64, true, index, results.clone());
+    let less: Arc<dyn PhysicalExpr> =
+        Arc::new(BinaryExpr::new(col("a", schema).unwrap(), Operator::Lt, Arc::new(subquery)));
+    let lowered = lower(None, std::slice::from_ref(&less), schema).unwrap();
+    let early = lowered.compile(&lowered.general(false)).unwrap_err();
+    assert_eq!(early.code, ReasonCode::Expression);
+    results.set(index, ScalarValue::Int64(Some(7))).unwrap();
+    assert!(lowered.compile(&lowered.general(false)).is_ok());
+    assert_eq!(check("a subquery", &less, &batch, false).reruns, 0);
 }
 
 #[test]

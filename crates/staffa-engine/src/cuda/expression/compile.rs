@@ -129,9 +129,11 @@ fn entries(lowered: &Lowered, shape: &Shape) -> Result<Vec<Entries>, Reason> {
     Ok(all)
 }
 
+/// `assumes`: scalar subqueries need not have run, and the programs are not for running.
+///
 /// # Errors
 /// What the device cannot do.
-pub(super) fn compile(lowered: &Lowered, shape: &Shape) -> Result<Compiled, Reason> {
+pub(super) fn compile(lowered: &Lowered, shape: &Shape, assumes: bool) -> Result<Compiled, Reason> {
     let inputs = inputs(lowered, shape)?;
     let entries = entries(lowered, shape)?;
     let mut declared = Vec::with_capacity(inputs.len());
@@ -158,6 +160,7 @@ pub(super) fn compile(lowered: &Lowered, shape: &Shape) -> Result<Compiled, Reas
     }
     let mut l = Lowering::new(Builder::new(declared), &lowered.schema, &places);
     l.lookups = lookups;
+    l.assumes = assumes;
     let mut any = false;
     if let Some(filter) = &lowered.filter {
         let condition = l.value_as(filter, &arrow::datatypes::DataType::Boolean)?;

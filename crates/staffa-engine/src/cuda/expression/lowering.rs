@@ -3,16 +3,19 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Schema};
 use datafusion_common::ScalarValue;
+use datafusion_expr::ColumnarValue;
 use datafusion_physical_expr::ScalarFunctionExpr;
 use datafusion_physical_expr::expressions::{
     BinaryExpr, CaseExpr, CastExpr, Column, InListExpr, IsNotNullExpr, IsNullExpr, LikeExpr,
     Literal, NegativeExpr, NotExpr, TryCastExpr,
 };
+use datafusion_physical_expr::scalar_subquery::ScalarSubqueryExpr;
 use datafusion_physical_expr_common::physical_expr::PhysicalExpr;
 use staffa_common::{Reason, ReasonCode};
-use staffa_kernels::expression::{Builder, Mask, OnError, Value};
+use staffa_kernels::expression::{Builder, Constant, Mask, OnError, Value};
 
 use super::literal::literal;
 use super::types::{plain, register, storage};
@@ -38,6 +41,8 @@ pub(super) struct Lowering<'a> {
     /// Expressions whose values over a dictionary's entries are an input of their own: the input, and the
     /// column of the schema whose codes select from it.
     pub(super) lookups: HashMap<Expr, (usize, usize)>,
+    /// Whether scalar subqueries need not have run.
+    pub(super) assumes: bool,
     /// Values by expression, innermost mask last. What an outer mask computed holds on inner rows too.
     known: Vec<HashMap<Expr, Value>>,
 }
@@ -49,7 +54,14 @@ impl<'a> Lowering<'a> {
         schema: &'a Schema,
         places: &'a HashMap<usize, Place>,
     ) -> Self {
-        Self { builder, schema, places, lookups: HashMap::new(), known: vec![HashMap::new()] }
+        Self {
+            builder,
+            schema,
+            places,
+            lookups: HashMap::new(),
+            assumes: false,
+            known: vec![HashMap::new()],
+        }
     }
 
     /// The type of an expression.
@@ -68,6 +80,9 @@ impl<'a> Lowering<'a> {
     pub(super) fn value(&mut self, expr: &Expr) -> Result<Value, Reason> {
         if let Some(literal_) = expr.downcast_ref::<Literal>() {
             return literal(&mut self.builder, literal_.value());
+        }
+        if let Some(subquery) = expr.downcast_ref::<ScalarSubqueryExpr>() {
+            return self.subquery(expr, subquery);
         }
         if let Some(value) = self.known.iter().find_map(|known| known.get(expr)) {
             return Ok(*value);
@@ -151,6 +166,20 @@ impl<'a> Lowering<'a> {
         }
         let place = self.place(column.index())?;
         Ok(self.builder.column(place.input)?)
+    }
+
+    /// The value of a scalar subquery that has run, as a constant. One that has not may be any value of
+    /// its type where only the possibility is asked for.
+    fn subquery(&mut self, expr: &Expr, subquery: &ScalarSubqueryExpr) -> Result<Value, Reason> {
+        let nothing = RecordBatch::new_empty(Arc::new(Schema::empty()));
+        match subquery.evaluate(&nothing) {
+            Ok(ColumnarValue::Scalar(scalar)) => literal(&mut self.builder, &scalar),
+            _ if self.assumes => {
+                let kind = register(&self.type_of(expr)?)?;
+                Ok(self.builder.constant(&Constant::integer(kind, 0))?)
+            }
+            _ => Err(Reason::new(ReasonCode::Expression, format!("{expr} has no value yet"))),
+        }
     }
 
     fn compute(&mut self, expr: &Expr) -> Result<Value, Reason> {

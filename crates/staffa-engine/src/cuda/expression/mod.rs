@@ -52,6 +52,9 @@ pub struct Lowered {
 
 /// Lowers a filter (a boolean expression; rows on which it is true stay) and a projection over `input`.
 ///
+/// A scalar subquery's value is taken at the first run, by when it must be there: lower again for another
+/// execution of the plan.
+///
 /// # Errors
 /// The first thing found that the device cannot do.
 pub fn lower(
@@ -94,7 +97,7 @@ pub fn lower(
     };
     lowered.lookups = dictionary::find(&lowered.schema, filter.into_iter().chain(outputs));
     // Whatever form columns come in, this program can run: others only do less per row.
-    let compiled = lowered.compile(&lowered.general(compacts))?;
+    let compiled = compile::compile(&lowered, &lowered.general(compacts), true)?;
     lowered.makes_strings = compiled.program.is_some_and(|program| program.makes_strings());
     Ok(lowered)
 }
@@ -130,9 +133,9 @@ impl Lowered {
     /// The program of a form, and where outputs come from. Pure; [`Lowered::run`] keeps what it has compiled.
     ///
     /// # Errors
-    /// As [`lower`].
+    /// As [`lower`]; `Expression` when a scalar subquery has not run.
     pub fn compile(&self, shape: &Shape) -> Result<Compiled, Reason> {
-        compile::compile(self, shape)
+        compile::compile(self, shape, false)
     }
 
     /// The form in which every column is plain and may be NULL where the schema says so.
