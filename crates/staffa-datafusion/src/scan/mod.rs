@@ -5,6 +5,8 @@
 //! filters ([`open`]). How it is read is ours: lanes take row groups from a queue and halves of each other's row groups at its end ([`run`]),
 //! columns are decoded into morsels, a dictionary's codes becoming row numbers into its values
 //! ([`group`]). A column that our decoder does not know is decoded by arrow-rs, in the same morsels.
+//! Where the scan was placed on a GPU, row groups go there first ([`device`]), and back to [`group`]
+//! when it cannot do them.
 
 mod columns;
 mod device;
