@@ -194,7 +194,7 @@ async fn what_does_not_lower_says_why() {
     assert!(seen.gpu_morsels() > 0, "{seen:?}");
     let strict = "SET staffa.on_unsupported = error";
     run(&ours, strict).await;
-    let error = run_query(&ours, sql).await.err().expect("refused").to_string();
+    let error = run_query(&ours, sql).await.map(drop).expect_err("refused").to_string();
     assert!(error.contains("FilterExec is not on a GPU: A0"), "{error}");
 }
 
@@ -208,12 +208,12 @@ async fn errors_are_datafusions() {
     let stock = session(Engine::DataFusion, &workload).await;
     let ours = session(Engine::Gpu, &workload).await;
     let sql = "SELECT sum(100 / (l_linenumber - 1)) FROM lineitem WHERE l_quantity < 10";
-    let expected = run_query(&stock, sql).await.err().expect("stock errs").to_string();
-    let actual = run_query(&ours, sql).await.err().expect("ours errs").to_string();
+    let expected = run_query(&stock, sql).await.map(drop).expect_err("stock errs").to_string();
+    let actual = run_query(&ours, sql).await.map(drop).expect_err("ours errs").to_string();
     assert_eq!(actual, expected);
     let sql = "SELECT count(*) FROM lineitem WHERE 100 / (l_linenumber - 1) > 3";
-    let expected = run_query(&stock, sql).await.err().expect("stock errs").to_string();
-    let actual = run_query(&ours, sql).await.err().expect("ours errs").to_string();
+    let expected = run_query(&stock, sql).await.map(drop).expect_err("stock errs").to_string();
+    let actual = run_query(&ours, sql).await.map(drop).expect_err("ours errs").to_string();
     assert_eq!(actual, expected);
 }
 

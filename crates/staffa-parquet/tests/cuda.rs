@@ -1,6 +1,5 @@
 //! The matrix through the device's decoder, against arrow-rs; columns to the device and back.
 //! Needs a device: `scripts/with-emulated-gpu cargo test --test cuda`.
-#![expect(clippy::unwrap_used, reason = "a test fails by a panic, its helpers too")]
 
 mod common;
 

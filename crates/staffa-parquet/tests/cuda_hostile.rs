@@ -2,7 +2,6 @@
 //! where it refuses and the CPU does not, the reason is listed here. No lost context, ever.
 //!
 //! `STAFFA_PARQUET_DEVICE_FILES` sets how many files, `STAFFA_SEED` where to start. Needs a device.
-#![expect(clippy::unwrap_used, reason = "a test fails by a panic, its helpers too")]
 
 mod common;
 mod corrupt;

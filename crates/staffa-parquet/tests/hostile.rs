@@ -3,6 +3,7 @@
 //! Thousands of files per run, from one seed. `STAFFA_PARQUET_FILES` sets how many,
 //! `STAFFA_SEED` where to start; a failure prints both for the file that failed.
 
+mod allocations;
 mod common;
 mod corrupt;
 
@@ -10,10 +11,11 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
+use allocations::Allocations;
 use arrow::array::*;
 use bytes::Bytes;
 use common::*;
-use corrupt::{Allocations, mutate, originals};
+use corrupt::{mutate, originals};
 use staffa_parquet::*;
 
 #[global_allocator]

@@ -1,5 +1,4 @@
 //! Every type x encoding x codec x page version x nullability x dictionary, against arrow-rs.
-#![expect(clippy::unwrap_used, reason = "a test fails by a panic, its helpers too")]
 
 mod common;
 

@@ -89,8 +89,8 @@ pub fn gather_strings(
     for memory in pointed {
         launch = launch.using_read(memory);
     }
+    let grid = Grid::covering(u64::from(rows) * 32, BLOCK, BLOCK)?;
     // SAFETY: the parameter is the kernel's; it reads `rows` spans and offsets (checked above) and the bytes
     // that the spans name, which a kernel validated, and writes no byte behind the target (checked there).
-    let grid = Grid::covering(u64::from(rows) * 32, BLOCK, BLOCK)?;
     unsafe { launch.run(grid, context.stream) }
 }

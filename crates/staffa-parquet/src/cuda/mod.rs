@@ -5,7 +5,7 @@
 //!
 //! 1. [`DeviceChunk::new`] for each column: page headers checked, or the reason why this column is not
 //!    decoded on a device.
-//! 2. [`decode`]: bodies are packed into pinned slabs and copied in few pieces ([`stage`]); Snappy and
+//! 2. [`mod@decode`]: bodies are packed into pinned slabs and copied in few pieces ([`stage`]); Snappy and
 //!    raw LZ4 are expanded on the device in one launch each, other codecs on the calling thread; levels
 //!    and values become columns as `docs/design/columns.md` lays them out ([`values`]). Everything is
 //!    queued: the caller goes on while the device works.

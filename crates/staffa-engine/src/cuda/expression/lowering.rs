@@ -231,7 +231,7 @@ impl<'a> Lowering<'a> {
         Err(Reason::new(ReasonCode::Expression, expr.to_string()))
     }
 
-    /// IS [NOT] NULL, also of columns with which nothing else can be done.
+    /// `IS [NOT] NULL`, also of columns with which nothing else can be done.
     fn null_test(&mut self, arg: &Expr, negated: bool) -> Result<Value, Reason> {
         let value = match arg.downcast_ref::<Column>() {
             Some(column) => self.column(column)?,

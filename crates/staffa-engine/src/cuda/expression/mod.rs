@@ -65,7 +65,7 @@ pub fn lower(
     let mut columns: Vec<usize> = filter
         .into_iter()
         .chain(outputs)
-        .flat_map(|expr| collect_columns(expr))
+        .flat_map(collect_columns)
         .map(|column| column.index())
         .collect();
     columns.sort_unstable();
