@@ -1,6 +1,5 @@
 //! The filters, projections and aggregates' arguments of TPC-H's plans: all of them lower.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use datafusion::execution::context::SessionContext;
@@ -10,6 +9,18 @@ use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::projection::ProjectionExec;
 use staffa_engine::cuda::expression::{Lowered, lower};
+
+/// Part of the binary, which also runs where there are no sources (scripts/gpu-suite.sh).
+macro_rules! queries {
+    ($($number:literal)*) => {
+        [$(include_str!(concat!("../../../staffa-harness/src/tpch/queries/q", $number, ".sql"))),*]
+    };
+}
+
+const QUERIES: [&str; 22] = queries! {
+    "01" "02" "03" "04" "05" "06" "07" "08" "09" "10" "11"
+    "12" "13" "14" "15" "16" "17" "18" "19" "20" "21" "22"
+};
 
 const TABLES: [&str; 8] = [
     "nation (n_nationkey INT, n_name VARCHAR, n_regionkey INT, n_comment VARCHAR)",
@@ -85,12 +96,9 @@ async fn every_filter_and_projection_of_tpch_lowers() {
     for table in TABLES {
         context.sql(&format!("CREATE TABLE {table}")).await.unwrap();
     }
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../staffa-harness/src/tpch/queries");
     let (mut counts, mut missing, mut queries) = ([0, 0], Vec::new(), 0);
-    for number in 1..=22 {
-        let path = folder.join(format!("q{number:02}.sql"));
-        let sql = std::fs::read_to_string(&path).unwrap();
-        let plan = context.sql(&sql).await.unwrap().create_physical_plan().await.unwrap();
+    for (number, sql) in (1..).zip(QUERIES) {
+        let plan = context.sql(sql).await.unwrap().create_physical_plan().await.unwrap();
         walk(&plan, &format!("q{number}"), &mut counts, &mut missing);
         queries += 1;
     }
