@@ -77,6 +77,32 @@ impl Machine {
     }
 }
 
+/// What scripts/gpu-suite.sh may use: bash, python3 and these of coreutils.
+const COREUTILS: [&str; 10] =
+    ["cat", "date", "dirname", "mkdir", "mktemp", "realpath", "rm", "sleep", "timeout", "uname"];
+
+/// A machine with those, and no Rust; `None` (and a note) where this one has no python3.
+fn gpu_machine(name: &str) -> Option<Machine> {
+    let machine = Machine::new(name, "none");
+    fs::remove_file(machine.folder.join("cargo")).expect("a file");
+    for tool in TOOLS.iter().filter(|tool| !["bash", "cat", "dirname"].contains(*tool)) {
+        fs::remove_file(machine.folder.join(tool)).expect("a link");
+    }
+    for tool in COREUTILS.iter().filter(|tool| !machine.folder.join(tool).exists()) {
+        machine.link(tool);
+    }
+    // The interpreter itself: what is on the PATH may be a wrapper that needs more of the PATH.
+    let ask = ["-c", "import lzma, sys; print(sys.executable)"];
+    let python = Command::new("python3").args(ask).output().ok().filter(|o| o.status.success());
+    let Some(python) = python else {
+        eprintln!("SKIPPED: no python3 with lzma");
+        return None;
+    };
+    let python = String::from_utf8_lossy(&python.stdout).trim().to_string();
+    machine.script("python3", &format!("exec '{python}' \"$@\""));
+    Some(machine)
+}
+
 fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
@@ -142,4 +168,85 @@ fn root_gets_a_missing_c_compiler_installed() {
     let output = machine.run("scripts/test", &[]);
     assert!(output.status.success(), "{}", stderr(&output));
     assert_eq!(machine.calls(), "test --profile ci --workspace --no-fail-fast\n");
+}
+
+#[test]
+fn the_gpu_suite_refuses_what_makes_no_sense() {
+    let Some(machine) = gpu_machine("gpu-suite-usage") else { return };
+    for (arguments, message) in [
+        (&["--part", "doctor,speed"][..], "no part 'speed'; there are: doctor tests"),
+        (&["--parts", "doctor"], "no option '--parts'"),
+        (&["--scale"], "--scale needs a value"),
+        (&["--scale", "ten"], "--scale takes a number"),
+        (&["--timeout", "1h"], "--timeout takes whole seconds"),
+        (&["--part", "doctor"], "no binaries"),
+        (&["no-such-file"], "no-such-file is not a program"),
+    ] {
+        let output = machine.run("scripts/gpu-suite.sh", arguments);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+        assert!(stderr(&output).contains(message), "{arguments:?}: {}", stderr(&output));
+    }
+    let output = machine.run("scripts/gpu-suite.sh", &["--help"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("--timeout SECONDS"));
+}
+
+#[test]
+fn the_gpu_suite_goes_on_after_a_failed_part() {
+    let Some(machine) = gpu_machine("gpu-suite") else { return };
+    machine.script("staffa", "echo '  GPU ok: a stand-in'; [ \"$1\" = doctor ]");
+    machine.script(
+        "stream-0123456789abcdef",
+        "echo 'test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured'; [ \"$STAFFA_REQUIRE_GPU\" = 1 ]",
+    );
+    machine.script("parquet", "exec sleep 60");
+    machine.script(
+        "bench",
+        "echo 'device copy   100.0  1000.0  99999%'; echo 'levels (of 4-byte values)   9.9  250.0  25%'",
+    );
+    let file = |name: &str| machine.folder.join(name).display().to_string();
+    let out = file("out");
+    let run = |more: &[&str]| {
+        let staffa = file("staffa");
+        let first = ["--out", &out, "--staffa", &staffa, "--commit", "abc", "--timeout", "5"];
+        let output = machine.run("scripts/gpu-suite.sh", &[&first, more].concat());
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+
+    let (code, report) =
+        run(&["--bench", &file("bench"), &file("stream-0123456789abcdef"), &file("parquet")]);
+    assert_eq!(code, Some(1), "{report}");
+    for line in [
+        "# GPU suite of abc",
+        "| doctor | passed |",
+        "| stream | 3 | 0 | 1 |",
+        "parquet: ran past the part's time limit",
+        "| memcheck | not run | 0.0 | compute-sanitizer is not installed |",
+        "| levels (of 4-byte values) | 9.9 | 250.0 | 0.25 |",
+        "| tpch | FAILED | 0.0 | tpch: exit code 1; no figures were written |",
+    ] {
+        assert!(report.contains(line), "{line}: {report}");
+    }
+    // A part without its binary proves nothing.
+    let (code, report) = run(&["--part", "doctor,kernels"]);
+    assert_eq!(code, Some(1), "{report}");
+    assert!(report.contains("| kernels | FAILED | 0.0 | no bench binary was given |"), "{report}");
+    let (code, report) = run(&["--part", "doctor,tests", &file("stream-0123456789abcdef")]);
+    assert_eq!(code, Some(0), "{report}");
+}
+
+#[test]
+fn the_gpu_suite_is_not_packed_over_something_else() {
+    let machine = Machine::new("gpu-suite-pack", "1.95.0");
+    let folder = machine.folder.display().to_string();
+    for (arguments, message) in [
+        (&["--out", "x"][..], "no option '--out'"),
+        (&["a", "b"], "one folder, not 2"),
+        (&[folder.as_str()], "holds something else"),
+    ] {
+        let output = machine.run("scripts/gpu-suite-pack", arguments);
+        assert!(!output.status.success(), "{arguments:?}");
+        assert!(stderr(&output).contains(message), "{arguments:?}: {}", stderr(&output));
+    }
+    assert_eq!(machine.calls(), "");
 }
