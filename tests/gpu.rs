@@ -4,11 +4,16 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a helper of tests fails by panicking")]
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::process::Command;
 use std::sync::Arc;
 
+use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+use arrow::util::pretty::pretty_format_batches;
 use datafusion::physical_plan::ExecutionPlan;
-use datafusion::prelude::SessionContext;
+use datafusion::prelude::{ParquetReadOptions, SessionContext};
+use parquet::arrow::ArrowWriter;
+use parquet::file::properties::WriterProperties;
 use staffa::{Place, report};
 use staffa_harness::compare::{Rules, compare};
 use staffa_harness::{Engine, Run, SessionOptions, Workload, run_query, tpch};
@@ -273,4 +278,53 @@ async fn child_runs_q1_and_q6() {
         }
     }
     println!("q1 and q6 are equal, with trouble: {}", trouble > 0);
+}
+
+/// The context is lost while a lane has row groups queued: those are read on the CPU, each once, also when
+/// the lane fetches what comes after them in the meantime.
+#[test]
+fn a_device_lost_between_row_groups_costs_no_row() {
+    if std::env::var_os("STAFFA_EMULATED_KERNELS").is_none() {
+        eprintln!("SKIPPED: needs scripts/with-emulated-gpu");
+        return;
+    }
+    for fault in ["cuLaunchKernel:1=700", "kernel:12=719", "copy:20=700", "cuLaunchKernel:30=700"] {
+        let outcome = Command::new(std::env::current_exe().expect("this test"))
+            .args(["--exact", "child_reads_many_row_groups", "--ignored", "--nocapture"])
+            .env("STAFFA_EMULATOR_FAULTS", fault)
+            .output()
+            .expect("a child");
+        let text = String::from_utf8_lossy(&outcome.stdout);
+        let errors = String::from_utf8_lossy(&outcome.stderr);
+        assert!(outcome.status.success(), "{fault}: {text}\n{errors}");
+        assert!(text.contains("all rows, with trouble: true"), "{fault}: {text}\n{errors}");
+    }
+}
+
+#[ignore = "run by a_device_lost_between_row_groups_costs_no_row, with faults"]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn child_reads_many_row_groups() {
+    const ROWS: i64 = 500_000;
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("t.parquet");
+    let id: ArrayRef = Arc::new(Int64Array::from_iter_values(0..ROWS));
+    let batch = RecordBatch::try_from_iter([("id", id)]).expect("a batch");
+    let properties = WriterProperties::builder().set_max_row_group_row_count(Some(50_000)).build();
+    let file = File::create(&path).expect("a file");
+    let mut writer =
+        ArrowWriter::try_new(file, batch.schema(), Some(properties)).expect("a writer");
+    writer.write(&batch).expect("rows");
+    writer.close().expect("a footer");
+
+    let options = SessionOptions { target_partitions: Some(2), ..SessionOptions::default() };
+    let ctx = Engine::Gpu.session(&options).expect("a session");
+    let path = path.to_str().expect("a path");
+    ctx.register_parquet("t", path, ParquetReadOptions::default()).await.expect("a table");
+    let sql = "SELECT count(*), sum(id) FROM t WHERE id % 5 <> 9";
+    let actual = run(&ctx, sql).await;
+    let text = pretty_format_batches(&actual.answer.batches).expect("text").to_string();
+    assert!(text.contains(&format!(" {ROWS} ")), "{text}");
+    assert!(text.contains(&format!(" {} ", ROWS * (ROWS - 1) / 2)), "{text}");
+    let figures = figures(&actual.plan);
+    println!("all rows, with trouble: {}", figures.get("failed_morsels").is_some_and(|n| *n > 0));
 }

@@ -158,7 +158,8 @@ impl Lane {
             if self.left == Some(0) {
                 return Ok(None);
             }
-            let prefetches = self.left.is_none() && !self.on_device();
+            // What is on its way already must be read first: it is nobody else's.
+            let prefetches = self.left.is_none() && self.following.is_none() && !self.on_device();
             if let Some(group) = &mut self.current {
                 if let Some(morsel) = group.next().await? {
                     self.given += 1;
