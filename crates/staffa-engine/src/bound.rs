@@ -10,7 +10,7 @@ use arrow::compute::{concat, take};
 use arrow::datatypes::{Schema, SchemaRef};
 use datafusion_common::cast::as_boolean_array;
 use datafusion_common::tree_node::{Transformed, TransformedResult, TreeNode};
-use datafusion_common::{Result, ScalarValue};
+use datafusion_common::{Result, ScalarValue, internal_err};
 use datafusion_expr::ColumnarValue;
 use datafusion_physical_expr::expressions::Column;
 use datafusion_physical_expr::utils::collect_columns;
@@ -187,4 +187,23 @@ impl BoundExpr {
             }
         }
     }
+}
+
+/// `expr` with the expressions of `output` in place of its columns.
+///
+/// # Errors
+/// An internal error for a column that `output` lacks.
+pub fn through(
+    expr: &Arc<dyn PhysicalExpr>,
+    output: &[Arc<dyn PhysicalExpr>],
+) -> Result<Arc<dyn PhysicalExpr>> {
+    Arc::clone(expr)
+        .transform_up(|node| match node.downcast_ref::<Column>() {
+            Some(column) => match output.get(column.index()) {
+                Some(expr) => Ok(Transformed::yes(Arc::clone(expr))),
+                None => internal_err!("the scan has no column {column}"),
+            },
+            None => Ok(Transformed::no(node)),
+        })
+        .data()
 }

@@ -91,7 +91,7 @@ mod selection;
 
 pub use chunk::ChunkBytes;
 pub use codec::Codec;
-pub use decode::{Column, ColumnReader, LeafType, ReadOptions, supports};
+pub use decode::{Column, ColumnReader, LeafType, ReadOptions, is_byte_string, supports};
 pub use error::{Error, Place, Result};
 pub use file::{
     BloomFilter, ColumnChunk, ColumnStatistics, FetchOptions, FetchPlan, Footer, FooterCache,

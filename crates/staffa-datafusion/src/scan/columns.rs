@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use arrow::array::{RecordBatch, UInt32Array};
-use arrow::datatypes::DataType;
 use datafusion::common::{DataFusionError, Result, internal_err};
 use parquet::DecodeResult;
 use parquet::arrow::ProjectionMask;
@@ -11,6 +10,7 @@ use parquet::arrow::push_decoder::{ParquetPushDecoder, ParquetPushDecoderBuilder
 use staffa_engine::Morsel;
 use staffa_parquet::{
     Column, ColumnReader, FetchOptions, FetchPlan, ReadOptions, RowGroupBytes, Selection,
+    is_byte_string,
 };
 use tokio::sync::OnceCell;
 
@@ -64,7 +64,7 @@ impl ColumnSet {
             .map(|(&root, (chunk, bytes))| {
                 let data_type = file.schema.field(root).data_type();
                 let mut options = ReadOptions::new(data_type.clone());
-                options.codes = self.keeps_codes || is_string(data_type);
+                options.codes = self.keeps_codes || is_byte_string(data_type);
                 ColumnReader::new(chunk, bytes, &options).map_err(external)
             })
             .collect()
@@ -140,18 +140,6 @@ pub(super) async fn fetch(
     file.give_back(reader);
     let parts: Vec<_> = plan.ranges().iter().map(|range| range.start).zip(bytes).collect();
     Ok(RowGroupBytes::divide(&plan, &parts))
-}
-
-pub(super) fn is_string(data_type: &DataType) -> bool {
-    matches!(
-        data_type,
-        DataType::Utf8
-            | DataType::LargeUtf8
-            | DataType::Utf8View
-            | DataType::Binary
-            | DataType::LargeBinary
-            | DataType::BinaryView
-    )
 }
 
 fn external(error: staffa_parquet::Error) -> DataFusionError {

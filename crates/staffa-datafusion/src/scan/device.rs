@@ -26,7 +26,7 @@ use staffa_parquet::cuda::{
     DecodeContext, Decoded, DeviceChunk, DeviceColumn, HostColumn, StringOffsets, decode,
 };
 
-use super::columns::{fetch, is_string};
+use super::columns::fetch;
 use super::group::{roots, tests};
 use super::metrics::DeviceMetrics;
 use super::open::{GroupToRead, OpenFile};
@@ -189,7 +189,7 @@ impl DeviceLane {
             .map(|((chunk, bytes), &root)| {
                 let data_type = file.schema.field(root).data_type();
                 let mut options = ReadOptions::new(data_type.clone());
-                options.codes = is_string(data_type);
+                options.codes = staffa_parquet::is_byte_string(data_type);
                 DeviceChunk::new(chunk, bytes, &options)
             })
             .collect::<staffa_parquet::Result<Vec<_>>>();

@@ -10,7 +10,7 @@ use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_expr::{PhysicalExpr, conjunction};
 use parking_lot::Mutex;
-use staffa_engine::bound::BoundExpr;
+use staffa_engine::bound::{BoundExpr, through};
 use staffa_engine::cpu::predicate::Predicate;
 use staffa_engine::{Morsel, RunContext};
 use staffa_parquet::Selection;
@@ -256,22 +256,6 @@ pub(super) fn tests(file: &OpenFile) -> Result<Option<Arc<dyn PhysicalExpr>>> {
     let filter = filter.transpose()?;
     let tests: Vec<_> = file.row_predicate().cloned().into_iter().chain(filter).collect();
     Ok((!tests.is_empty()).then(|| conjunction(tests)))
-}
-
-/// `expr` with the expressions of `projection` in place of its columns.
-pub(super) fn through(
-    expr: &Arc<dyn PhysicalExpr>,
-    projection: &[Arc<dyn PhysicalExpr>],
-) -> Result<Arc<dyn PhysicalExpr>> {
-    Arc::clone(expr)
-        .transform_up(|node| match node.downcast_ref::<Column>() {
-            Some(column) => match projection.get(column.index()) {
-                Some(expr) => Ok(Transformed::yes(Arc::clone(expr))),
-                None => internal_err!("the scan has no column {column}"),
-            },
-            None => Ok(Transformed::no(node)),
-        })
-        .data()
 }
 
 /// The columns that some expressions read, ascending.

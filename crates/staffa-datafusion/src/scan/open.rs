@@ -24,10 +24,10 @@ use parquet::arrow::async_reader::AsyncFileReader;
 use parquet::basic::{Compression, Encoding};
 use parquet::file::metadata::{ColumnChunkMetaData, PageIndexPolicy};
 use staffa_common::Reason;
+use staffa_engine::bound::through;
 use staffa_parquet::Footer;
 
 use super::device::DevicePlan;
-use super::group::through;
 use super::prune;
 
 /// Reads a file's bytes.

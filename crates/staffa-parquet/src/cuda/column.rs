@@ -103,7 +103,7 @@ impl DeviceColumn {
         let (dictionary_kind, dictionary, dictionary_rows) = match &self.dictionary {
             Some(entries) => {
                 let kind = match &self.data_type {
-                    of if is_spans(of) => ColumnKind::Spans,
+                    of if crate::is_byte_string(of) => ColumnKind::Spans,
                     DataType::FixedSizeBinary(_) => ColumnKind::Bytes,
                     _ => ColumnKind::Fixed,
                 };
@@ -156,17 +156,4 @@ impl DeviceColumn {
             _ => rows * self.width as usize,
         }
     }
-}
-
-/// Whether values of a type are byte strings of any length.
-pub(super) fn is_spans(data_type: &DataType) -> bool {
-    matches!(
-        data_type,
-        DataType::Utf8
-            | DataType::LargeUtf8
-            | DataType::Utf8View
-            | DataType::Binary
-            | DataType::LargeBinary
-            | DataType::BinaryView
-    )
 }

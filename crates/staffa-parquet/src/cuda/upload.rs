@@ -34,7 +34,7 @@ impl DeviceColumn {
                 };
                 (ColumnKind::Bits, 0, upload(context, &values)?)
             }
-            of if super::column::is_spans(of) => {
+            of if crate::is_byte_string(of) => {
                 let (host, lengths) = strings(array);
                 let bytes = upload(context, &host)?;
                 let spans = spans(bytes.address(), &host, &lengths)?;

@@ -12,6 +12,8 @@
 //! | bits | PLAIN and RLE booleans |
 //! | codes | RLE_DICTIONARY, PLAIN_DICTIONARY |
 
+use arrow::datatypes::DataType;
+
 mod batch;
 mod body;
 mod boolean;
@@ -30,3 +32,16 @@ mod views;
 pub use column::{Column, ColumnReader, ReadOptions};
 pub(crate) use page::crc32;
 pub use target::{LeafType, supports};
+
+/// Whether values of a type are byte strings of any length.
+pub fn is_byte_string(data_type: &DataType) -> bool {
+    matches!(
+        data_type,
+        DataType::Utf8
+            | DataType::LargeUtf8
+            | DataType::Utf8View
+            | DataType::Binary
+            | DataType::LargeBinary
+            | DataType::BinaryView
+    )
+}

@@ -4,12 +4,12 @@
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
-use datafusion_common::tree_node::{Transformed, TransformedResult, TreeNode};
-use datafusion_common::{Result, internal_err};
+use datafusion_common::Result;
 use datafusion_physical_expr::expressions::Column;
 use datafusion_physical_expr_common::physical_expr::PhysicalExpr;
 
 use super::Draft;
+use crate::bound::through;
 use crate::plan::node::{FilterSpec, Node, ProjectSpec};
 use crate::plan::pipeline::{OpKind, Source};
 use crate::plan::scan::{Place, ScanLanes, ScanRequest};
@@ -98,20 +98,4 @@ pub(super) fn project(
         .map(|(at, field)| Arc::new(Column::new(field.name(), at)) as Arc<dyn PhysicalExpr>)
         .collect();
     Ok(Arc::new(ProjectSpec { exprs }))
-}
-
-/// `expr` with the expressions of `output` in place of its columns.
-fn through(
-    expr: &Arc<dyn PhysicalExpr>,
-    output: &[Arc<dyn PhysicalExpr>],
-) -> Result<Arc<dyn PhysicalExpr>> {
-    Arc::clone(expr)
-        .transform_up(|node| match node.downcast_ref::<Column>() {
-            Some(column) => match output.get(column.index()) {
-                Some(expr) => Ok(Transformed::yes(Arc::clone(expr))),
-                None => internal_err!("the scan has no column {column}"),
-            },
-            None => Ok(Transformed::no(node)),
-        })
-        .data()
 }
