@@ -5,7 +5,7 @@
 
 use std::future::Future;
 
-use staffa_testkit::differential::{Case, Report, Suite, Verdict};
+use staffa_testkit::differential::{Case, Progress, Report, Suite, Verdict};
 use staffa_testkit::engine::Engine;
 
 /// Runs `future` on a runtime that is left behind, so that a hanging case ends as a failure.
@@ -50,6 +50,12 @@ fn generated_queries_agree_with_datafusion() {
         report.stock_errs.len()
     );
     assert!(
+        report.stock_slow.len() * 500 < cases,
+        "stock DataFusion is too slow in {} of {cases} cases: seeds {:?}",
+        report.stock_slow.len(),
+        report.stock_slow
+    );
+    assert!(
         report.vacuous.len() * 100 < cases,
         "{} of {cases} cases are vacuous (no Staffa node ran): seeds {:?}",
         report.vacuous.len(),
@@ -73,7 +79,7 @@ fn replay() {
         let case = Case::new(seed).await.expect("a case");
         let text = case.describe(&Engine::cpu()).await.expect("a description");
         println!("{text}");
-        (text, case.run(&Engine::cpu()).await.expect("a verdict"))
+        (text, case.run(&Engine::cpu(), &Progress::default()).await.expect("a verdict"))
     });
     println!("{outcome:?}");
     assert!(text.contains("SELECT"), "a case without a query");

@@ -12,6 +12,7 @@ use super::catalogue::orderable;
 use super::consume::Consumption;
 use super::generator::{Coverage, Generator};
 use super::pool::{Domain, Pool};
+use super::progress::Progress;
 use super::scope::Query;
 use super::settings::Settings;
 use super::table::Table;
@@ -54,6 +55,8 @@ pub enum Verdict {
     BothErr(String),
     /// Different, but stock DataFusion's plan contradicts its simplest plan too: no oracle.
     StockErs(String),
+    /// Stock DataFusion did not end in time: no oracle.
+    StockSlow,
     /// Different.
     Failed(String),
 }
@@ -115,18 +118,18 @@ impl Case {
     ///
     /// # Errors
     /// Only what is wrong with the case itself; a failing engine is a verdict.
-    pub async fn run(&self, engine: &Engine) -> Result<Outcome> {
-        self.run_with(engine, &self.settings, &self.consumption).await
+    pub async fn run(&self, engine: &Engine, progress: &Progress) -> Result<Outcome> {
+        self.run_with(engine, &self.settings, &self.consumption, progress).await
     }
 
     /// Runs stock DataFusion against itself, with other parallelism and batch sizes.
     ///
     /// # Errors
     /// As [`Self::run`].
-    pub async fn run_against_itself(&self) -> Result<Outcome> {
+    pub async fn run_against_itself(&self, progress: &Progress) -> Result<Outcome> {
         let other =
             self.settings.with("execution.target_partitions", 5).with("execution.batch_size", 911);
-        self.run_with(&Engine::stock(), &other, &Consumption::Whole).await
+        self.run_with(&Engine::stock(), &other, &Consumption::Whole, progress).await
     }
 
     async fn run_with(
@@ -134,9 +137,12 @@ impl Case {
         engine: &Engine,
         settings: &Settings,
         consumption: &Consumption,
+        progress: &Progress,
     ) -> Result<Outcome> {
+        progress.stock();
         let stock = Engine::stock();
         let expected = self.answer(&stock, &self.settings).await;
+        progress.tested();
         let engine = engine.clone().with_morsel_rows(self.morsel_rows);
         let planned = match self.plan(&engine, settings).await {
             Ok(planned) => planned,
@@ -147,7 +153,7 @@ impl Case {
         if !matches!(verdict, Verdict::Failed(_)) {
             return Ok(self.outcome(Some(&planned), verdict));
         }
-        let contradicted = self.stock_contradicts(&planned, &expected, settings).await?;
+        let contradicted = self.stock_contradicts(&planned, &expected, settings, progress).await?;
         let verdict = match verdict {
             Verdict::Failed(text) if contradicted => Verdict::StockErs(text),
             verdict => verdict,
@@ -164,13 +170,16 @@ impl Case {
         planned: &Planned,
         expected: &Result<Answer>,
         settings: &Settings,
+        progress: &Progress,
     ) -> Result<bool> {
+        progress.stock();
         let stock = Engine::stock();
         let simplest = self.answer(&stock, &self.settings.simplest()).await;
         if matches!(self.judge(planned, &simplest, expected, true)?, Verdict::Failed(_)) {
             return Ok(true);
         }
         for _ in 0..RUN_AGAIN {
+            progress.stock();
             let without = planned.without_staffa()?.caught_answer().await;
             let again = self.answer(&stock, settings).await;
             for answer in [without, again] {

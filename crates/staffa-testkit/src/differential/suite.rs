@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use datafusion::common::Result;
@@ -9,10 +10,11 @@ use futures::StreamExt;
 
 use super::case::{Case, Outcome, Verdict};
 use super::generator::Coverage;
+use super::progress::{Overdue, Progress};
 use crate::engine::Engine;
 
-/// A case that has not ended by then counts as hanging.
-const LIMIT: Duration = Duration::from_secs(60);
+/// How often a running case is asked how it goes.
+const ASK: Duration = Duration::from_secs(1);
 
 /// What to run.
 #[derive(Debug, Clone)]
@@ -38,6 +40,8 @@ pub struct Report {
     pub both_err: BTreeMap<String, usize>,
     /// Stock DataFusion contradicts its own simplest plan, so there is no oracle: the seeds.
     pub stock_errs: Vec<u64>,
+    /// Stock DataFusion did not end in time: the seeds.
+    pub stock_slow: Vec<u64>,
     /// Failures: seed and difference.
     pub failed: Vec<(u64, String)>,
     /// Operators x types.
@@ -73,27 +77,35 @@ impl Suite {
 
 /// Runs one case in a task of its own, so that a panic or a hang is a verdict like any other.
 async fn guarded(seed: u64, engine: Option<Engine>) -> (Coverage, Outcome) {
-    let task = tokio::spawn(one(seed, engine));
-    let abort = task.abort_handle();
-    let failure = match tokio::time::timeout(LIMIT, task).await {
-        Ok(Ok(Ok(done))) => return done,
-        Ok(Ok(Err(error))) => format!("the case cannot be run: {error}"),
-        Ok(Err(panic)) => format!("panicked: {panic}"),
-        Err(_) => {
-            abort.abort();
-            format!("hangs: no end after {} s", LIMIT.as_secs())
+    let progress = Arc::new(Progress::default());
+    let mut task = tokio::spawn(one(seed, engine, Arc::clone(&progress)));
+    let verdict = loop {
+        match (tokio::time::timeout(ASK, &mut task).await, progress.overdue()) {
+            (Ok(Ok(Ok(done))), _) => return done,
+            (Ok(Ok(Err(error))), _) => {
+                break Verdict::Failed(format!("the case cannot be run: {error}"));
+            }
+            (Ok(Err(panic)), _) => break Verdict::Failed(format!("panicked: {panic}")),
+            (Err(_), None) => {}
+            (Err(_), Some(Overdue::Stock)) => break Verdict::StockSlow,
+            (Err(_), Some(Overdue::Tested(taken))) => {
+                break Verdict::Failed(format!("hangs: no end after {} s", taken.as_secs()));
+            }
         }
     };
-    let outcome =
-        Outcome { verdict: Verdict::Failed(failure), nodes: Vec::new(), reasons: Vec::new() };
-    (Coverage::new(), outcome)
+    task.abort();
+    (Coverage::new(), Outcome { verdict, nodes: Vec::new(), reasons: Vec::new() })
 }
 
-async fn one(seed: u64, engine: Option<Engine>) -> Result<(Coverage, Outcome)> {
+async fn one(
+    seed: u64,
+    engine: Option<Engine>,
+    progress: Arc<Progress>,
+) -> Result<(Coverage, Outcome)> {
     let case = Case::new(seed).await?;
     let outcome = match &engine {
-        Some(engine) => case.run(engine).await?,
-        None => case.run_against_itself().await?,
+        Some(engine) => case.run(engine, &progress).await?,
+        None => case.run_against_itself(&progress).await?,
     };
     Ok((case.coverage, outcome))
 }
@@ -125,6 +137,10 @@ impl Report {
                 println!("stock DataFusion contradicts itself (seed {seed}): {text}");
                 self.stock_errs.push(seed);
             }
+            Verdict::StockSlow => {
+                println!("stock DataFusion is too slow (seed {seed})");
+                self.stock_slow.push(seed);
+            }
             Verdict::Failed(text) => {
                 println!("FAILED {text}\n  {}", Case::replay_line(seed));
                 self.failed.push((seed, text));
@@ -144,14 +160,15 @@ impl Report {
     pub fn text(&self) -> String {
         let mut text = format!(
             "{} cases in {:.1} s: {} equal, {} failed, {} vacuous, {} refused by both, \
-             {} stock bugs\n",
+             {} stock bugs, {} too slow for stock\n",
             self.cases,
             self.elapsed.as_secs_f64(),
             self.equal,
             self.failed.len(),
             self.vacuous.len(),
             self.refused(),
-            self.stock_errs.len()
+            self.stock_errs.len(),
+            self.stock_slow.len()
         );
         text.push_str("\nplan nodes (accelerated / left to DataFusion)\n");
         for (name, (ours, theirs)) in &self.nodes {
