@@ -16,6 +16,6 @@ mod scan;
 pub use config::{Device, OnUnsupported, StaffaConfig};
 pub use kept::KeptExec;
 pub use node::StaffaExec;
-pub use region::gpu;
+pub use region::{compute_jobs, gpu};
 pub use report::{NodeReport, Place, PlanReport, report};
 pub use rule::{AccelerateRule, Policy, original, register, rewrite};

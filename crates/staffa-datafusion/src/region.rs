@@ -106,6 +106,14 @@ pub fn gpu(threads: usize) -> Result<Arc<Gpu>, Reason> {
     runtime(threads).map_err(fault)?.gpu()
 }
 
+/// Jobs that the compute pool of so many threads has not ended: how busy the process's queries keep it.
+///
+/// # Errors
+/// When the operating system gives no threads for the pool.
+pub fn compute_jobs(threads: usize) -> Result<usize> {
+    Ok(runtime(threads)?.jobs())
+}
+
 /// The process's pool of so many threads, made when first asked for.
 pub(crate) fn runtime(threads: usize) -> Result<Arc<StaffaRuntime>> {
     static RUNTIMES: LazyLock<Mutex<HashMap<usize, Arc<StaffaRuntime>>>> =

@@ -40,8 +40,8 @@ impl Policy {
 
 /// Replaces every node of `plan` that a Staffa engine runs by its twin, and puts the coded reason
 /// on the rest. The only way in: the local rule, executors of a cluster and plugins all call this.
-/// A plan in which nothing is accelerated comes back as it was; one that holds Staffa nodes
-/// already keeps them.
+/// A plan in which there was nothing to accelerate (sources alone) comes back as it was; one that
+/// holds Staffa nodes already keeps them.
 ///
 /// # Errors
 /// Under `staffa.on_unsupported = error`, a node that no engine takes.
@@ -56,7 +56,9 @@ pub fn rewrite(plan: Arc<dyn ExecutionPlan>, policy: &Policy) -> Result<Arc<dyn 
     if policy.config.on_unsupported == OnUnsupported::Error {
         refuse_unsupported(&seen)?;
     }
-    Ok(if seen.staffa_nodes() == 0 { plan } else { rewritten })
+    let says_nothing =
+        seen.nodes.iter().all(|node| matches!(node.code, None | Some(ReasonCode::Source)));
+    Ok(if seen.staffa_nodes() == 0 && says_nothing { plan } else { rewritten })
 }
 
 /// Rewrites a node and everything below it.

@@ -12,12 +12,19 @@ use datafusion::execution::memory_pool::{GreedyMemoryPool, MemoryPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::StreamExt;
-use staffa_datafusion::{StaffaConfig, register, report};
+use staffa_datafusion::{StaffaConfig, compute_jobs, register, report};
 
 const ROWS: i64 = 400_000;
 
+/// Compute threads of the queries that are dropped: a pool of their own, so that no other test's
+/// jobs are counted.
+const THREADS: usize = 3;
+
+/// What a dropped query holds is free after this.
+const LIMIT: Duration = Duration::from_millis(100);
+
 /// A session over `t (id, k)`, `ROWS` rows in four partitions, with a pool of `limit` bytes.
-fn session(limit: usize, staffa: bool) -> (SessionContext, Arc<dyn MemoryPool>) {
+fn session(limit: usize, staffa: bool, threads: usize) -> (SessionContext, Arc<dyn MemoryPool>) {
     let pool: Arc<dyn MemoryPool> = Arc::new(GreedyMemoryPool::new(limit));
     let runtime = RuntimeEnvBuilder::new().with_memory_pool(Arc::clone(&pool)).build_arc().unwrap();
     let config = SessionConfig::new().with_target_partitions(4);
@@ -25,7 +32,7 @@ fn session(limit: usize, staffa: bool) -> (SessionContext, Arc<dyn MemoryPool>) 
         .with_default_features()
         .with_config(config)
         .with_runtime_env(runtime);
-    let settings = StaffaConfig { min_rows: 0, ..StaffaConfig::default() };
+    let settings = StaffaConfig { min_rows: 0, threads, ..StaffaConfig::default() };
     let builder = if staffa { register(builder, settings) } else { builder };
     let context = SessionContext::new_with_state(builder.build());
     let part = |p: i64| {
@@ -58,43 +65,83 @@ const HEAVY: &[&str] = &[
     "SELECT id FROM t WHERE k NOT IN (SELECT k FROM t WHERE id % 3 = 0)",
 ];
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_dropped_query_frees_its_memory_within_100_ms() {
-    let (context, pool) = session(usize::MAX, true);
-    let mut took = Vec::new();
-    for sql in HEAVY {
-        for wait_ms in [0, 2, 10, 30] {
-            let frame = context.sql(sql).await.unwrap();
-            let plan = frame.create_physical_plan().await.unwrap();
-            assert!(report(&plan).staffa_nodes() > 0, "{sql}");
-            let mut stream =
-                datafusion::physical_plan::execute_stream(plan, context.task_ctx()).unwrap();
-            // Polls for a while, in whatever state that leaves the query.
-            let _ = tokio::time::timeout(Duration::from_millis(wait_ms), stream.next()).await;
-            drop(stream);
-            let dropped = Instant::now();
-            while pool.reserved() > 0 {
-                let reserved = pool.reserved();
-                assert!(dropped.elapsed() < Duration::from_secs(5), "{sql} holds {reserved} bytes");
-                tokio::time::sleep(Duration::from_millis(1)).await;
+/// What a dropped query still held, and for how long.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Release {
+    memory: Duration,
+    tasks: Duration,
+    jobs: Duration,
+}
+
+impl Release {
+    fn slowest(self) -> Duration {
+        self.memory.max(self.tasks).max(self.jobs)
+    }
+}
+
+/// Runs `sql` for `wait_ms`, in whatever state that leaves it, drops it, and waits until its memory,
+/// its tasks on the runtime and its jobs on the compute pool are gone.
+async fn drop_midway(sql: &str, wait_ms: u64) -> Release {
+    let (context, pool) = session(usize::MAX, true, THREADS);
+    let frame = context.sql(sql).await.unwrap();
+    let plan = frame.create_physical_plan().await.unwrap();
+    assert!(report(&plan).staffa_nodes() > 0, "{sql}");
+    let runtime = tokio::runtime::Handle::current().metrics();
+    let tasks_before = runtime.num_alive_tasks();
+    let mut stream = datafusion::physical_plan::execute_stream(plan, context.task_ctx()).unwrap();
+    let _ = tokio::time::timeout(Duration::from_millis(wait_ms), stream.next()).await;
+    drop(stream);
+    let dropped = Instant::now();
+    let mut release = Release::default();
+    let mut held = [true; 3];
+    while held.iter().any(|held| *held) {
+        let holds = [
+            pool.reserved() > 0,
+            runtime.num_alive_tasks() > tasks_before,
+            compute_jobs(THREADS).unwrap() > 0,
+        ];
+        let ends = [&mut release.memory, &mut release.tasks, &mut release.jobs];
+        for ((held, holds), end) in held.iter_mut().zip(holds).zip(ends) {
+            if *held {
+                *held = holds;
+                *end = dropped.elapsed();
             }
-            took.push(dropped.elapsed());
+        }
+        assert!(dropped.elapsed() < Duration::from_secs(5), "{sql} holds {holds:?}");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    release
+}
+
+/// Each kind of query at each moment; a busy machine, where a thread may not run for a while, has
+/// three tries.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dropped_query_frees_its_memory_and_threads_within_100_ms() {
+    let mut worst = Release::default();
+    for sql in HEAVY {
+        for wait_ms in [0, 2, 10, 30, 100] {
+            let mut tries = Vec::new();
+            while tries.len() < 3 && tries.iter().all(|r: &Release| r.slowest() > LIMIT) {
+                tries.push(drop_midway(sql, wait_ms).await);
+            }
+            let best = tries.iter().copied().min_by_key(|r| r.slowest()).unwrap();
+            assert!(best.slowest() < LIMIT, "{sql} dropped after {wait_ms} ms: {tries:?}");
+            worst.memory = worst.memory.max(best.memory);
+            worst.tasks = worst.tasks.max(best.tasks);
+            worst.jobs = worst.jobs.max(best.jobs);
         }
     }
-    took.sort();
-    println!("memory was free after {took:?}");
-    // On a busy machine a thread may not run for a while; that must not be the rule.
-    assert!(took[took.len() * 3 / 4] < Duration::from_millis(100), "{took:?}");
+    println!("the slowest releases: {worst:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_memory_limit_gives_the_answer_or_datafusions_error() {
-    let (vanilla, _) = session(usize::MAX, false);
+    let (vanilla, _) = session(usize::MAX, false, 0);
     let mut finished = 0;
     for sql in HEAVY {
         let expected = rows(&vanilla, sql).await.unwrap();
         for megabytes in [1, 2, 4, 8, 16, 64] {
-            let (context, pool) = session(megabytes << 20, true);
+            let (context, pool) = session(megabytes << 20, true, 0);
             match rows(&context, sql).await {
                 Ok(rows) => {
                     finished += 1;

@@ -4,10 +4,12 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, UInt32Array, new_null_array,
+    Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, UInt32Array,
+    new_null_array,
 };
+use arrow::buffer::{BooleanBuffer, NullBuffer};
 use arrow::compute::{concat, take};
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion_common::cast::as_boolean_array;
 use datafusion_common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion_common::{Result, ScalarValue, internal_err};
@@ -17,7 +19,7 @@ use datafusion_physical_expr::utils::collect_columns;
 use datafusion_physical_expr_common::physical_expr::PhysicalExpr;
 use parking_lot::Mutex;
 
-use crate::{Morsel, decimal};
+use crate::{Morsel, decimal, like};
 
 /// A physical expression and the columns of a morsel that it reads: evaluating it gathers no others.
 #[derive(Debug, Clone)]
@@ -25,6 +27,8 @@ pub struct BoundExpr {
     expr: Arc<dyn PhysicalExpr>,
     columns: Vec<usize>,
     schema: SchemaRef,
+    /// `schema` with NULLs in every column, for a dictionary's values with NULL behind them.
+    nullable: SchemaRef,
     /// Set when the expression is a column and nothing else.
     plain: Option<usize>,
     /// Values over dictionaries seen lately.
@@ -67,8 +71,11 @@ impl BoundExpr {
                 }
             })
             .data()?;
-        let expr = decimal::narrowed(expr, &narrowed)?;
-        Ok(Self { expr, columns, schema: narrowed, plain, known: Arc::default() })
+        let expr = like::pieced(decimal::narrowed(expr, &narrowed)?)?;
+        let nullable = narrowed.fields().iter().map(|field| field.as_ref().clone());
+        let nullable: Vec<Field> = nullable.map(|field| field.with_nullable(true)).collect();
+        let nullable = Arc::new(Schema::new_with_metadata(nullable, narrowed.metadata().clone()));
+        Ok(Self { expr, columns, schema: narrowed, nullable, plain, known: Arc::default() })
     }
 
     /// Binds each of `exprs`.
@@ -108,12 +115,17 @@ impl BoundExpr {
         }
         let arrays =
             self.columns.iter().map(|&i| morsel.column(i)).collect::<Result<Vec<ArrayRef>>>()?;
-        self.over(arrays, morsel.rows())
+        self.over(&self.schema, arrays, morsel.rows())
     }
 
-    fn over(&self, arrays: Vec<ArrayRef>, rows: usize) -> Result<ColumnarValue> {
+    fn over(
+        &self,
+        schema: &SchemaRef,
+        arrays: Vec<ArrayRef>,
+        rows: usize,
+    ) -> Result<ColumnarValue> {
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
-        let batch = RecordBatch::try_new_with_options(Arc::clone(&self.schema), arrays, &options)?;
+        let batch = RecordBatch::try_new_with_options(Arc::clone(schema), arrays, &options)?;
         self.expr.evaluate(&batch)
     }
 
@@ -137,7 +149,8 @@ impl BoundExpr {
                 let rows = values.len() + 1;
                 let null = new_null_array(values.data_type(), 1);
                 let with_null = concat(&[values.as_ref(), null.as_ref()]).ok()?;
-                let results = self.over(vec![with_null], rows).ok()?.into_array(rows).ok()?;
+                let results =
+                    self.over(&self.nullable, vec![with_null], rows).ok()?.into_array(rows).ok()?;
                 if dictionary {
                     let mut known = self.known.lock();
                     known.truncate(KNOWN - 1);
@@ -149,15 +162,17 @@ impl BoundExpr {
                 results
             }
         };
-        match codes.nulls() {
-            None => take(results.as_ref(), codes, None).ok(),
+        let null = values.len() as u32;
+        let codes = match codes.nulls() {
+            None => codes.clone(),
             Some(nulls) => {
-                let null = values.len() as u32;
                 let rows = codes.values().iter().zip(nulls.iter());
-                let codes: UInt32Array =
-                    rows.map(|(&code, valid)| if valid { code } else { null }).collect();
-                take(results.as_ref(), &codes, None).ok()
+                rows.map(|(&code, valid)| if valid { code } else { null }).collect()
             }
+        };
+        match results.as_boolean_opt() {
+            Some(results) => Some(Arc::new(pick(results, codes.values()))),
+            None => take(results.as_ref(), &codes, None).ok(),
         }
     }
 
@@ -187,6 +202,17 @@ impl BoundExpr {
             }
         }
     }
+}
+
+/// The results at `codes`, which are in range.
+fn pick(results: &BooleanArray, codes: &[u32]) -> BooleanArray {
+    let at = |bits: &BooleanBuffer| {
+        let bytes: Vec<bool> = bits.iter().collect();
+        BooleanBuffer::collect_bool(codes.len(), |row| bytes[codes[row] as usize])
+    };
+    let nulls = results.nulls().filter(|nulls| nulls.null_count() > 0);
+    let nulls = nulls.map(|nulls| NullBuffer::new(at(nulls.inner())));
+    BooleanArray::new(at(results.values()), nulls.filter(|nulls| nulls.null_count() > 0))
 }
 
 /// `expr` with the expressions of `output` in place of its columns.

@@ -1,7 +1,7 @@
 //! What a running region shares: settings, the compute pool, the cancel flag.
 
 use std::num::NonZero;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use datafusion_common::{Result, exec_err, internal_datafusion_err};
@@ -16,6 +16,7 @@ use crate::cuda::Gpu;
 pub struct StaffaRuntime {
     threads: usize,
     pool: rayon::ThreadPool,
+    jobs: Arc<AtomicUsize>,
     gpu: OnceLock<Result<Arc<Gpu>, Reason>>,
 }
 
@@ -34,12 +35,17 @@ impl StaffaRuntime {
             .thread_name(|i| format!("staffa-compute-{i}"))
             .build()
             .map_err(|e| internal_datafusion_err!("no compute pool: {e}"))?;
-        Ok(Self { threads, pool, gpu: OnceLock::new() })
+        Ok(Self { threads, pool, jobs: Arc::default(), gpu: OnceLock::new() })
     }
 
     /// Threads of the compute pool.
     pub fn threads(&self) -> usize {
         self.threads
+    }
+
+    /// Jobs that the compute pool has not ended: queued or running, of all queries.
+    pub fn jobs(&self) -> usize {
+        self.jobs.load(Ordering::Acquire)
     }
 
     /// The GPU, opened when first asked for (0.1 to 0.5 s where there is one).
@@ -64,15 +70,33 @@ impl StaffaRuntime {
         work: impl FnOnce() -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let (sender, receiver) = tokio::sync::oneshot::channel();
+        let job = Job::new(&self.jobs);
         self.pool.spawn(move || {
             let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
             // The receiver is gone when the query was cancelled: nobody wants the result.
             let _ = sender.send(result.unwrap_or_else(|panic| Err(panic_error(panic.as_ref()))));
+            drop(job);
         });
         match receiver.await {
             Ok(result) => result,
             Err(_) => exec_err!("the compute pool was shut down"),
         }
+    }
+}
+
+/// Counts a job for as long as it lives.
+struct Job(Arc<AtomicUsize>);
+
+impl Job {
+    fn new(jobs: &Arc<AtomicUsize>) -> Self {
+        jobs.fetch_add(1, Ordering::AcqRel);
+        Self(Arc::clone(jobs))
+    }
+}
+
+impl Drop for Job {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

@@ -13,6 +13,7 @@ pub mod cpu;
 pub mod cuda;
 mod decimal;
 pub mod engine;
+mod like;
 pub mod morsel;
 pub mod plan;
 pub mod run;

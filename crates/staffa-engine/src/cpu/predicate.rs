@@ -1,20 +1,25 @@
 //! Predicates of filters: conjunct by conjunct where nobody can tell.
 //!
 //! A row passes a conjunction when it passes each conjunct, whatever the order. So conjuncts that
-//! cannot raise errors are tested one after the other, each on the rows that the ones before left:
-//! columns of later conjuncts are gathered for those rows only. What can raise an error is left to
-//! DataFusion's own evaluation of the whole, which decides on which rows it does.
+//! cannot raise errors are tested one after the other, cheap ones first, each on the rows that the ones
+//! before left: columns of later conjuncts are gathered for those rows only. An OR or AND within a
+//! conjunct is tested part by part, so that a part that reads one column of a dictionary is evaluated
+//! once per entry. What can raise an error is left to DataFusion's own evaluation of the whole, which
+//! decides on which rows it does.
 
 use std::sync::Arc;
 
-use arrow::array::{Array, BooleanArray};
-use arrow::datatypes::Schema;
+use arrow::array::{Array, BooleanArray, UInt32Array};
+use arrow::buffer::BooleanBuffer;
+use arrow::compute::kernels::boolean::{and_kleene, or_kleene};
+use arrow::compute::take;
+use arrow::datatypes::{DataType, Schema};
 use datafusion_common::{Result, ScalarValue};
 use datafusion_expr::Operator;
 use datafusion_physical_expr::expressions::{
     BinaryExpr, Column, InListExpr, IsNotNullExpr, IsNullExpr, LikeExpr, Literal, NotExpr,
 };
-use datafusion_physical_expr::utils::split_conjunction;
+use datafusion_physical_expr::utils::{collect_columns, split_conjunction};
 use datafusion_physical_expr_common::physical_expr::PhysicalExpr;
 
 use crate::Morsel;
@@ -26,7 +31,7 @@ const SPARSE: usize = 4;
 /// A filter's predicate.
 #[derive(Debug)]
 pub struct Predicate {
-    conjuncts: Vec<BoundExpr>,
+    conjuncts: Vec<Test>,
 }
 
 impl Predicate {
@@ -37,18 +42,18 @@ impl Predicate {
     pub fn new(predicate: &Arc<dyn PhysicalExpr>, schema: &Schema) -> Result<Self> {
         let mut parts = split_conjunction(predicate);
         parts.retain(|part| !holds(part));
-        let conjuncts = if parts.iter().all(|part| infallible(part)) {
-            BoundExpr::all(parts, schema)?
-        } else {
-            vec![BoundExpr::new(predicate, schema)?]
-        };
-        Ok(Self { conjuncts })
+        if !parts.iter().all(|part| infallible(part)) {
+            return Ok(Self { conjuncts: vec![Test::Expr(BoundExpr::new(predicate, schema)?)] });
+        }
+        parts.sort_by_key(|part| cost(part, schema));
+        let conjuncts = parts.into_iter().map(|part| Test::new(part, schema));
+        Ok(Self { conjuncts: conjuncts.collect::<Result<_>>()? })
     }
 
     /// The columns that are read, ascending.
     pub fn columns(&self) -> Vec<usize> {
-        let mut columns: Vec<usize> =
-            self.conjuncts.iter().flat_map(|c| c.columns().iter().copied()).collect();
+        let mut columns = Vec::new();
+        self.conjuncts.iter().for_each(|test| test.columns(&mut columns));
         columns.sort_unstable();
         columns.dedup();
         columns
@@ -59,12 +64,11 @@ impl Predicate {
     /// # Errors
     /// Whatever the predicate raises.
     pub fn filter(&self, morsel: &Morsel) -> Result<Morsel> {
-        let Some(mask) = self.tests(morsel)? else {
-            return Ok(morsel.clone());
-        };
-        match mask {
-            Tested::Mask(mask) => morsel.filter(&mask),
-            Tested::Rows(rows, mask) => rows.filter(&mask),
+        let tested = self.test(morsel)?;
+        let rows = tested.rows.as_ref().map_or(morsel, |(_, rows)| rows);
+        match &tested.mask {
+            Some(mask) => rows.filter(mask),
+            None => Ok(rows.clone()),
         }
     }
 
@@ -73,59 +77,174 @@ impl Predicate {
     /// # Errors
     /// Whatever the predicate raises.
     pub fn mask(&self, morsel: &Morsel) -> Result<BooleanArray> {
-        let mut mask: Option<BooleanArray> = None;
+        let Tested { rows, mask } = self.test(morsel)?;
+        let Some((numbers, _)) = rows else {
+            return Ok(mask.unwrap_or_else(|| BooleanArray::from(vec![true; morsel.rows()])));
+        };
+        let mut passed = vec![false; morsel.rows()];
+        for (at, &row) in numbers.values().iter().enumerate() {
+            passed[row as usize] = mask.as_ref().is_none_or(|mask| mask.value(at));
+        }
+        Ok(BooleanArray::new(BooleanBuffer::from(passed), None))
+    }
+
+    fn test(&self, morsel: &Morsel) -> Result<Tested> {
+        let mut tested = Tested { rows: None, mask: None };
         for conjunct in &self.conjuncts {
-            let next = without_nulls(conjunct.mask(morsel)?);
-            mask = Some(match mask {
+            if tested.narrow(morsel)? {
+                break;
+            }
+            let rows = tested.rows.as_ref().map_or(morsel, |(_, rows)| rows);
+            let next = without_nulls(conjunct.mask(rows)?);
+            tested.mask = Some(match tested.mask {
                 None => next,
                 Some(mask) => BooleanArray::new(mask.values() & next.values(), None),
             });
-            if mask.as_ref().is_some_and(|mask| !mask.has_true()) {
+        }
+        Ok(tested)
+    }
+}
+
+/// What some conjuncts left.
+struct Tested {
+    /// The rows that the mask is over, and their numbers; `None` for all rows.
+    rows: Option<(Arc<UInt32Array>, Morsel)>,
+    /// Which of them passed the conjuncts since; `None` for all.
+    mask: Option<BooleanArray>,
+}
+
+impl Tested {
+    /// Takes the rows that passed out of the others where they are few. Whether none did.
+    fn narrow(&mut self, morsel: &Morsel) -> Result<bool> {
+        let Some(mask) = &self.mask else {
+            return Ok(false);
+        };
+        let kept = mask.true_count();
+        if kept == 0 || kept >= mask.len() / SPARSE {
+            return Ok(kept == 0);
+        }
+        let passed = Arc::new(UInt32Array::from_iter_values(mask.values().set_indices_u32()));
+        let (numbers, rows) = match &self.rows {
+            None => (Arc::clone(&passed), morsel.select(&passed)?),
+            Some((numbers, rows)) => {
+                let numbers = take(numbers.as_ref(), passed.as_ref(), None)?;
+                (Arc::new(UInt32Array::from(numbers.to_data())), rows.select(&passed)?)
+            }
+        };
+        *self = Self { rows: Some((numbers, rows)), mask: None };
+        Ok(false)
+    }
+}
+
+/// A condition; what is split cannot raise errors.
+#[derive(Debug)]
+enum Test {
+    Expr(BoundExpr),
+    /// In the logic of three values.
+    And(Vec<Test>),
+    /// In the logic of three values.
+    Or(Vec<Test>),
+}
+
+impl Test {
+    /// Splits `expr`, which cannot raise errors, while it reads more than one column.
+    fn new(expr: &Arc<dyn PhysicalExpr>, schema: &Schema) -> Result<Self> {
+        let op = expr.downcast_ref::<BinaryExpr>().map(BinaryExpr::op);
+        let op = op.copied().filter(|op| matches!(op, Operator::And | Operator::Or));
+        let Some(op) = op.filter(|_| collect_columns(expr).len() > 1) else {
+            return Ok(Self::Expr(BoundExpr::new(expr, schema)?));
+        };
+        let mut parts = Vec::new();
+        split(expr, op, &mut parts);
+        let parts = of_one_column(parts, op).into_iter();
+        let parts = parts.map(|part| Self::new(&part, schema)).collect::<Result<Vec<_>>>()?;
+        Ok(match op {
+            Operator::And => Self::And(parts),
+            _ => Self::Or(parts),
+        })
+    }
+
+    fn columns(&self, columns: &mut Vec<usize>) {
+        match self {
+            Self::Expr(expr) => columns.extend_from_slice(expr.columns()),
+            Self::And(tests) | Self::Or(tests) => {
+                tests.iter().for_each(|test| test.columns(columns));
+            }
+        }
+    }
+
+    fn mask(&self, morsel: &Morsel) -> Result<BooleanArray> {
+        let (tests, all) = match self {
+            Self::Expr(expr) => return expr.mask(morsel),
+            Self::And(tests) => (tests, true),
+            Self::Or(tests) => (tests, false),
+        };
+        let mut so_far: Option<BooleanArray> = None;
+        for test in tests {
+            let next = test.mask(morsel)?;
+            let mask = match &so_far {
+                None => next,
+                Some(mask) if all => and_kleene(mask, &next)?,
+                Some(mask) => or_kleene(mask, &next)?,
+            };
+            let decided = if all {
+                !mask.has_true() && mask.null_count() == 0
+            } else {
+                !mask.has_false() && mask.null_count() == 0
+            };
+            so_far = Some(mask);
+            if decided {
                 break;
             }
         }
-        Ok(mask.unwrap_or_else(|| BooleanArray::from(vec![true; morsel.rows()])))
+        Ok(so_far.unwrap_or_else(|| BooleanArray::from(vec![all; morsel.rows()])))
     }
+}
 
-    fn tests(&self, morsel: &Morsel) -> Result<Option<Tested>> {
-        let mut rows: Option<Morsel> = None;
-        let mut mask: Option<BooleanArray> = None;
-        for conjunct in &self.conjuncts {
-            if let Some(so_far) = &mask {
-                let of = rows.as_ref().unwrap_or(morsel);
-                let kept = so_far.true_count();
-                if kept == 0 {
-                    break;
-                }
-                if kept < of.rows() / SPARSE {
-                    rows = Some(of.filter(so_far)?);
-                    mask = None;
-                }
-            }
-            let next = without_nulls(conjunct.mask(rows.as_ref().unwrap_or(morsel))?);
-            mask = Some(match mask {
-                None => next,
-                Some(mask) => BooleanArray::new(mask.values() & next.values(), None),
-            });
+/// The operands of nested `op`s.
+fn split(expr: &Arc<dyn PhysicalExpr>, op: Operator, parts: &mut Vec<Arc<dyn PhysicalExpr>>) {
+    match expr.downcast_ref::<BinaryExpr>() {
+        Some(binary) if *binary.op() == op => {
+            split(binary.left(), op, parts);
+            split(binary.right(), op, parts);
         }
-        Ok(mask.map(|mask| match rows {
-            Some(rows) => Tested::Rows(rows, mask),
-            None => Tested::Mask(mask),
-        }))
+        _ => parts.push(Arc::clone(expr)),
     }
+}
+
+/// Puts operands of `op` that read the same column, and no other, together again.
+fn of_one_column(parts: Vec<Arc<dyn PhysicalExpr>>, op: Operator) -> Vec<Arc<dyn PhysicalExpr>> {
+    let mut together: Vec<(Option<usize>, Arc<dyn PhysicalExpr>)> = Vec::new();
+    for part in parts {
+        let columns = collect_columns(&part);
+        let column = columns.iter().next().filter(|_| columns.len() == 1).map(Column::index);
+        let same = together.iter_mut().find(|(of, _)| column.is_some() && *of == column);
+        match same {
+            Some((_, whole)) => *whole = Arc::new(BinaryExpr::new(Arc::clone(whole), op, part)),
+            None => together.push((column, part)),
+        }
+    }
+    together.into_iter().map(|(_, part)| part).collect()
+}
+
+/// What a test of a row costs, roughly: numbers, then strings, then patterns.
+fn cost(expr: &Arc<dyn PhysicalExpr>, schema: &Schema) -> u8 {
+    if expr.is::<LikeExpr>() {
+        return 2;
+    }
+    let own = match expr.downcast_ref::<Column>().map(|column| schema.field(column.index())) {
+        Some(field) if field.data_type().primitive_width().is_some() => 0,
+        Some(field) if *field.data_type() == DataType::Boolean => 0,
+        Some(_) => 1,
+        None => 0,
+    };
+    expr.children().into_iter().map(|child| cost(child, schema)).max().unwrap_or(0).max(own)
 }
 
 /// Whether `expr` is the constant true.
 fn holds(expr: &Arc<dyn PhysicalExpr>) -> bool {
     let value = expr.downcast_ref::<Literal>().map(Literal::value);
     matches!(value, Some(ScalarValue::Boolean(Some(true))))
-}
-
-enum Tested {
-    /// Over the whole morsel.
-    Mask(BooleanArray),
-    /// Over the rows that earlier conjuncts left.
-    Rows(Morsel, BooleanArray),
 }
 
 fn without_nulls(mask: BooleanArray) -> BooleanArray {

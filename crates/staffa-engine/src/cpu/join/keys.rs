@@ -187,6 +187,28 @@ impl Coder {
     }
 }
 
+/// What is done with the values of a key's only column. The code of a value is `value.code() - min`, where
+/// that is at most `span`; other values have none.
+pub(super) trait OneColumn {
+    /// See the trait.
+    fn look<T: Code>(self, values: &[T], min: u64, span: u64);
+}
+
+impl Coder {
+    /// Lets `work` look at the values where the key is one column without NULLs; false where not.
+    pub(super) fn one_column(&self, keys: &[ArrayRef], work: impl OneColumn) -> bool {
+        let ([digit], [key]) = (self.digits.as_slice(), keys) else {
+            return false;
+        };
+        let plain = digit.values && digit.null_digit == 0 && key.null_count() == 0;
+        if !plain || *key.data_type() != digit.data_type {
+            return false;
+        }
+        with_native!(key, values => work.look(values, digit.min, digit.span), return false);
+        true
+    }
+}
+
 impl Digit {
     fn add<T: Code>(&self, values: &[T], key: &dyn Array, codes: &mut [u64], ok: &mut [bool]) {
         let (min, span, stride, lift) = (self.min, self.span, self.stride, self.null_digit);

@@ -10,7 +10,7 @@ use datafusion_common::hash_utils::{RandomState, create_hashes};
 use datafusion_common::{NullEquality, Result};
 
 use super::equal::{Equal, Side};
-use super::keys::Coder;
+use super::keys::{Code, Coder, OneColumn};
 use super::table::{Direct, Directory, Index, JoinTable, Prefilter, Run, mix, stretch};
 
 /// Hashes of join tables: another seed than RepartitionExec's, whose partitions would else use
@@ -64,40 +64,80 @@ impl Hits {
 /// Buffers that a lane uses again for every morsel.
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
+    /// Codes or hashes: of each row, or of each candidate.
     keys: Vec<u64>,
     matchable: Vec<bool>,
-    /// Rows worth a look into the index, unless all are.
+    /// Rows worth a look into the index.
     candidates: Vec<u32>,
-    all: bool,
+    /// Number of candidates; what stands behind them in the buffers means nothing.
+    count: usize,
     /// Rows looked up and found of late, to know whether the filter pays.
     looked: usize,
     found: usize,
 }
 
 impl Scratch {
-    /// Finds the rows that may match: those that can at all and pass the table's filter, which
-    /// is asked while less than half of the rows have a match.
-    fn choose(&mut self, table: &JoinTable) {
-        let selective = self.found * 2 < self.looked;
-        let filter = table.filter.as_ref().filter(|_| selective);
-        self.all = filter.is_none() && !self.matchable.contains(&false);
-        if self.all {
-            return;
-        }
-        self.candidates.clear();
-        self.candidates.resize(self.keys.len(), 0);
-        let rows = self.keys.iter().zip(&self.matchable);
-        let count = match filter {
-            Some(Prefilter::Codes(words)) => keep(&mut self.candidates, rows, |code| {
-                let word = words.get((code >> 6) as usize).copied().unwrap_or(0);
-                word >> (code & 63) & 1 == 1
-            }),
+    /// The table's filter, which is asked while less than half of the rows have a match.
+    fn filter<'a>(&self, table: &'a JoinTable) -> Option<&'a Prefilter> {
+        table.filter.as_ref().filter(|_| self.found * 2 < self.looked)
+    }
+
+    /// Finds the rows that may match, with their codes: those that have a code and pass the filter.
+    fn choose(
+        &mut self,
+        coder: &Coder,
+        keys: &[ArrayRef],
+        filter: Option<&Prefilter>,
+    ) -> Result<()> {
+        let rows = keys.first().map_or(0, |key| key.len());
+        let (candidates, count) = (&mut self.candidates, &mut self.count);
+        let chosen = Chosen { candidates, keys: &mut self.keys, count };
+        let one_column = match filter {
+            Some(Prefilter::Codes(words)) => coder.one_column(keys, chosen.of(has_bit(words))),
             Some(Prefilter::Keys(bloom)) => {
-                keep(&mut self.candidates, rows, |key| bloom.may_have(mix(key)))
+                coder.one_column(keys, chosen.of(|code| bloom.may_have(mix(code))))
             }
-            None => keep(&mut self.candidates, rows, |_| true),
+            None => coder.one_column(keys, chosen.of(|_| true)),
         };
-        self.candidates.truncate(count);
+        if one_column {
+            return Ok(());
+        }
+        coder.encode(keys, &mut self.keys, &mut self.matchable)?;
+        match filter {
+            Some(Prefilter::Codes(words)) => self.compact(rows, true, has_bit(words)),
+            Some(Prefilter::Keys(bloom)) => {
+                self.compact(rows, true, |code| bloom.may_have(mix(code)));
+            }
+            None => self.compact(rows, true, |_| true),
+        }
+        Ok(())
+    }
+
+    /// Writes the numbers of the matchable rows whose key passes. Every row is written and only some
+    /// are kept: there is no branch to mispredict. `moves` their keys to the same places, too.
+    #[inline(always)]
+    fn compact(&mut self, rows: usize, moves: bool, passes: impl Fn(u64) -> bool) {
+        grow(&mut self.candidates, rows);
+        let mut count = 0;
+        for row in 0..rows {
+            let key = self.keys[row];
+            self.candidates[count] = row as u32;
+            if moves {
+                self.keys[count] = key;
+            }
+            count += usize::from(self.matchable[row] & passes(key));
+        }
+        self.count = count;
+    }
+
+    /// The candidates, each with its place among the keys.
+    fn in_places(&self) -> impl ExactSizeIterator<Item = (u32, u64)> {
+        self.candidates[..self.count].iter().copied().zip(self.keys[..self.count].iter().copied())
+    }
+
+    /// The candidates where keys stand by row.
+    fn by_row(&self) -> impl ExactSizeIterator<Item = (u32, u64)> {
+        self.candidates[..self.count].iter().map(|&row| (row, self.keys[row as usize]))
     }
 
     /// Notes how many of a morsel's rows had a match.
@@ -107,20 +147,81 @@ impl Scratch {
     }
 }
 
-/// Writes the numbers of the matchable rows whose key passes; gives how many. Every row is
-/// written and only some are kept: there is no branch to mispredict.
+/// Whether a code's bit is set.
 #[inline(always)]
-fn keep<'a>(
-    out: &mut [u32],
-    rows: impl Iterator<Item = (&'a u64, &'a bool)>,
-    passes: impl Fn(u64) -> bool,
-) -> usize {
-    let mut count = 0;
-    for (row, (&key, &matchable)) in rows.enumerate() {
-        out[count] = row as u32;
-        count += usize::from(matchable & passes(key));
+fn has_bit(words: &[u64]) -> impl Fn(u64) -> bool {
+    |code| {
+        let word = words.get((code >> 6) as usize).copied().unwrap_or(0);
+        word >> (code & 63) & 1 == 1
     }
-    count
+}
+
+/// Makes room for `rows` values without clearing what is there.
+fn grow<T: Copy + Default>(buffer: &mut Vec<T>, rows: usize) {
+    if buffer.len() < rows {
+        buffer.resize(rows, T::default());
+    }
+}
+
+/// Where chosen rows and their codes go.
+struct Chosen<'a> {
+    candidates: &'a mut Vec<u32>,
+    keys: &'a mut Vec<u64>,
+    count: &'a mut usize,
+}
+
+impl<'a> Chosen<'a> {
+    fn of<P: Fn(u64) -> bool>(self, passes: P) -> Choose<'a, P> {
+        Choose { chosen: self, passes }
+    }
+}
+
+/// Chooses the rows of a key's only column whose code passes.
+struct Choose<'a, P> {
+    chosen: Chosen<'a>,
+    passes: P,
+}
+
+impl<P: Fn(u64) -> bool> OneColumn for Choose<'_, P> {
+    fn look<T: Code>(self, values: &[T], min: u64, span: u64) {
+        let Chosen { candidates, keys, count: chosen } = self.chosen;
+        grow(candidates, values.len());
+        grow(keys, values.len());
+        let (candidates, keys) = (&mut candidates[..values.len()], &mut keys[..values.len()]);
+        let mut count = 0;
+        for (row, value) in values.iter().enumerate() {
+            let code = value.code().wrapping_sub(min);
+            candidates[count] = row as u32;
+            keys[count] = code;
+            count += usize::from((code <= span) & (self.passes)(code));
+        }
+        *chosen = count;
+    }
+}
+
+/// Finds the rows of a key's only column in an array of unique keys.
+struct FindUnique<'a> {
+    heads: &'a [u32],
+    hits: &'a mut Hits,
+}
+
+impl OneColumn for FindUnique<'_> {
+    fn look<T: Code>(self, values: &[T], min: u64, span: u64) {
+        let Self { heads, hits } = self;
+        hits.probe.resize(values.len(), 0);
+        hits.first.resize(values.len(), 0);
+        let mut count = 0;
+        for (row, value) in values.iter().enumerate() {
+            let code = value.code().wrapping_sub(min);
+            // Codes up to `span` are addresses.
+            let head = if code <= span { heads[code as usize] } else { 0 };
+            hits.probe[count] = row as u32;
+            hits.first[count] = head.wrapping_sub(1);
+            count += usize::from(head != 0);
+        }
+        hits.probe.truncate(count);
+        hits.first.truncate(count);
+    }
 }
 
 /// The rows that can match at all: where NULL matches nothing, those without NULLs.
@@ -154,24 +255,7 @@ pub(super) fn lookup(
         (KeyPlan::None, _) => {}
         (KeyPlan::Codes(coder), index) => {
             let keys = as_types(keys, coder.types())?;
-            coder.encode(&keys, &mut scratch.keys, &mut scratch.matchable)?;
-            scratch.choose(table);
-            match index {
-                Index::Direct(Direct::Unique(heads)) => {
-                    find_single(scratch, hits, |code| heads[code as usize].checked_sub(1));
-                }
-                Index::Direct(Direct::Runs(starts)) => find_runs(scratch, hits, |code| {
-                    let code = code as usize;
-                    stretch(starts[code], starts[code + 1], &table.rows)
-                }),
-                Index::Directory(directory) if table.rows.is_empty() => {
-                    find_single(scratch, hits, |key| directory.find(key).map(|run| run.first));
-                }
-                Index::Directory(directory) => {
-                    find_runs(scratch, hits, |key| directory.find(key));
-                }
-                Index::Empty | Index::All(_) => {}
-            }
+            look_up_codes(coder, index, table, &keys, scratch, hits)?;
             scratch.learn(rows, hits.probe.len());
         }
         (KeyPlan::Hashes { types, side, null_equality }, Index::Directory(directory)) => {
@@ -184,13 +268,53 @@ pub(super) fn lookup(
                 Some(valid) => scratch.matchable.extend(valid.iter()),
                 None => scratch.matchable.resize(rows, true),
             }
-            scratch.choose(table);
-            find_runs(scratch, hits, |hash| directory.find(hash));
+            match scratch.filter(table) {
+                Some(Prefilter::Keys(bloom)) => {
+                    scratch.compact(rows, false, |hash| bloom.may_have(mix(hash)));
+                }
+                _ => scratch.compact(rows, false, |_| true),
+            }
+            find_runs(scratch.by_row(), hits, |hash| directory.find(hash));
             let equal = Equal::new(side, &Side::new(&keys), *null_equality)?;
             verify(directory, table, &scratch.keys, &equal, hits);
             scratch.learn(rows, hits.probe.len());
         }
         (KeyPlan::Hashes { .. }, Index::Direct(_)) => {}
+    }
+    Ok(())
+}
+
+fn look_up_codes(
+    coder: &Coder,
+    index: &Index,
+    table: &JoinTable,
+    keys: &[ArrayRef],
+    scratch: &mut Scratch,
+    hits: &mut Hits,
+) -> Result<()> {
+    let filter = scratch.filter(table);
+    if let (Index::Direct(Direct::Unique(heads)), None) = (index, filter)
+        && coder.one_column(keys, FindUnique { heads, hits })
+    {
+        return Ok(());
+    }
+    scratch.choose(coder, keys, filter)?;
+    let candidates = scratch.in_places();
+    match index {
+        Index::Direct(Direct::Unique(heads)) => {
+            find_single(candidates, hits, |code| heads[code as usize].checked_sub(1));
+        }
+        Index::Direct(Direct::Runs(starts)) => find_runs(candidates, hits, |code| {
+            let code = code as usize;
+            stretch(starts[code], starts[code + 1], &table.rows)
+        }),
+        Index::Directory(directory) if table.rows.is_empty() => {
+            find_single(candidates, hits, |key| directory.find(key).map(|run| run.first));
+        }
+        Index::Directory(directory) => {
+            find_runs(candidates, hits, |key| directory.find(key));
+        }
+        Index::Empty | Index::All(_) => {}
     }
     Ok(())
 }
@@ -209,64 +333,41 @@ fn as_types<'a>(
         .collect()
 }
 
-/// Looks up the candidates in an index whose keys have a row each.
+/// Looks up rows with their keys in an index whose keys have a row each.
 #[inline(always)]
-fn find_single(scratch: &Scratch, hits: &mut Hits, find: impl Fn(u64) -> Option<u32>) {
-    #[inline(always)]
-    fn each(
-        rows: impl ExactSizeIterator<Item = usize>,
-        keys: &[u64],
-        hits: &mut Hits,
-        find: impl Fn(u64) -> Option<u32>,
-    ) {
-        hits.probe.resize(rows.len(), 0);
-        hits.first.resize(rows.len(), 0);
-        let mut count = 0;
-        for row in rows {
-            let found = find(keys[row]);
-            hits.probe[count] = row as u32;
-            hits.first[count] = found.unwrap_or(0);
-            count += usize::from(found.is_some());
-        }
-        hits.probe.truncate(count);
-        hits.first.truncate(count);
+fn find_single(
+    rows: impl ExactSizeIterator<Item = (u32, u64)>,
+    hits: &mut Hits,
+    find: impl Fn(u64) -> Option<u32>,
+) {
+    hits.probe.resize(rows.len(), 0);
+    hits.first.resize(rows.len(), 0);
+    let mut count = 0;
+    for (row, key) in rows {
+        let found = find(key);
+        hits.probe[count] = row;
+        hits.first[count] = found.unwrap_or(0);
+        count += usize::from(found.is_some());
     }
-    match scratch.all {
-        true => each(0..scratch.keys.len(), &scratch.keys, hits, find),
-        false => {
-            let rows = scratch.candidates.iter().map(|&row| row as usize);
-            each(rows, &scratch.keys, hits, find);
-        }
-    }
+    hits.probe.truncate(count);
+    hits.first.truncate(count);
 }
 
-/// Looks up the candidates in an index whose keys may have several rows.
+/// Looks up rows with their keys in an index whose keys may have several rows.
 #[inline(always)]
-fn find_runs(scratch: &Scratch, hits: &mut Hits, find: impl Fn(u64) -> Option<Run>) {
-    #[inline(always)]
-    fn each(
-        rows: impl ExactSizeIterator<Item = usize>,
-        keys: &[u64],
-        hits: &mut Hits,
-        find: impl Fn(u64) -> Option<Run>,
-    ) {
-        hits.probe.reserve(rows.len());
-        hits.first.reserve(rows.len());
-        hits.len.reserve(rows.len());
-        for row in rows {
-            if let Some(run) = find(keys[row]) {
-                // A morsel has fewer rows than u32::MAX.
-                hits.probe.push(row as u32);
-                hits.first.push(run.first);
-                hits.len.push(run.len);
-            }
-        }
-    }
-    match scratch.all {
-        true => each(0..scratch.keys.len(), &scratch.keys, hits, find),
-        false => {
-            let rows = scratch.candidates.iter().map(|&row| row as usize);
-            each(rows, &scratch.keys, hits, find);
+fn find_runs(
+    rows: impl ExactSizeIterator<Item = (u32, u64)>,
+    hits: &mut Hits,
+    find: impl Fn(u64) -> Option<Run>,
+) {
+    hits.probe.reserve(rows.len());
+    hits.first.reserve(rows.len());
+    hits.len.reserve(rows.len());
+    for (row, key) in rows {
+        if let Some(run) = find(key) {
+            hits.probe.push(row);
+            hits.first.push(run.first);
+            hits.len.push(run.len);
         }
     }
 }

@@ -69,8 +69,10 @@ impl Directory {
         capacity(rows) * size_of::<Slot>()
     }
 
+    /// Of codes that are none greater than `last`, or of hashes: `equal` then compares two build rows.
     pub(super) fn build(
         keys: &RowKeys,
+        last: Option<u64>,
         equal: Option<&Equal>,
         cancel: &CancelFlag,
     ) -> Result<JoinTable> {
@@ -107,7 +109,10 @@ impl Directory {
                 row_base - count
             })
             .collect();
-        let mut bloom = Bloom::wanted(base * size_of::<Slot>()).then(|| Bloom::new(total, bits));
+        let bytes = base * size_of::<Slot>();
+        let by_code = last.and_then(|last| Prefilter::of_keys(keys, last, bytes));
+        let wanted = by_code.is_none() && Bloom::wanted(bytes);
+        let mut bloom = wanted.then(|| Bloom::new(total, bits));
         let bloom_shift = bloom.as_ref().map_or(0, Bloom::shift);
         let words = bloom.as_mut().map(|bloom| bloom.parts(count));
         let words: Vec<Option<&mut [u64]>> = match words {
@@ -136,7 +141,7 @@ impl Directory {
         Ok(JoinTable {
             index: Index::Directory(Self { slots, parts, shift, distinct }),
             rows,
-            filter: bloom.map(Prefilter::Keys),
+            filter: by_code.or(bloom.map(Prefilter::Keys)),
         })
     }
 

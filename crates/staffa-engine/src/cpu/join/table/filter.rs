@@ -1,6 +1,7 @@
 //! A small filter before a large index: where most probe rows have no match, one look into a
 //! cache answers instead of one into memory.
 
+use super::RowKeys;
 use super::partition::cut;
 
 /// Codes from which on a bit for each pays: their index outgrows the second-level cache.
@@ -9,6 +10,15 @@ const MIN_CODES: usize = 1 << 18;
 /// Bytes of a directory from which on a filter pays. Small: it saves the mispredicted branches
 /// of a search that finds nothing, 10 ns a row.
 const MIN_DIRECTORY_BYTES: usize = 1 << 14;
+
+/// A directory of exact codes has a bit per code rather than a Bloom filter where there are at most so
+/// many codes a row: no hash, no false "maybe", and where the probe side comes in the order of the codes,
+/// as facts often do, bits are read in order too.
+const CODES_PER_ROW: u64 = 32;
+/// The same, while all bits fit the second-level cache ([`CACHED_CODES`]).
+const CACHED_CODES_PER_ROW: u64 = 256;
+/// See [`CACHED_CODES_PER_ROW`].
+const CACHED_CODES: u64 = 1 << 23;
 
 /// Says "no" or "maybe" to a key.
 pub(in super::super) enum Prefilter {
@@ -29,6 +39,25 @@ impl Prefilter {
             (from..to).fold(0, |word, code| word | u64::from(has(code)) << (code - from))
         });
         Some(Self::Codes(words.collect()))
+    }
+
+    /// A bit per code up to `last`, where a directory of so many rows and bytes should have that.
+    pub(super) fn of_keys(keys: &RowKeys, last: u64, directory_bytes: usize) -> Option<Self> {
+        let rows = keys.keys.len() as u64;
+        let most = CACHED_CODES.min(CACHED_CODES_PER_ROW.saturating_mul(rows));
+        let most = most.max(CODES_PER_ROW.saturating_mul(rows));
+        if last >= most || directory_bytes < MIN_DIRECTORY_BYTES {
+            return None;
+        }
+        let mut words = vec![0_u64; (last as usize >> 6) + 1];
+        for (row, &key) in keys.keys.iter().enumerate() {
+            let taken = keys.matchable.as_ref().is_none_or(|all| all[row]);
+            // Rows that match nothing have any code.
+            if let Some(word) = words.get_mut((key >> 6) as usize).filter(|_| taken) {
+                *word |= 1 << (key & 63);
+            }
+        }
+        Some(Self::Codes(words))
     }
 
     /// Bytes that it holds.

@@ -97,7 +97,8 @@ impl JoinTable {
             _ => Directory::bytes(rows),
         };
         // The prefilter: 2 bytes a row, or an eighth of a byte a code.
-        chunks + table + table / 32 + rows * 8
+        let bits = last.map_or(0, |last| (last / 8).min(rows as u64 * 32)) as usize;
+        chunks + table + table / 32 + rows * 8 + bits
     }
 
     /// Of exact codes, none greater than `last`.
@@ -105,12 +106,12 @@ impl JoinTable {
         if Self::is_direct(last, keys.keys.len()) {
             return Direct::build(keys, last, cancel);
         }
-        Directory::build(keys, None, cancel)
+        Directory::build(keys, Some(last), None, cancel)
     }
 
     /// Of hashes; `equal` compares two build rows.
     pub(super) fn hashed(keys: &RowKeys, equal: &Equal, cancel: &CancelFlag) -> Result<Self> {
-        Directory::build(keys, Some(equal), cancel)
+        Directory::build(keys, None, Some(equal), cancel)
     }
 
     /// Whether nothing can match.
