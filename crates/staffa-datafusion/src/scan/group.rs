@@ -15,23 +15,24 @@ use staffa_engine::cpu::predicate::Predicate;
 use staffa_engine::{Morsel, RunContext};
 use staffa_parquet::Selection;
 
+use super::advisory::{self, Advisory, Numbered};
 use super::columns::{ArrowColumns, ColumnSet, OwnColumns};
+use super::left::Left;
 use super::open::{GroupToRead, OpenFile};
 use super::prune::ruled_out;
 use super::rows::Cursor;
-
-/// Below one row in so many, the columns that no predicate reads are decoded for the rows that
-/// pass only. Above, decoding all of a page's values at once is faster than jumping between them.
-const SPARSE: usize = 8;
 
 /// Rows of a row group that a lane is about to read; another lane may take some of them off.
 pub(super) struct Part {
     file: Arc<OpenFile>,
     group: GroupToRead,
     early: Arc<ColumnSet>,
+    /// What dynamic filters read.
+    middle: Arc<ColumnSet>,
     late: Arc<ColumnSet>,
     /// Columns that only arrow-rs decodes: from the first row on, so that nothing can be taken off.
     arrow: Vec<usize>,
+    dynamic: Arc<[Numbered]>,
     left: Mutex<Cursor>,
 }
 
@@ -43,12 +44,18 @@ impl Part {
         let all = roots(file.projection.iter().chain(&tests));
         let (own, arrow): (Vec<usize>, Vec<usize>) =
             all.iter().partition(|&&root| file.decodes(root));
-        let (early, late): (Vec<usize>, Vec<usize>) =
+        let (early, rest): (Vec<usize>, Vec<usize>) =
             own.iter().partition(|root| tested.binary_search(root).is_ok());
+        let dynamic = advisory::filters(&file, &own);
+        let watched = roots(dynamic.iter().map(|(_, filter)| filter));
+        let (middle, late): (Vec<usize>, Vec<usize>) =
+            rest.iter().partition(|root| watched.binary_search(root).is_ok());
         let all_rows = file.reader_metadata.metadata().row_group(group.index).num_rows();
         Ok(Self {
             left: Mutex::new(Cursor::new(all_rows, group.rows.as_ref())),
             early: Arc::new(ColumnSet::new(early, true)),
+            middle: Arc::new(ColumnSet::new(middle, true)),
+            dynamic: dynamic.into(),
             late: Arc::new(ColumnSet::new(late, false)),
             arrow,
             group,
@@ -59,8 +66,9 @@ impl Part {
     /// Fetches what reading it will ask for: the columns of the tests, the others too where `all`.
     /// An error is left to whoever reads.
     pub(super) async fn prefetch(&self, all: bool) {
-        let Self { file, group, early, late, .. } = self;
-        let early = early.fetch(file, group).await.is_ok();
+        let Self { file, group, early, middle, late, .. } = self;
+        let early =
+            early.fetch(file, group).await.is_ok() && middle.fetch(file, group).await.is_ok();
         if early && all {
             let _ = late.fetch(file, group).await;
         }
@@ -85,6 +93,8 @@ impl Part {
         Some(Self {
             left: Mutex::new(taken),
             early: Arc::clone(&self.early),
+            middle: Arc::clone(&self.middle),
+            dynamic: Arc::clone(&self.dynamic),
             late: Arc::clone(&self.late),
             arrow: Vec::new(),
             group: self.group.clone(),
@@ -97,13 +107,16 @@ impl Part {
 pub(super) struct GroupStream {
     part: Arc<Part>,
     morsel_rows: usize,
-    /// Over the columns of `early`, which come first in a morsel.
+    /// Over the columns of `early` and those of arrow-rs, which come first in a morsel.
     tests: Option<Predicate>,
+    /// Over those and the columns of `middle`, which come next.
+    advisory: Advisory,
     early: OwnColumns,
+    middle: OwnColumns,
     late: OwnColumns,
     /// What only arrow-rs decodes; read in step with the others.
     arrow: Option<ArrowColumns>,
-    /// The output's columns over early, late and arrow columns.
+    /// The output's columns over all of them.
     projection: Vec<BoundExpr>,
 }
 
@@ -125,9 +138,9 @@ impl GroupStream {
     /// # Errors
     /// Expressions that do not bind.
     pub(super) fn of(part: Part, context: &RunContext) -> Result<Self> {
-        let Part { file, group, early, late, arrow, .. } = &part;
-        let order: Vec<usize> =
-            early.roots().iter().chain(late.roots()).chain(arrow).copied().collect();
+        let Part { file, group, early, middle, late, arrow, dynamic, .. } = &part;
+        let first = early.roots().iter().chain(arrow);
+        let order: Vec<usize> = first.chain(middle.roots()).chain(late.roots()).copied().collect();
         let schema = file.schema.project(&order)?;
         let bind = |expr| BoundExpr::new(&onto(expr, &order)?, &schema);
         let projection = file.projection.iter().map(bind).collect::<Result<_>>()?;
@@ -141,7 +154,13 @@ impl GroupStream {
         Ok(Self {
             morsel_rows: context.morsel_rows,
             tests,
+            advisory: Advisory::new(
+                onto_all(dynamic, &order)?,
+                Arc::new(schema),
+                &file.opener.advice,
+            ),
             early: OwnColumns::new(early),
+            middle: OwnColumns::new(middle),
             late: OwnColumns::new(late),
             arrow,
             projection,
@@ -199,29 +218,25 @@ impl GroupStream {
             None => Morsel::from_arrays(Vec::new(), count),
         };
         let Part { file, group, .. } = &*self.part;
-        let early = self.early.decode(file, group, rows).await?;
-        let Some(tests) = &self.tests else {
-            let late = self.late.decode(file, group, rows).await?;
-            return Ok(Some(early.zip(late).zip(arrow)));
-        };
-        // Tests over columns that only arrow-rs decodes need all columns in their places.
-        let needs_all = tests.columns().last().is_some_and(|&last| last >= early.width());
-        if needs_all {
-            let late = self.late.decode(file, group, rows).await?;
-            let passed = tests.filter(&early.zip(late).zip(arrow))?;
-            return Ok((passed.rows() > 0).then_some(passed));
+        let early = self.early.decode(file, group, rows).await?.zip(arrow);
+        let mut left = Left::all(early, rows.clone());
+        if let Some(tests) = &self.tests {
+            left.keep(&tests.mask(&left.morsel)?)?;
         }
-        let mask = tests.mask(&early)?;
-        let kept = mask.true_count();
-        if kept == 0 {
+        if self.advisory.watches() && left.any() {
+            let middle = self.middle.decode(file, group, &left.rows).await?;
+            left.morsel = left.morsel.zip(middle);
+            self.advisory.narrow(&mut left)?;
+        }
+        if !left.any() {
             return Ok(None);
         }
-        if kept >= count / SPARSE {
-            let late = self.late.decode(file, group, rows).await?;
-            return early.zip(late).zip(arrow).filter(&mask).map(Some);
+        let late = self.late.decode(file, group, &left.rows).await?;
+        let read = left.morsel.zip(late);
+        match &left.mask {
+            Some(mask) => read.filter(mask).map(Some),
+            None => Ok(Some(read)),
         }
-        let late = self.late.decode(file, group, &rows.filter(mask.values())).await?;
-        Ok(Some(early.filter(&mask)?.zip(late).zip(arrow.filter(&mask)?)))
     }
 
     fn project(&self, read: &Morsel) -> Result<Morsel> {
@@ -265,6 +280,11 @@ pub(super) fn roots<'a>(exprs: impl Iterator<Item = &'a Arc<dyn PhysicalExpr>>) 
     roots.sort_unstable();
     roots.dedup();
     roots
+}
+
+/// Each of `filters` over the columns `order`.
+fn onto_all(filters: &[Numbered], order: &[usize]) -> Result<Vec<Numbered>> {
+    filters.iter().map(|(at, filter)| Ok((*at, onto(filter, order)?))).collect()
 }
 
 /// `expr` over the columns `order` of what it is written for.

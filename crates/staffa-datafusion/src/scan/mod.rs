@@ -8,10 +8,12 @@
 //! Where the scan was placed on a GPU, row groups go there first ([`device`]), and back to [`group`]
 //! when it cannot do them.
 
+mod advisory;
 mod columns;
 mod device;
 mod estimate;
 mod group;
+mod left;
 mod metrics;
 mod open;
 mod piece;

@@ -27,6 +27,7 @@ use staffa_common::Reason;
 use staffa_engine::bound::through;
 use staffa_parquet::Footer;
 
+use super::advisory::Advice;
 use super::device::DevicePlan;
 use super::prune;
 
@@ -51,6 +52,8 @@ pub(super) struct Opener {
     pub(super) creation_errors: Count,
     /// Halves of row groups that lanes took off each other.
     pub(super) halves: Count,
+    /// How well dynamic filters do as tests of rows.
+    pub(super) advice: Arc<Advice>,
 }
 
 /// A file that is open: its metadata, and the scan's expressions as its schema needs them.

@@ -15,6 +15,7 @@ use futures::stream;
 use staffa_engine::plan::{Place, ScanLanes, ScanRequest, ScanRun};
 use staffa_engine::{LaneStream, Morsel, RunContext};
 
+use super::advisory::Advice;
 use super::device::{DeviceLane, Finished, Step};
 use super::group::GroupStream;
 use super::metrics::DeviceMetrics;
@@ -62,6 +63,7 @@ pub(super) fn start(
         preserve_order: config.preserve_order,
         creation_errors: creation_errors(&request.metrics),
         halves: halves(&request.metrics),
+        advice: Arc::new(Advice::new(&request.metrics)),
     };
     let groups = config.file_groups.iter().enumerate();
     let files = groups.map(|(at, group)| {

@@ -24,6 +24,7 @@ use datafusion_physical_expr_common::physical_expr::PhysicalExpr;
 
 use crate::Morsel;
 use crate::bound::BoundExpr;
+use crate::cpu::join::KeyFilter;
 
 /// Later conjuncts see only the rows left once fewer than one in so many are.
 const SPARSE: usize = 4;
@@ -256,7 +257,7 @@ fn without_nulls(mask: BooleanArray) -> BooleanArray {
 
 /// Whether evaluating `expr` cannot fail, on any row: comparisons of columns and constants, string
 /// patterns, lists, NULL tests, and what AND, OR and NOT make of them.
-pub(crate) fn infallible(expr: &Arc<dyn PhysicalExpr>) -> bool {
+pub fn infallible(expr: &Arc<dyn PhysicalExpr>) -> bool {
     let known = if let Some(binary) = expr.downcast_ref::<BinaryExpr>() {
         matches!(
             binary.op(),
@@ -279,6 +280,7 @@ pub(crate) fn infallible(expr: &Arc<dyn PhysicalExpr>) -> bool {
             || expr.is::<IsNotNullExpr>()
             || expr.is::<NotExpr>()
             || expr.is::<LikeExpr>()
+            || expr.is::<KeyFilter>()
     };
     known && expr.children().into_iter().all(infallible)
 }

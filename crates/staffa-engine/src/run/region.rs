@@ -1,6 +1,7 @@
 //! A running region: its states, each made once, and its output lanes.
 
 use std::any::Any;
+use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -145,28 +146,35 @@ impl Inner {
     ) -> BoxFuture<'static, Result<LaneStream>> {
         async move {
             let pipeline = &self.program.pipelines[id];
-            let mut builds: Vec<Option<State>> = vec![None; pipeline.ops.len()];
-            // The outermost join first: its dynamic filter may prune what the inner ones read.
-            for (at, op) in pipeline.ops.iter().enumerate().rev() {
-                if let OpKind::Probe(_, build, scope) = op.kind {
-                    builds[at] = Some(Arc::clone(&self).state_for(build, scope, lane).await?);
-                }
-            }
-            let mut stages = Vec::with_capacity(pipeline.ops.len());
-            for ((op, factory), build) in
-                pipeline.ops.iter().zip(&self.compiled[id].ops).zip(&builds)
-            {
-                let sharers = match op.kind {
-                    OpKind::Probe(_, _, Scope::PerLane) => 1,
-                    _ => pipeline.lanes,
+            // The outermost join first: its dynamic filter may prune what the inner ones read, and
+            // where its build side decides that nothing comes out, nothing below need run.
+            let mut stages = VecDeque::with_capacity(pipeline.ops.len());
+            let mut decided = false;
+            for (op, factory) in pipeline.ops.iter().zip(&self.compiled[id].ops).rev() {
+                let (build, alone) = match op.kind {
+                    OpKind::Probe(_, build, scope) => {
+                        let state = Arc::clone(&self).state_for(build, scope, lane).await?;
+                        (Some(state), matches!(scope, Scope::PerLane))
+                    }
+                    _ => (None, false),
                 };
-                stages.push(Stage {
+                let sharers = if alone { 1 } else { pipeline.lanes };
+                let stage = Stage {
                     op: factory.lane(Lane { index: lane, sharers }, build.as_ref())?,
                     metrics: BaselineMetrics::new(&op.metrics, lane),
-                });
+                };
+                // What all lanes share is decided for all of them alike.
+                decided = build.is_some() && !alone && stage.op.done();
+                stages.push_front(stage);
+                if decided {
+                    break;
+                }
             }
-            let source = Arc::clone(&self).source(pipeline, lane).await?;
-            let chain: LaneStream = Box::pin(Chain::new(source, stages));
+            let source = match decided {
+                true => Box::pin(futures::stream::empty()),
+                false => Arc::clone(&self).source(pipeline, lane).await?,
+            };
+            let chain: LaneStream = Box::pin(Chain::new(source, stages.into()));
             Ok(chain)
         }
         .boxed()

@@ -125,6 +125,7 @@ impl Generator<'_> {
             _ if numeric && self.rng.chance(50) => return self.numeric_aggregate(&column),
             _ if column.comparable() => {
                 let function = *self.rng.pick(&["min", "max"]);
+                let x = column.without_nan();
                 (function, format!("{function}({x})"), !column.signed_zero())
             }
             _ => ("count", format!("count({x})"), true),

@@ -43,6 +43,15 @@ impl Column {
         self.class() == Class::Float && self.domain == Domain::Full
     }
 
+    /// The column without NaNs: DataFusion's least and greatest float depend on where one stands.
+    pub(crate) fn without_nan(&self) -> String {
+        let Self { sql, data_type, .. } = self;
+        match self.signed_zero() {
+            true => format!("CASE WHEN {sql} <> arrow_cast('NaN', '{data_type}') THEN {sql} END"),
+            false => sql.clone(),
+        }
+    }
+
     /// Whether sums and averages of it are exact in every order.
     pub(crate) fn summable(&self) -> bool {
         self.exact

@@ -1,7 +1,7 @@
 //! The filter that a join's build side gives to the probe side's source.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 
 use arrow::array::{Array, ArrayRef, UInt32Array, new_empty_array};
 use arrow::compute::{concat, take};
@@ -15,6 +15,8 @@ use datafusion_physical_expr::expressions::{
 use datafusion_physical_expr_common::physical_expr::PhysicalExpr;
 use parking_lot::Mutex;
 
+use super::key_filter::KeyFilter;
+use super::state::JoinState;
 use super::table::JoinTable;
 use crate::RunContext;
 use crate::plan::JoinSpec;
@@ -22,11 +24,11 @@ use crate::plan::JoinSpec;
 type Expr = Arc<dyn PhysicalExpr>;
 
 /// What one sealed state knows about its keys.
-#[derive(Debug)]
 struct Report {
     rows: u32,
     has_null: bool,
     columns: Vec<KeyReport>,
+    state: Weak<JoinState>,
 }
 
 #[derive(Debug, Clone)]
@@ -37,7 +39,7 @@ struct KeyReport {
     values: Option<ArrayRef>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 enum Part {
     #[default]
     Open,
@@ -92,12 +94,11 @@ impl Reports {
         &self,
         context: &RunContext,
         at: usize,
-        rows: u32,
         keys: &[ArrayRef],
-        table: &JoinTable,
+        state: &Arc<JoinState>,
     ) {
         let Some(filter) = &self.filter else { return };
-        let report = self.observe(context, rows, keys, table);
+        let report = self.observe(context, keys, state);
         let mut parts = self.parts.lock();
         // A shared state is the only one, whatever its number.
         let at = at.min(parts.len().saturating_sub(1));
@@ -131,13 +132,8 @@ impl Reports {
         }
     }
 
-    fn observe(
-        &self,
-        context: &RunContext,
-        rows: u32,
-        keys: &[ArrayRef],
-        table: &JoinTable,
-    ) -> Report {
+    fn observe(&self, context: &RunContext, keys: &[ArrayRef], state: &Arc<JoinState>) -> Report {
+        let (rows, table): (u32, &JoinTable) = (state.rows, &state.table);
         let options = context.task.session_config().options();
         let most = options.optimizer.hash_join_inlist_pushdown_max_distinct_values;
         let bytes: usize = keys.iter().map(|key| key.get_array_memory_size()).sum();
@@ -162,7 +158,12 @@ impl Reports {
                 KeyReport { bounds: bounds(key).ok().flatten(), values }
             })
             .collect();
-        Report { rows, has_null: keys.iter().any(|key| key.logical_null_count() > 0), columns }
+        Report {
+            rows,
+            has_null: keys.iter().any(|key| key.logical_null_count() > 0),
+            columns,
+            state: Arc::downgrade(state),
+        }
     }
 
     /// The condition that every probe row with a match meets; `None` if there is no good one.
@@ -184,6 +185,13 @@ impl Reports {
                     None => condition,
                 });
             }
+        }
+        // Behind the conditions that files and row groups are pruned by: the table itself, for rows.
+        if let ([report], [_]) = (filled.as_slice(), reports)
+            && let Some(known) = all.take()
+        {
+            let table = KeyFilter::new(self.probe_keys.clone(), Weak::clone(&report.state));
+            all = Some(binary(known, Operator::And, Arc::new(table)));
         }
         let has_null = filled.iter().any(|report| report.has_null);
         all.map(|all| self.with_nulls(all, has_null)).transpose()

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef};
-use arrow::buffer::NullBuffer;
+use arrow::buffer::{BooleanBuffer, NullBuffer};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
 use datafusion_common::hash_utils::{RandomState, create_hashes};
@@ -317,6 +317,33 @@ fn look_up_codes(
         Index::Empty | Index::All(_) => {}
     }
     Ok(())
+}
+
+/// Sets the bits of those of `rows` probe rows that may have a match: those that the table's filter lets
+/// through, or that have one where it has no filter.
+pub(super) fn may_match(
+    plan: &KeyPlan,
+    table: &JoinTable,
+    keys: &[ArrayRef],
+    rows: usize,
+    (scratch, hits): &mut (Scratch, Hits),
+) -> Result<BooleanBuffer> {
+    let candidates = match (plan, &table.filter) {
+        (KeyPlan::Codes(coder), Some(filter)) => {
+            let keys = as_types(keys, coder.types())?;
+            scratch.choose(coder, &keys, Some(filter))?;
+            &scratch.candidates[..scratch.count]
+        }
+        _ => {
+            lookup(plan, table, keys, rows, scratch, hits)?;
+            hits.probe.as_slice()
+        }
+    };
+    let mut words = vec![0_u64; rows.div_ceil(64)];
+    for &row in candidates {
+        words[(row >> 6) as usize] |= 1 << (row & 63);
+    }
+    Ok(BooleanBuffer::new(words.into(), 0, rows))
 }
 
 /// The keys in the types of the build side's, which they have but for odd plans.

@@ -19,6 +19,7 @@ mod columns;
 mod dynamic;
 mod emit;
 mod equal;
+mod key_filter;
 mod keys;
 mod lookup;
 mod pairs;
@@ -33,4 +34,6 @@ mod visited;
 mod tests;
 
 pub use build::BuildSink;
+pub(crate) use key_filter::KeyFilter;
+pub use key_filter::row_test;
 pub use probe::Probe;

@@ -65,7 +65,6 @@ pub(super) fn seal(
             (table, keys, arrays)
         }
     };
-    shared.reports.report(&shared.context, partition, rows, &key_arrays, &table);
     let key_nulls = match spec.null_aware {
         true => key_arrays.first().and_then(|key| key.nulls().cloned()),
         false => None,
@@ -84,7 +83,7 @@ pub(super) fn seal(
         bytes += Visited::bytes(rows as usize);
     }
     reservation.try_resize(bytes)?;
-    let state = JoinState {
+    let state = Arc::new(JoinState {
         columns: BuildColumns::new(columns, rows as usize),
         rows,
         table,
@@ -95,8 +94,9 @@ pub(super) fn seal(
         probe_null: AtomicBool::new(false),
         lanes: OnceLock::new(),
         _reservation: reservation,
-    };
-    Ok((Arc::new(state), bytes))
+    });
+    shared.reports.report(&shared.context, partition, &key_arrays, &state);
+    Ok((state, bytes))
 }
 
 /// Bytes of arrays; a buffer that several share counts once.

@@ -1,0 +1,85 @@
+//! Rows of a morsel on their way through a scan's tests.
+
+use arrow::array::BooleanArray;
+use arrow::buffer::BooleanBuffer;
+use datafusion::common::Result;
+use staffa_engine::Morsel;
+use staffa_parquet::Selection;
+
+/// Below one row in so many, the columns that no predicate reads are decoded for the rows that
+/// pass only. Above, decoding all of a page's values at once is faster than jumping between them.
+const SPARSE: usize = 8;
+
+/// A test looks at all rows while more than so many of eight have passed the ones before: then picking
+/// out those costs more than testing the others.
+const DENSE_EIGHTHS: usize = 6;
+
+/// Rows that passed so far, and their columns.
+pub(super) struct Left {
+    pub(super) morsel: Morsel,
+    /// The rows of the morsel.
+    pub(super) rows: Selection,
+    /// Which of them passed; `None` for all.
+    pub(super) mask: Option<BooleanArray>,
+}
+
+impl Left {
+    /// All of `rows`.
+    pub(super) fn all(morsel: Morsel, rows: Selection) -> Self {
+        Self { morsel, rows, mask: None }
+    }
+
+    /// Keeps the rows that are set in `mask` too; takes them out of the others where they are few.
+    ///
+    /// # Errors
+    /// Arrow's.
+    pub(super) fn keep(&mut self, mask: &BooleanArray) -> Result<()> {
+        let mask = match &self.mask {
+            Some(before) => BooleanArray::new(before.values() & mask.values(), None),
+            None => mask.clone(),
+        };
+        let kept = mask.true_count();
+        if kept > 0 && kept < mask.len() / SPARSE {
+            self.morsel = self.morsel.filter(&mask)?;
+            self.rows = self.rows.filter(mask.values());
+            self.mask = None;
+        } else {
+            self.mask = (kept < mask.len()).then_some(mask);
+        }
+        Ok(())
+    }
+
+    /// Keeps the rows that pass `test`; gives how many were tested, and how many of them passed.
+    ///
+    /// # Errors
+    /// The test's.
+    pub(super) fn test(
+        &mut self,
+        test: impl Fn(&Morsel) -> Result<BooleanArray>,
+    ) -> Result<(usize, usize)> {
+        let before = self.count();
+        let dense = before * 8 >= self.morsel.rows() * DENSE_EIGHTHS;
+        let mask = match &self.mask {
+            Some(mask) if !dense => {
+                let passed = test(&self.morsel.filter(mask)?)?;
+                let mut bits = vec![false; mask.len()];
+                for (row, at) in mask.values().set_indices().zip(0..) {
+                    bits[row] = passed.value(at);
+                }
+                BooleanArray::new(BooleanBuffer::from(bits), None)
+            }
+            _ => test(&self.morsel)?,
+        };
+        self.keep(&mask)?;
+        Ok((before, self.count()))
+    }
+
+    /// Whether a row is left.
+    pub(super) fn any(&self) -> bool {
+        self.mask.as_ref().is_none_or(BooleanArray::has_true)
+    }
+
+    fn count(&self) -> usize {
+        self.mask.as_ref().map_or(self.morsel.rows(), BooleanArray::true_count)
+    }
+}
