@@ -225,6 +225,71 @@ fn scans_that_ran(plan: &Arc<dyn ExecutionPlan>) -> usize {
     below + usize::from(plan.name() == "DataSourceExec" && rows > 0)
 }
 
+/// What joins and top-Ks know keeps rows out in the scan, whatever the keys' types, and no others.
+#[test]
+fn rows_are_tested_by_dynamic_filters() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (facts, few) = (folder.path().join("t.parquet"), folder.path().join("few.parquet"));
+    write(&facts, &[batch(0..40_000)], Compression::SNAPPY);
+    let picked: Vec<RecordBatch> = (0..30).map(|i| batch(i * 1337..i * 1337 + 1)).collect();
+    write(&few, &picked, Compression::SNAPPY);
+    // With the least rows that the filters keep out; 0 where there is no filter to have.
+    let cases = [
+        ("SELECT t.id, t.word, few.price FROM t JOIN few ON t.id = few.id ORDER BY 1", 30_000),
+        (
+            "SELECT count(*), sum(t.id) FROM t JOIN few ON t.price = few.price AND few.id < 9000",
+            20_000,
+        ),
+        (
+            "SELECT count(*), min(t.id) FROM t JOIN few ON t.word = few.word AND t.id = few.id",
+            30_000,
+        ),
+        (
+            "SELECT count(*), sum(t.id) FROM t JOIN few ON t.word = few.word AND few.word > 'north'",
+            9_000,
+        ),
+        (
+            "SELECT count(*) FROM t JOIN few ON (t.word IS NOT DISTINCT FROM few.word) \
+             AND (t.id IS NOT DISTINCT FROM few.id)",
+            30_000,
+        ),
+        ("SELECT id FROM t WHERE id IN (SELECT id + 1 FROM few) ORDER BY id", 30_000),
+        ("SELECT count(*) FROM t WHERE id NOT IN (SELECT id FROM few WHERE id IS NOT NULL)", 0),
+        ("SELECT count(few.id), count(*) FROM t LEFT JOIN few ON t.id = few.id", 0),
+        ("SELECT * FROM t ORDER BY price DESC, id LIMIT 3", 1_000),
+        ("SELECT id, list FROM t WHERE word = 'east' ORDER BY id DESC LIMIT 3", 0),
+        (
+            "SELECT a.word, count(*) FROM t a JOIN few b ON a.id = b.id JOIN few c ON a.price = c.price \
+             GROUP BY a.word",
+            30_000,
+        ),
+    ];
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        let options = SessionOptions { target_partitions: Some(2), ..SessionOptions::default() };
+        let stock = Engine::DataFusion.session(&options).expect("a session");
+        let staffa = Engine::Cpu.session(&options).expect("a session");
+        for ctx in [&stock, &staffa] {
+            register(ctx, "t", &facts).await;
+            register(ctx, "few", &few).await;
+        }
+        staffa.sql("SET staffa.min_rows = 0").await.expect("a setting");
+        for (sql, least) in cases {
+            both(&stock, &staffa, sql).await;
+            let ran = run_query(&staffa, sql).await.expect("an answer");
+            let pruned = rows_pruned(&ran.plan);
+            assert!(pruned >= least, "{sql}: {pruned} rows");
+        }
+    });
+}
+
+fn rows_pruned(plan: &Arc<dyn ExecutionPlan>) -> usize {
+    let below: usize = plan.children().into_iter().map(rows_pruned).sum();
+    let metrics = plan.metrics().unwrap_or_default();
+    let pruned = metrics.sum_by_name("dynamic_filter_rows_pruned");
+    below + pruned.map_or(0, |pruned| pruned.as_usize())
+}
+
 #[test]
 fn partition_columns_and_changed_schemas_read_as_on_stock() {
     let folder = tempfile::tempdir().expect("a folder");
