@@ -39,7 +39,45 @@ pub struct BoundExpr {
 #[derive(Debug)]
 struct Known {
     dictionary: ArrayRef,
-    values: ArrayRef,
+    values: Values,
+}
+
+#[derive(Debug, Clone)]
+enum Values {
+    /// Truth values, one a byte: (value, known) in the lowest bits. The flag says that all are known.
+    Truth(Arc<[u8]>, bool),
+    Array(ArrayRef),
+}
+
+impl Values {
+    fn new(values: ArrayRef) -> Self {
+        let Some(bits) = values.as_boolean_opt() else {
+            return Self::Array(values);
+        };
+        let byte = |row| u8::from(bits.value(row)) | u8::from(bits.is_valid(row)) << 1;
+        let bytes: Vec<u8> = (0..bits.len()).map(byte).collect();
+        // The last is for NULL: who has none asks for none.
+        let known = bytes[..bytes.len() - 1].iter().all(|byte| byte & 2 != 0);
+        Self::Truth(bytes.into(), known)
+    }
+
+    /// The values at `codes`, which are in range; without NULLs where `all` says that no code is the
+    /// last one and all others are known.
+    fn at(&self, codes: &UInt32Array, no_null: bool) -> Option<ArrayRef> {
+        let (bytes, known) = match self {
+            Self::Array(values) => return take(values.as_ref(), codes, None).ok(),
+            Self::Truth(bytes, known) => (bytes, *known),
+        };
+        let codes = codes.values();
+        let bit = |shift: u32| {
+            BooleanBuffer::collect_bool(codes.len(), |row| {
+                bytes[codes[row] as usize] >> shift & 1 == 1
+            })
+        };
+        let nulls = (!known || !no_null).then(|| NullBuffer::new(bit(1)));
+        let nulls = nulls.filter(|nulls| nulls.null_count() > 0);
+        Some(Arc::new(BooleanArray::new(bit(0), nulls)))
+    }
 }
 
 /// Dictionaries whose values are kept: one per lane on most machines.
@@ -142,38 +180,33 @@ impl BoundExpr {
             .lock()
             .iter()
             .find(|k| Arc::ptr_eq(&k.dictionary, values))
-            .map(|known| Arc::clone(&known.values));
+            .map(|known| known.values.clone());
         let results = match known {
             Some(results) => results,
             None => {
                 let rows = values.len() + 1;
                 let null = new_null_array(values.data_type(), 1);
                 let with_null = concat(&[values.as_ref(), null.as_ref()]).ok()?;
-                let results =
-                    self.over(&self.nullable, vec![with_null], rows).ok()?.into_array(rows).ok()?;
+                let results = self.over(&self.nullable, vec![with_null], rows).ok()?;
+                let results = Values::new(results.into_array(rows).ok()?);
                 if dictionary {
                     let mut known = self.known.lock();
                     known.truncate(KNOWN - 1);
                     known.push_front(Known {
                         dictionary: Arc::clone(values),
-                        values: Arc::clone(&results),
+                        values: results.clone(),
                     });
                 }
                 results
             }
         };
-        let null = values.len() as u32;
-        let codes = match codes.nulls() {
-            None => codes.clone(),
-            Some(nulls) => {
-                let rows = codes.values().iter().zip(nulls.iter());
-                rows.map(|(&code, valid)| if valid { code } else { null }).collect()
-            }
+        let Some(nulls) = codes.nulls().filter(|nulls| nulls.null_count() > 0) else {
+            return results.at(codes, true);
         };
-        match results.as_boolean_opt() {
-            Some(results) => Some(Arc::new(pick(results, codes.values()))),
-            None => take(results.as_ref(), &codes, None).ok(),
-        }
+        let null = values.len() as u32;
+        let rows = codes.values().iter().zip(nulls.iter());
+        let codes = rows.map(|(&code, valid)| if valid { code } else { null }).collect();
+        results.at(&codes, false)
     }
 
     /// The value as an array of `morsel.rows()` values.
@@ -202,17 +235,6 @@ impl BoundExpr {
             }
         }
     }
-}
-
-/// The results at `codes`, which are in range.
-fn pick(results: &BooleanArray, codes: &[u32]) -> BooleanArray {
-    let at = |bits: &BooleanBuffer| {
-        let bytes: Vec<bool> = bits.iter().collect();
-        BooleanBuffer::collect_bool(codes.len(), |row| bytes[codes[row] as usize])
-    };
-    let nulls = results.nulls().filter(|nulls| nulls.null_count() > 0);
-    let nulls = nulls.map(|nulls| NullBuffer::new(at(nulls.inner())));
-    BooleanArray::new(at(results.values()), nulls.filter(|nulls| nulls.null_count() > 0))
 }
 
 /// `expr` with the expressions of `output` in place of its columns.

@@ -14,6 +14,7 @@ use datafusion_physical_expr::expressions::{
 };
 use datafusion_physical_expr_common::physical_expr::PhysicalExpr;
 use parking_lot::Mutex;
+use rayon::prelude::*;
 
 use super::key_filter::KeyFilter;
 use super::state::JoinState;
@@ -242,14 +243,36 @@ fn binary(left: Expr, op: Operator, right: Expr) -> Expr {
     Arc::new(BinaryExpr::new(left, op, right))
 }
 
+/// Rows that one task looks at.
+const TASK_ROWS: usize = 1 << 16;
+
 /// The least and greatest value; `None` when all are NULL.
 fn bounds(key: &ArrayRef) -> Result<Option<(ScalarValue, ScalarValue)>> {
-    let mut min = MinAccumulator::try_new(key.data_type())?;
-    let mut max = MaxAccumulator::try_new(key.data_type())?;
-    min.update_batch(std::slice::from_ref(key))?;
-    max.update_batch(std::slice::from_ref(key))?;
-    let (min, max) = (min.evaluate()?, max.evaluate()?);
+    let tasks = (0..key.len()).into_par_iter().step_by(TASK_ROWS);
+    let found = tasks
+        .map(|at| {
+            let part = key.slice(at, TASK_ROWS.min(key.len() - at));
+            Ok((extreme(part.clone(), false)?, extreme(part, true)?))
+        })
+        .collect::<Result<Vec<_>>>()?;
+    if found.is_empty() {
+        return Ok(None);
+    }
+    let (least, greatest): (Vec<_>, Vec<_>) = found.into_iter().unzip();
+    let min = extreme(ScalarValue::iter_to_array(least)?, false)?;
+    let max = extreme(ScalarValue::iter_to_array(greatest)?, true)?;
     Ok((!min.is_null() && !max.is_null()).then(|| (down_zero(min), up_zero(max))))
+}
+
+fn extreme(values: ArrayRef, greatest: bool) -> Result<ScalarValue> {
+    if greatest {
+        let mut max = MaxAccumulator::try_new(values.data_type())?;
+        max.update_batch(&[values])?;
+        return max.evaluate();
+    }
+    let mut min = MinAccumulator::try_new(values.data_type())?;
+    min.update_batch(&[values])?;
+    min.evaluate()
 }
 
 /// Zeros of either sign are equal as keys, but may not be to who compares with a bound: a lower

@@ -8,6 +8,7 @@
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::*;
 use datafusion_common::{NullEquality, Result, internal_err};
+use rayon::prelude::*;
 
 /// A value as a `u64`, in order for integers; equal values have equal codes.
 pub(super) trait Code: Copy {
@@ -234,17 +235,24 @@ impl Digit {
     }
 }
 
+/// Rows that one task looks at.
+const TASK_ROWS: usize = 1 << 16;
+
 /// The least and the greatest code of the values that are not NULL.
-fn range<T: Code>(values: &[T], key: &dyn Array) -> Option<(u64, u64)> {
+fn range<T: Code + Sync>(values: &[T], key: &dyn Array) -> Option<(u64, u64)> {
+    const NONE: (u64, u64) = (u64::MAX, 0);
     let fold = |(min, max): (u64, u64), code: u64| (min.min(code), max.max(code));
-    let (min, max) = match key.nulls().filter(|nulls| nulls.null_count() > 0) {
-        None => values.iter().map(|v| v.code()).fold((u64::MAX, 0), fold),
-        Some(nulls) => values
-            .iter()
-            .zip(nulls.iter())
-            .filter(|(_, valid)| *valid)
-            .map(|(v, _)| v.code())
-            .fold((u64::MAX, 0), fold),
+    let nulls = key.nulls().filter(|nulls| nulls.null_count() > 0);
+    let task = |(at, values): (usize, &[T])| match nulls {
+        None => values.iter().map(|v| v.code()).fold(NONE, fold),
+        Some(nulls) => {
+            let nulls = nulls.slice(at * TASK_ROWS, values.len());
+            let valid = values.iter().zip(nulls.iter()).filter(|(_, valid)| *valid);
+            valid.map(|(v, _)| v.code()).fold(NONE, fold)
+        }
     };
+    let join = |a: (u64, u64), b: (u64, u64)| (a.0.min(b.0), a.1.max(b.1));
+    let tasks = values.par_chunks(TASK_ROWS).enumerate();
+    let (min, max) = tasks.map(task).reduce(|| NONE, join);
     (min <= max).then_some((min, max))
 }

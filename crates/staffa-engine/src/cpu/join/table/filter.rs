@@ -1,6 +1,8 @@
 //! A small filter before a large index: where most probe rows have no match, one look into a
 //! cache answers instead of one into memory.
 
+use rayon::prelude::*;
+
 use super::RowKeys;
 use super::partition::cut;
 
@@ -30,11 +32,12 @@ pub(in super::super) enum Prefilter {
 
 impl Prefilter {
     /// A bit per code for which `has` holds, if the index by code is large.
-    pub(super) fn of_codes(codes: usize, has: impl Fn(usize) -> bool) -> Option<Self> {
+    pub(super) fn of_codes(codes: usize, has: impl Fn(usize) -> bool + Sync) -> Option<Self> {
         if codes < MIN_CODES {
             return None;
         }
-        let words = (0..codes).step_by(64).map(|from| {
+        let words = (0..codes.div_ceil(64)).into_par_iter().with_min_len(1 << 12).map(|word| {
+            let from = word * 64;
             let to = (from + 64).min(codes);
             (from..to).fold(0, |word, code| word | u64::from(has(code)) << (code - from))
         });
