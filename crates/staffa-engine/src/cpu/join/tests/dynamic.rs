@@ -8,6 +8,8 @@ use datafusion_common::{JoinType, NullEquality};
 use datafusion_physical_expr::expressions::{DynamicFilterPhysicalExpr, lit};
 
 use super::*;
+use crate::cpu::join::row_test;
+use crate::engine::Sealed;
 
 fn with_filter(
     build: &SchemaRef,
@@ -29,10 +31,10 @@ fn probe_schema() -> SchemaRef {
     Arc::new(Schema::new(vec![Field::new("p", DataType::Int32, true)]))
 }
 
-async fn seal(sink: &BuildSink, lane: usize, batch: RecordBatch) {
+async fn seal(sink: &BuildSink, lane: usize, batch: RecordBatch) -> Arc<dyn Sealed> {
     let mut local = sink.local(lane).unwrap();
     local.push(Morsel::from_batch(batch)).await.unwrap();
-    sink.seal(vec![local]).await.unwrap();
+    sink.seal(vec![local]).await.unwrap()
 }
 
 async fn filter_of(values: Vec<Option<i32>>, null_equality: NullEquality) -> String {
@@ -59,7 +61,7 @@ async fn few_values_are_listed() {
 #[tokio::test]
 async fn many_values_are_bounded() {
     let filter = filter_of((0..1000).map(Some).collect(), NullEquality::NullEqualsNothing).await;
-    assert_eq!(filter, "p@0 >= 0 AND p@0 <= 999");
+    assert_eq!(filter, "p@0 >= 0 AND p@0 <= 999 AND may_match(p@0)");
 }
 
 #[tokio::test]
@@ -105,5 +107,29 @@ async fn bounds_let_zeros_of_either_sign_pass() {
     let context = context(100);
     let sink = BuildSink::new(&spec, &pipeline(&spec, Scope::Shared, 1), &context).unwrap();
     seal(&sink, 0, build).await;
-    assert_eq!(filter.current().unwrap().to_string(), "p@0 >= -0 AND p@0 <= 0");
+    assert_eq!(filter.current().unwrap().to_string(), "p@0 >= -0 AND p@0 <= 0 AND may_match(p@0)");
+}
+
+/// The table itself is a part of the filter while the join runs, and lets every row pass afterwards.
+#[tokio::test]
+async fn rows_are_tested_by_the_table_while_it_lives() {
+    let build = ints((0..1000).map(|i| Some(i * 3)).chain([None]).collect());
+    let (spec, filter) =
+        with_filter(&build.schema(), &probe_schema(), NullEquality::NullEqualsNothing);
+    let context = context(100);
+    let sink = BuildSink::new(&spec, &pipeline(&spec, Scope::Shared, 1), &context).unwrap();
+    let state = seal(&sink, 0, build).await;
+    let test = row_test(&filter.current().unwrap());
+    assert_eq!(test.to_string(), "may_match(p@0)");
+    let probe = Int32Array::from(vec![Some(0), Some(1), None, Some(2997), Some(3000), Some(-3)]);
+    let probe = RecordBatch::try_new(probe_schema(), vec![Arc::new(probe)]).unwrap();
+    let passed = || {
+        let mask = test.evaluate(&probe).unwrap().into_array(6).unwrap();
+        mask.as_boolean().iter().map(Option::unwrap).collect::<Vec<_>>()
+    };
+    assert_eq!(passed(), [true, false, false, true, false, false]);
+    drop(state);
+    assert_eq!(passed(), [true; 6]);
+    // Whoever prunes files by it sees nothing.
+    assert_eq!(test.snapshot().unwrap().unwrap().to_string(), "true");
 }
