@@ -1,9 +1,11 @@
 //! Rows of a morsel on their way through a scan's tests.
 
-use arrow::array::BooleanArray;
-use arrow::buffer::BooleanBuffer;
+use std::sync::Arc;
+
+use arrow::array::{BooleanArray, UInt32Array};
 use datafusion::common::Result;
 use staffa_engine::Morsel;
+use staffa_engine::cpu::predicate::spread;
 use staffa_parquet::Selection;
 
 /// Below one row in so many, the columns that no predicate reads are decoded for the rows that
@@ -61,12 +63,10 @@ impl Left {
         let dense = before * 8 >= self.morsel.rows() * DENSE_EIGHTHS;
         let mask = match &self.mask {
             Some(mask) if !dense => {
-                let passed = test(&self.morsel.filter(mask)?)?;
-                let mut bits = vec![false; mask.len()];
-                for (row, at) in mask.values().set_indices().zip(0..) {
-                    bits[row] = passed.value(at);
-                }
-                BooleanArray::new(BooleanBuffer::from(bits), None)
+                let numbers = UInt32Array::from_iter_values(mask.values().set_indices_u32());
+                let numbers = Arc::new(numbers);
+                let passed = test(&self.morsel.select(&numbers)?)?;
+                BooleanArray::new(spread(&numbers, passed.values(), mask.len()), None)
             }
             _ => test(&self.morsel)?,
         };

@@ -82,11 +82,11 @@ impl Predicate {
         let Some((numbers, _)) = rows else {
             return Ok(mask.unwrap_or_else(|| BooleanArray::from(vec![true; morsel.rows()])));
         };
-        let mut passed = vec![false; morsel.rows()];
-        for (at, &row) in numbers.values().iter().enumerate() {
-            passed[row as usize] = mask.as_ref().is_none_or(|mask| mask.value(at));
-        }
-        Ok(BooleanArray::new(BooleanBuffer::from(passed), None))
+        let passed = match &mask {
+            Some(mask) => spread(&numbers, mask.values(), morsel.rows()),
+            None => spread(&numbers, &BooleanBuffer::new_set(numbers.len()), morsel.rows()),
+        };
+        Ok(BooleanArray::new(passed, None))
     }
 
     fn test(&self, morsel: &Morsel) -> Result<Tested> {
@@ -104,6 +104,17 @@ impl Predicate {
         }
         Ok(tested)
     }
+}
+
+/// A mask over `rows` rows from one over those of them with these `numbers`.
+pub fn spread(numbers: &UInt32Array, mask: &BooleanBuffer, rows: usize) -> BooleanBuffer {
+    let numbers = numbers.values();
+    let mut words = vec![0_u64; rows.div_ceil(64)];
+    for at in mask.set_indices() {
+        let row = numbers[at];
+        words[(row >> 6) as usize] |= 1 << (row & 63);
+    }
+    BooleanBuffer::new(words.into(), 0, rows)
 }
 
 /// What some conjuncts left.
