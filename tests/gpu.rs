@@ -328,3 +328,77 @@ async fn child_reads_many_row_groups() {
     let figures = figures(&actual.plan);
     println!("all rows, with trouble: {}", figures.get("failed_morsels").is_some_and(|n| *n > 0));
 }
+
+/// In `auto`, what was measured decides, and the emulated device is slow: everything stays on the CPU, with
+/// both estimates. With `gpu` the setting decides, and the estimate is made to be shown.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_measured_places_scans_in_auto() {
+    if !has_gpu() {
+        return;
+    }
+    let figures = staffa::figures(&staffa::gpu(0).expect("a GPU")).expect("figures");
+    println!("{figures}");
+    let workload = workload(&[6]);
+    let stock = session(Engine::DataFusion, &workload).await;
+    let ours = session(Engine::Gpu, &workload).await;
+    let sql = &workload.queries[0].sql;
+    let plan = run(&ours, &format!("EXPLAIN {sql}")).await;
+    let text = pretty_format_batches(&plan.answer.batches).expect("text").to_string();
+    assert!(text.contains("DataSourceExec [gpu:0]: "), "{text}");
+    let plan = run(&ours, &format!("EXPLAIN VERBOSE {sql}")).await;
+    let text = pretty_format_batches(&plan.answer.batches).expect("text").to_string();
+    assert!(text.contains("DataSourceExec [gpu:0, estimated "), "{text}");
+    let plan = run(&ours, &format!("EXPLAIN ANALYZE {sql}")).await;
+    let text = pretty_format_batches(&plan.answer.batches).expect("text").to_string();
+    assert!(text.contains("gpu_morsel_time=") && text.contains("gpu_morsels=1"), "{text}");
+
+    run(&ours, "SET staffa.device = auto").await;
+    let (expected, actual) = (run(&stock, sql).await, run(&ours, sql).await);
+    assert_equal("Q6", &expected, &actual);
+    let seen = report(&actual.plan);
+    if std::env::var_os("STAFFA_EMULATED_KERNELS").is_none() {
+        return;
+    }
+    assert_eq!((seen.gpu_nodes(), seen.gpu_morsels()), (0, 0), "{seen:?}");
+    let scan = seen.nodes.iter().find(|node| node.name == "DataSourceExec").expect("a scan");
+    assert_eq!(scan.code, Some(staffa::ReasonCode::NotFaster), "{scan:?}");
+    let why = scan.reason.as_deref().unwrap_or_default();
+    assert!(why.contains("estimated ") && why.contains(" ms on the CPU"), "{why}");
+}
+
+/// A device that is lost while it is measured costs no query: they stay on the CPU with the reason.
+#[test]
+fn a_device_that_cannot_be_measured_gets_nothing() {
+    if std::env::var_os("STAFFA_EMULATED_KERNELS").is_none() {
+        eprintln!("SKIPPED: needs scripts/with-emulated-gpu");
+        return;
+    }
+    for fault in ["cuLaunchKernel:1=700", "cuMemcpyDtoHAsync:1=999", "hostalloc:1+=2"] {
+        let outcome = Command::new(std::env::current_exe().expect("this test"))
+            .args(["--exact", "child_measures_and_runs_q6", "--ignored", "--nocapture"])
+            .env("STAFFA_EMULATOR_FAULTS", fault)
+            .output()
+            .expect("a child");
+        let text = String::from_utf8_lossy(&outcome.stdout);
+        let errors = String::from_utf8_lossy(&outcome.stderr);
+        assert!(outcome.status.success(), "{fault}: {text}\n{errors}");
+        assert!(text.contains("q6 is equal, without a device"), "{fault}: {text}\n{errors}");
+    }
+}
+
+#[ignore = "run by a_device_that_cannot_be_measured_gets_nothing, with faults"]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn child_measures_and_runs_q6() {
+    let workload = workload(&[6]);
+    let stock = session(Engine::DataFusion, &workload).await;
+    let ours = session(Engine::Gpu, &workload).await;
+    run(&ours, "SET staffa.device = auto").await;
+    let sql = &workload.queries[0].sql;
+    for _ in 0..2 {
+        let (expected, actual) = (run(&stock, sql).await, run(&ours, sql).await);
+        assert_equal("Q6", &expected, &actual);
+        assert_eq!(report(&actual.plan).gpu_nodes(), 0);
+    }
+    let why = staffa::gpu(0).and_then(|gpu| staffa::figures(&gpu)).expect_err("no figures");
+    println!("q6 is equal, without a device: {why}");
+}

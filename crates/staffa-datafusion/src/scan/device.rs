@@ -8,6 +8,7 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Instant;
 
 use arrow::array::{ArrayRef, UInt32Array};
 use datafusion::common::{DataFusionError, Result};
@@ -132,6 +133,7 @@ pub(super) struct Queued {
     slot: Letter<ErrorSlot>,
     count: Option<Letter<u32>>,
     timer: Option<Timer>,
+    began: Instant,
 }
 
 /// Morsels, or the row group that the CPU has to do.
@@ -220,6 +222,7 @@ impl DeviceLane {
         rows: Range<u64>,
         group: GroupToRead,
     ) -> Result<Queued, StaffaError> {
+        let began = Instant::now();
         let lane = &self.lane;
         let mut slot = lane.memory.buffer::<ErrorSlot>(1, &lane.stream)?;
         slot.zero(&lane.stream)?;
@@ -280,6 +283,7 @@ impl DeviceLane {
             slot,
             count,
             timer: Some(timer),
+            began,
         })
     }
 
@@ -300,12 +304,13 @@ impl DeviceLane {
 
     /// Waits for a queued morsel.
     pub(super) async fn finish(&mut self, queued: Box<Queued>) -> Finished {
-        let (file, group) = (Arc::clone(&queued.file), queued.group.clone());
+        let (file, group, began) = (Arc::clone(&queued.file), queued.group.clone(), queued.began);
         let finished = self.morsel(*queued).await;
         self.metrics.record(&self.lane.counters.snapshot());
         match finished {
             Ok(morsel) => {
                 self.metrics.morsels.add(1);
+                self.metrics.morsel_time.add_duration(began.elapsed());
                 Finished::Morsel(morsel)
             }
             Err(_) => {

@@ -11,7 +11,6 @@ use datafusion::physical_expr::utils::collect_columns;
 use staffa_common::{Reason, ReasonCode};
 use staffa_engine::cuda::cost::ScanSize;
 use staffa_engine::cuda::expression::{lower, storage};
-use staffa_engine::plan::Estimate;
 
 /// A row of a table whose statistics nobody gathered, per column that is read.
 const GUESSED_VALUE_BYTES: f64 = 4.0;
@@ -26,7 +25,7 @@ pub(super) fn on_device(
     filter: Option<&Arc<dyn PhysicalExpr>>,
     output: Option<&[Arc<dyn PhysicalExpr>]>,
     threads: usize,
-) -> Result<Estimate, Reason> {
+) -> Result<ScanSize, Reason> {
     if config.limit.is_some() {
         return Err(Reason::new(ReasonCode::ScanOption, "a limit stops early"));
     }
@@ -55,8 +54,15 @@ pub(super) fn on_device(
     if lowered.columns().is_empty() {
         return Err(Reason::new(ReasonCode::ScanOption, "no column is read"));
     }
+    let operations = filter.into_iter().chain(outputs).map(operations).sum::<usize>();
     let size = size(config, source, outputs, &schema, lowered.columns().len(), threads);
-    Ok(Estimate { gpu: size.gpu(), cpu: size.cpu() })
+    Ok(ScanSize { operations: operations as f64, ..size })
+}
+
+/// Nodes of an expression that are no leaves.
+fn operations(expr: &Arc<dyn PhysicalExpr>) -> usize {
+    let children = expr.children();
+    usize::from(!children.is_empty()) + children.into_iter().map(operations).sum::<usize>()
 }
 
 /// Types that pass through, wider than what expressions compute with.
@@ -91,6 +97,7 @@ fn size(
         rows,
         morsels: (rows / GUESSED_GROUP_ROWS).ceil().max(files().count() as f64),
         columns: columns as f64,
+        operations: 0.0,
         file_bytes,
         output_row_bytes: outputs.iter().map(width).sum(),
         threads: threads as f64,

@@ -26,6 +26,8 @@ pub(super) struct DeviceMetrics {
     waits: Count,
     wait_time: Time,
     kernel_time: Time,
+    /// From asking for a morsel's work until its rows are on the host: what the estimate stands beside.
+    pub(super) morsel_time: Time,
     last: Mutex<Snapshot>,
 }
 
@@ -48,6 +50,7 @@ impl DeviceMetrics {
             waits: count("gpu_blocking_waits"),
             wait_time: time("gpu_blocking_wait_time"),
             kernel_time: time("gpu_kernel_time"),
+            morsel_time: time("gpu_morsel_time"),
             last: Mutex::default(),
         }
     }

@@ -34,7 +34,8 @@ use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_plan::ExecutionPlan;
 use staffa_common::{Reason, ReasonCode};
 use staffa_engine::RunContext;
-use staffa_engine::plan::{Estimate, NodeOp, Same, Scan, ScanRequest, ScanRun};
+use staffa_engine::cuda::cost::ScanSize;
+use staffa_engine::plan::{NodeOp, Same, Scan, ScanRequest, ScanRun};
 
 use crate::lower::{Lowered, Setting};
 
@@ -148,7 +149,7 @@ impl Scan for ParquetScan {
         filter: Option<&Arc<dyn PhysicalExpr>>,
         output: Option<&[Arc<dyn PhysicalExpr>]>,
         threads: usize,
-    ) -> Result<Estimate, Reason> {
+    ) -> Result<ScanSize, Reason> {
         estimate::on_device(&self.config, &self.source, filter, output, threads)
     }
 
