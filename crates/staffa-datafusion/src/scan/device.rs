@@ -10,14 +10,11 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
-use arrow::array::{ArrayRef, UInt32Array};
-use datafusion::common::{DataFusionError, Result};
-use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_expr::expressions::Literal;
-use staffa_common::{Reason, ReasonCode, StaffaError};
-use staffa_cuda::{Letter, Timer};
+use arrow::array::UInt32Array;
+use datafusion::common::Result;
+use staffa_common::StaffaError;
+use staffa_cuda::{DeviceSlice, Download, Letter, PinnedKind, Timer};
 use staffa_engine::Morsel;
-use staffa_engine::cuda::expression::{Lowered, lower};
 use staffa_engine::cuda::{Gpu, GpuLane};
 use staffa_kernels::abi::ErrorSlot;
 use staffa_kernels::expression::{self as interpreter, InputColumn, Options};
@@ -28,9 +25,10 @@ use staffa_parquet::cuda::{
 };
 
 use super::columns::fetch;
-use super::group::{roots, tests};
+use super::lowered::{DevicePlan, Origin, Output};
 use super::metrics::DeviceMetrics;
 use super::open::{GroupToRead, OpenFile};
+use super::riding::Made;
 use super::rows::Cursor;
 
 /// The most rows of a device morsel. Larger row groups are several.
@@ -42,74 +40,16 @@ const MOST_RANGES: usize = 16;
 const HEAP_ROW_BYTES: usize = 32;
 const LEAST_HEAP_BYTES: usize = 1 << 16;
 
-/// What a file's columns become: lowered once per file, since files differ in schema and constants.
-pub(super) struct DevicePlan {
-    lowered: Lowered,
-    /// The scan's outputs: a number of the lowered ones, or a constant.
-    outputs: Vec<Output>,
-}
-
-enum Output {
-    Lowered(usize),
-    Constant(ArrayRef),
-}
-
-impl DevicePlan {
-    /// Lowers a file's filter and projection.
-    ///
-    /// # Errors
-    /// Why the CPU has to read this file.
-    pub(super) fn new(file: &OpenFile) -> Result<Self, Reason> {
-        let fault = |error: DataFusionError| {
-            Reason::new(ReasonCode::LoweringFault, error.strip_backtrace())
-        };
-        let filter = tests(file).map_err(fault)?;
-        let mut exprs: Vec<Arc<dyn PhysicalExpr>> = Vec::new();
-        let mut outputs = Vec::with_capacity(file.projection.len());
-        for expr in &file.projection {
-            outputs.push(match expr.downcast_ref::<Literal>() {
-                Some(literal) => {
-                    Output::Constant(literal.value().to_array_of_size(1).map_err(fault)?)
-                }
-                None => {
-                    exprs.push(Arc::clone(expr));
-                    Output::Lowered(exprs.len() - 1)
-                }
-            });
-        }
-        for root in roots(exprs.iter().chain(&filter)) {
-            readable(file, root)?;
-        }
-        let lowered = lower(filter.as_ref(), &exprs, &file.schema)?;
-        if lowered.columns().is_empty() {
-            return Err(Reason::new(ReasonCode::ScanOption, "no column is read"));
-        }
-        Ok(Self { lowered, outputs })
-    }
-}
-
-/// Whether the device decodes a column of the file.
-fn readable(file: &OpenFile, root: usize) -> Result<(), Reason> {
-    let field = file.schema.field(root);
-    let refused = |why: &str| {
-        Err(Reason::new(ReasonCode::DataType, format!("column {}: {why}", field.name())))
-    };
-    if !file.decodes(root) {
-        return refused("only the host decodes it");
-    }
-    let Some(leaf) = file.footer.leaf_of(root) else { return refused("it is nested") };
-    let column = file.reader_metadata.parquet_schema().column(leaf);
-    match staffa_parquet::cuda::supports(&column, field.data_type()) {
-        Ok(()) => Ok(()),
-        Err(why) => refused(&why),
-    }
-}
-
 /// A range of rows in pieces that a morsel may have.
 fn pieces(range: &Range<u64>) -> Vec<Range<u64>> {
     let end = range.end;
     let starts = (range.start..end).step_by(MORSEL_ROWS as usize);
     starts.map(|start| start..end.min(start + MORSEL_ROWS)).collect()
+}
+
+/// Row numbers as they came from the device.
+fn as_numbers(bytes: &[u8]) -> Vec<u32> {
+    bytes.chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
 }
 
 /// A lane's part of the device.
@@ -124,6 +64,7 @@ pub(super) struct Queued {
     file: Arc<OpenFile>,
     /// What it is of the file, for the CPU to do again.
     group: GroupToRead,
+    origin: Origin,
     rows: u32,
     decoded: Decoded,
     columns: Vec<DeviceColumn>,
@@ -132,13 +73,15 @@ pub(super) struct Queued {
     totals: Option<Letter<u64>>,
     slot: Letter<ErrorSlot>,
     count: Option<Letter<u32>>,
+    /// The rows that stay, where something rides along.
+    kept: Option<DeviceSlice<u32>>,
     timer: Option<Timer>,
     began: Instant,
 }
 
 /// Morsels, or the row group that the CPU has to do.
 pub(super) enum Finished {
-    Morsel(Morsel),
+    Morsel(Box<Made>),
     Undone(Arc<OpenFile>, GroupToRead),
 }
 
@@ -228,6 +171,7 @@ impl DeviceLane {
         slot.zero(&lane.stream)?;
         let mut timer = Timer::start(&lane.stream)?;
         let context = self.context(&slot);
+        let origin = Origin { index: group.index, rows: rows.clone() };
         let decoded = decode(&context, chunks, rows)?;
         let inputs: Vec<InputColumn> = decoded
             .columns
@@ -245,7 +189,8 @@ impl DeviceLane {
             error: &slot,
         };
         let heap_bytes = (decoded.rows as usize * HEAP_ROW_BYTES).max(LEAST_HEAP_BYTES);
-        let options = Options { selection: false, heap_bytes, operator: 0 };
+        // Row numbers are only asked for where the CPU has to decode the same rows.
+        let options = Options { selection: !plan.riding.is_empty(), heap_bytes, operator: 0 };
         let ran = plan.lowered.run(&programs, &inputs, decoded.rows, None, options)?;
         let columns = ran
             .columns
@@ -275,6 +220,7 @@ impl DeviceLane {
         Ok(Queued {
             file: Arc::clone(file),
             group,
+            origin,
             rows: decoded.rows,
             decoded,
             columns,
@@ -282,6 +228,7 @@ impl DeviceLane {
             totals,
             slot,
             count,
+            kept: ran.selection,
             timer: Some(timer),
             began,
         })
@@ -308,10 +255,10 @@ impl DeviceLane {
         let finished = self.morsel(*queued).await;
         self.metrics.record(&self.lane.counters.snapshot());
         match finished {
-            Ok(morsel) => {
+            Ok(made) => {
                 self.metrics.morsels.add(1);
                 self.metrics.morsel_time.add_duration(began.elapsed());
-                Finished::Morsel(morsel)
+                Finished::Morsel(Box::new(made))
             }
             Err(_) => {
                 self.metrics.failed_morsels.add(1);
@@ -321,9 +268,11 @@ impl DeviceLane {
     }
 
     /// The rows that came out; two waits: for their count, and for the columns.
-    async fn morsel(&self, queued: Queued) -> Result<Morsel, StaffaError> {
-        let Queued { file, rows, decoded, columns, strings, totals, slot, count, timer, .. } =
-            queued;
+    async fn morsel(&self, queued: Queued) -> Result<Made, StaffaError> {
+        let Queued {
+            file, origin, rows, decoded, columns, strings, totals, slot, count, kept, ..
+        } = queued;
+        let timer = queued.timer;
         self.metrics.awaits.add(1);
         let slots = slot.await?;
         for slot in &slots {
@@ -344,7 +293,7 @@ impl DeviceLane {
         let plan = file.device_plan().map_err(|why| StaffaError::bug(why.to_string()))?;
         let mut morsel = Morsel::from_arrays(Vec::new(), rows as usize);
         if rows == 0 {
-            return Ok(morsel);
+            return Ok(Made { morsel, riding: None });
         }
         let slot = self.lane.memory.buffer::<ErrorSlot>(1, &self.lane.stream)?;
         let context = self.context(&slot);
@@ -356,12 +305,17 @@ impl DeviceLane {
                 column.to_host(&context, rows, offsets.zip(totals.get(number).copied()))
             })
             .collect::<staffa_parquet::Result<Vec<_>>>()?;
+        let kept = kept.map(|kept| self.row_numbers(&kept, rows)).transpose()?;
         let mut arrived = Vec::with_capacity(returning.len());
-        self.metrics.awaits.add(usize::from(!returning.is_empty()));
+        self.metrics.awaits.add(usize::from(!returning.is_empty() || kept.is_some()));
         for column in returning {
             arrived.push(Some(column.arrived().await?));
         }
-        for output in &plan.outputs {
+        let kept = match kept {
+            Some(kept) => Some(as_numbers(&kept.await?)),
+            None => None,
+        };
+        for output in &plan.columns {
             morsel = match output {
                 Output::Constant(value) => {
                     let codes = UInt32Array::from(vec![0; rows as usize]);
@@ -376,7 +330,20 @@ impl DeviceLane {
                 },
             };
         }
-        Ok(morsel)
+        self.metrics.riding.add(plan.riding.len());
+        Ok(Made { morsel, riding: plan.riders(&file, origin, kept) })
+    }
+
+    /// The numbers of the rows that stayed, on their way to the host.
+    fn row_numbers(
+        &self,
+        kept: &DeviceSlice<u32>,
+        rows: u32,
+    ) -> Result<Download<u32>, StaffaError> {
+        let kept = kept.slice(0..rows as usize)?;
+        let bytes = rows as usize * size_of::<u32>();
+        let into = self.gpu.pinned().buffer(PinnedKind::ToHost, bytes, &self.lane.counters)?;
+        Ok(kept.download(into, &self.lane.stream)?)
     }
 }
 

@@ -6,16 +6,18 @@
 //! columns are decoded into morsels, a dictionary's codes becoming row numbers into its values
 //! ([`group`]). A column that our decoder does not know is decoded by arrow-rs, in the same morsels.
 //! Where the scan was placed on a GPU, row groups go there first ([`device`]), and back to [`group`]
-//! when it cannot do them.
+//! when it cannot do them; columns that it has no form for are read beside it ([`riding`]).
 
 mod columns;
 mod device;
 mod estimate;
 mod group;
+mod lowered;
 mod metrics;
 mod open;
 mod piece;
 mod prune;
+mod riding;
 mod rows;
 mod run;
 

@@ -27,7 +27,7 @@ use staffa_common::Reason;
 use staffa_engine::bound::through;
 use staffa_parquet::Footer;
 
-use super::device::DevicePlan;
+use super::lowered::DevicePlan;
 use super::prune;
 
 /// Reads a file's bytes.

@@ -69,7 +69,9 @@ pub struct ScanSize {
     pub columns: f64,
     /// Operations of the filter and the projection: nodes of their trees that are no leaves.
     pub operations: f64,
-    /// Bytes of them in the files.
+    /// Columns that the CPU decodes at either place.
+    pub riding: f64,
+    /// Bytes, in the files, of the columns that are not.
     pub file_bytes: f64,
     /// Bytes of a row of the columns that go on.
     pub output_row_bytes: f64,
@@ -101,7 +103,8 @@ impl ScanSize {
             run_ns: launches * figures.launch_ns
                 + self.morsels * WAITS_PER_MORSEL * figures.wait_ns
                 + self.rows * self.columns * figures.gpu_value_ns
-                + self.rows * self.operations * figures.gpu_operation_ns,
+                + self.rows * self.operations * figures.gpu_operation_ns
+                + self.riding(figures),
             transfer_ns: self.file_bytes / figures.to_device_bytes_per_ns
                 + back / figures.to_host_bytes_per_ns,
         }
@@ -110,7 +113,13 @@ impl ScanSize {
     /// On the CPU engine, whose threads share the work evenly: morsels of a row group are dealt to all.
     fn cpu(&self, figures: &Figures) -> Cost {
         let work = self.columns * figures.cpu_value_ns + self.operations * figures.cpu_operation_ns;
-        Cost { run_ns: self.rows * work / self.threads.max(1.0), transfer_ns: 0.0 }
+        let work_ns = self.rows * work / self.threads.max(1.0);
+        Cost { run_ns: work_ns + self.riding(figures), transfer_ns: 0.0 }
+    }
+
+    /// What the CPU decodes at either place: no less than any other column.
+    fn riding(&self, figures: &Figures) -> f64 {
+        self.rows * self.riding * figures.cpu_value_ns / self.threads.max(1.0)
     }
 }
 
@@ -156,6 +165,7 @@ mod tests {
             morsels: (rows / 1e6).ceil(),
             columns: 4.0,
             operations: 5.0,
+            riding: 0.0,
             file_bytes: rows * 20.0,
             output_row_bytes: 16.0,
             threads: 4.0,
@@ -198,6 +208,15 @@ mod tests {
         for rows in [1e3, 1e6, 1e9] {
             assert!(!scan(rows).estimate(&slow).favours_gpu(1.0));
         }
+    }
+
+    #[test]
+    fn what_rides_along_dilutes_the_gain() {
+        let alone = scan(6e7).estimate(&FAST);
+        let with = ScanSize { riding: 20.0, ..scan(6e7) }.estimate(&FAST);
+        let (on, off) = (with.gpu.run_ns - alone.gpu.run_ns, with.cpu.run_ns - alone.cpu.run_ns);
+        assert!((on - off).abs() < 1.0 && on > 0.0);
+        assert!(alone.favours_gpu(1.5) && !with.favours_gpu(1.5), "{with}");
     }
 
     #[test]
