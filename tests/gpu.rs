@@ -18,7 +18,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::{ParquetReadOptions, SessionContext};
 use parquet::arrow::ArrowWriter;
 use parquet::file::properties::WriterProperties;
-use staffa::{Place, ReasonCode, report};
+use staffa::{Place, ReasonCode, StaffaConfig, report};
 use staffa_harness::compare::{Rules, compare};
 use staffa_harness::{Engine, Run, SessionOptions, Workload, run_query, tpch};
 
@@ -27,7 +27,7 @@ const SCALE: f64 = 0.01;
 /// Whether there is a device, or a note.
 fn has_gpu() -> bool {
     let required = std::env::var_os("STAFFA_REQUIRE_GPU").is_some_and(|value| value == "1");
-    match staffa::gpu(0) {
+    match staffa::gpu(&StaffaConfig::default()) {
         Ok(_) => true,
         Err(reason) if required => panic!("STAFFA_REQUIRE_GPU=1: {reason}"),
         Err(reason) => {
@@ -265,7 +265,7 @@ async fn child_runs_q1_and_q6() {
     let stock = session(Engine::DataFusion, &workload).await;
     let mut trouble = 1;
     // Where not even a context is to be had, the session says so and nothing is left to test.
-    if staffa::gpu(0).is_ok() {
+    if staffa::gpu(&StaffaConfig::default()).is_ok() {
         trouble = 0;
         let ours = session(Engine::Gpu, &workload).await;
         for _ in 0..2 {
@@ -340,7 +340,8 @@ async fn what_was_measured_places_scans_in_auto() {
     if !has_gpu() {
         return;
     }
-    let figures = staffa::figures(&staffa::gpu(0).expect("a GPU")).expect("figures");
+    let figures =
+        staffa::figures(&staffa::gpu(&StaffaConfig::default()).expect("a GPU")).expect("figures");
     println!("{figures}");
     let workload = workload(&[6]);
     let stock = session(Engine::DataFusion, &workload).await;
@@ -403,7 +404,9 @@ async fn child_measures_and_runs_q6() {
         assert_equal("Q6", &expected, &actual);
         assert_eq!(report(&actual.plan).gpu_nodes(), 0);
     }
-    let why = staffa::gpu(0).and_then(|gpu| staffa::figures(&gpu)).expect_err("no figures");
+    let why = staffa::gpu(&StaffaConfig::default())
+        .and_then(|gpu| staffa::figures(&gpu))
+        .expect_err("no figures");
     println!("q6 is equal, without a device: {why}");
 }
 
@@ -497,4 +500,56 @@ async fn nested_columns_ride_along() {
     let seen = report(&actual.plan);
     let filter = seen.nodes.iter().find(|node| node.name == "FilterExec").expect("a filter");
     assert_eq!((&filter.place, filter.code), (&Place::Cpu, Some(ReasonCode::DataType)));
+}
+
+/// Limits below what a scan needs leave it to the CPU with a reason; at and above, they hold, and what does
+/// not fit runs on the CPU too. Never an error.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn memory_limits_cost_speed_and_no_row() {
+    if !has_gpu() {
+        return;
+    }
+    let workload = workload(&[1, 6]);
+    let stock = session(Engine::DataFusion, &workload).await;
+    for (setting, value) in [
+        ("memory.device_limit", "16MiB"),
+        ("memory.device_limit", "0%"),
+        ("memory.pinned_limit", "8MiB"),
+    ] {
+        let ours = session(Engine::Gpu, &workload).await;
+        run(&ours, &format!("SET staffa.{setting} = '{value}'")).await;
+        for query in &workload.queries {
+            let (expected, actual) = (run(&stock, &query.sql).await, run(&ours, &query.sql).await);
+            assert_equal(&query.name, &expected, &actual);
+            let seen = report(&actual.plan);
+            assert_eq!(seen.gpu_nodes(), 0, "{setting} = {value}: {seen:?}");
+            let scan = seen.nodes.iter().find(|node| node.name == "DataSourceExec");
+            let why = scan.and_then(|scan| scan.reason.as_deref()).unwrap_or_default();
+            assert!(
+                why.starts_with("A015 ") && why.contains(&format!("staffa.{setting}")),
+                "{why}"
+            );
+        }
+    }
+    let ours = session(Engine::Gpu, &workload).await;
+    let config = StaffaConfig {
+        memory_device_limit: "32MiB".parse().expect("a limit"),
+        memory_pinned_limit: "32MiB".parse().expect("a limit"),
+        ..StaffaConfig::default()
+    };
+    run(&ours, "SET staffa.memory.device_limit = '32MiB'").await;
+    run(&ours, "SET staffa.memory.pinned_limit = '32MiB'").await;
+    for query in &workload.queries {
+        let (expected, actual) = (run(&stock, &query.sql).await, run(&ours, &query.sql).await);
+        assert_equal(&query.name, &expected, &actual);
+        assert!(report(&actual.plan).gpu_nodes() > 0, "{}", query.name);
+    }
+    let gpu = staffa::gpu(&config).expect("the same pools");
+    let (device, (_, pinned)) = (gpu.usage(), gpu.pinned().pinned_bytes());
+    assert_eq!(device.budget_bytes, 32 << 20);
+    assert!(device.held_high_bytes > 0 && device.held_high_bytes <= 32 << 20, "{device:?}");
+    assert!(pinned > 0 && pinned <= 32 << 20, "{pinned}");
+    let wrong = run_query(&ours, "SET staffa.memory.device_limit = 'much'").await;
+    let error = wrong.map(drop).expect_err("no amount").to_string();
+    assert!(error.contains("staffa.memory.device_limit: cannot take 'much'"), "{error}");
 }

@@ -113,7 +113,7 @@ impl Placer<'_> {
 
     /// As much of the chain as the device can do, from the scan up.
     fn decide(&mut self, chain: &Chain<'_>, limited: bool) {
-        let gpu = match self.runtime.gpu() {
+        let gpu = match self.runtime.gpu(self.config.gpu_limits()) {
             Ok(gpu) => gpu,
             Err(reason) => return self.refuse(chain.nodes(), &reason, false),
         };

@@ -20,8 +20,8 @@ pub(super) fn describe(config: Option<&StaffaConfig>) -> (bool, String) {
         let _ = writeln!(text, "  {:<16} {}", format!("gpu:{}", device.ordinal), line(device));
     }
     let _ = writeln!(text, "  kernels          {}", kernels());
-    let threads = config.map_or(0, |config| config.threads);
-    let gpu = match staffa::gpu(threads) {
+    let config = config.cloned().unwrap_or_default();
+    let gpu = match staffa::gpu(&config) {
         Ok(gpu) => gpu,
         Err(reason) => {
             let _ = writeln!(text, "  engine           none, everything runs on the CPU: {reason}");

@@ -14,33 +14,44 @@ mod device;
 mod work;
 
 use std::collections::HashMap;
-use std::sync::{Arc, LazyLock, OnceLock};
+use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
 use parking_lot::Mutex;
-use staffa_common::{Reason, ReasonCode, StaffaError};
+use staffa_common::{FaultClass, Reason, ReasonCode, StaffaError};
 use staffa_engine::cuda::Gpu;
 use staffa_engine::cuda::cost::Figures;
 
-type Outcome = Arc<OnceLock<Result<Figures, Reason>>>;
+/// By device.
+type Known = HashMap<u32, Arc<Mutex<Option<Result<Figures, Reason>>>>>;
 
 /// The figures of a device, measured when first asked for.
 ///
 /// # Errors
-/// Why it could not be measured: it then gets nothing unless a setting says so.
+/// Why it could not be measured: it then gets nothing unless a setting says so. Without memory for once, or
+/// under a session's limit, the next one asks again.
 pub fn figures(gpu: &Gpu) -> Result<Figures, Reason> {
-    static FIGURES: LazyLock<Mutex<HashMap<u32, Outcome>>> = LazyLock::new(Mutex::default);
-    let outcome = Arc::clone(FIGURES.lock().entry(gpu.ordinal()).or_default());
-    outcome.get_or_init(|| measure(gpu)).clone()
+    static KNOWN: LazyLock<Mutex<Known>> = LazyLock::new(Mutex::default);
+    let known = Arc::clone(KNOWN.lock().entry(gpu.ordinal()).or_default());
+    let mut known = known.lock();
+    if let Some(outcome) = &*known {
+        return outcome.clone();
+    }
+    let measured = measure(gpu);
+    let lasts = !matches!(&measured, Err(error) if error.class() == FaultClass::OutOfMemory);
+    let outcome = measured.map_err(|error| {
+        Reason::new(ReasonCode::NoGpu, format!("measuring {} failed: {error}", gpu.name()))
+    });
+    if lasts {
+        *known = Some(outcome.clone());
+    }
+    outcome
 }
 
-fn measure(gpu: &Gpu) -> Result<Figures, Reason> {
-    let failed = |error: StaffaError| {
-        Reason::new(ReasonCode::NoGpu, format!("measuring {} failed: {error}", gpu.name()))
-    };
-    let work = work::Work::new().map_err(failed)?;
-    let core = cpu::measure(&work).map_err(failed)?;
-    let device = device::measure(gpu, &work).map_err(failed)?;
+fn measure(gpu: &Gpu) -> Result<Figures, StaffaError> {
+    let work = work::Work::new()?;
+    let core = cpu::measure(&work)?;
+    let device = device::measure(gpu, &work)?;
     Ok(Figures {
         to_device_bytes_per_ns: device.to_device,
         to_host_bytes_per_ns: device.to_host,
