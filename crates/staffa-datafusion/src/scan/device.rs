@@ -6,7 +6,6 @@
 //! `GroupStream`: nothing was put out before.
 
 use std::collections::VecDeque;
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -17,7 +16,7 @@ use staffa_cuda::{DeviceSlice, Download, Letter, PinnedKind, Timer};
 use staffa_engine::Morsel;
 use staffa_engine::cuda::{Gpu, GpuLane};
 use staffa_kernels::abi::ErrorSlot;
-use staffa_kernels::expression::{self as interpreter, InputColumn, Options};
+use staffa_kernels::expression::{self as interpreter, InputColumn, Options, Selection};
 use staffa_kernels::parquet::Context;
 use staffa_parquet::ReadOptions;
 use staffa_parquet::cuda::{
@@ -28,24 +27,13 @@ use super::columns::fetch;
 use super::lowered::{DevicePlan, Origin, Output};
 use super::metrics::DeviceMetrics;
 use super::open::{GroupToRead, OpenFile};
+use super::ranges::{Piece, fetched, pieces};
 use super::riding::Made;
 use super::rows::Cursor;
 
-/// The most rows of a device morsel. Larger row groups are several.
-const MORSEL_ROWS: u64 = 1 << 21;
-/// Of a row group of which the page index leaves more ranges of rows than this, the CPU reads what is
-/// left: each range would be a morsel.
-const MOST_RANGES: usize = 16;
 /// Bytes for strings that expressions make, per row and at least.
 const HEAP_ROW_BYTES: usize = 32;
 const LEAST_HEAP_BYTES: usize = 1 << 16;
-
-/// A range of rows in pieces that a morsel may have.
-fn pieces(range: &Range<u64>) -> Vec<Range<u64>> {
-    let end = range.end;
-    let starts = (range.start..end).step_by(MORSEL_ROWS as usize);
-    starts.map(|start| start..end.min(start + MORSEL_ROWS)).collect()
-}
 
 /// Row numbers as they came from the device.
 fn as_numbers(bytes: &[u8]) -> Vec<u32> {
@@ -65,7 +53,10 @@ pub(super) struct Queued {
     /// What it is of the file, for the CPU to do again.
     group: GroupToRead,
     origin: Origin,
+    /// As many as come out without a filter.
     rows: u32,
+    /// Their numbers, where the device drops others and has no filter of its own.
+    picked: Option<Vec<u32>>,
     decoded: Decoded,
     columns: Vec<DeviceColumn>,
     /// Of the columns that are strings.
@@ -117,17 +108,23 @@ impl DeviceLane {
         let all = file.reader_metadata.metadata().row_group(group.index).num_rows();
         let selected = Cursor::new(all, group.rows.as_ref()).take(usize::MAX).ranges().to_vec();
         let plan = match file.device_plan() {
-            Ok(plan) if selected.len() <= MOST_RANGES => plan,
-            refused => {
-                match refused {
-                    Ok(_) => self.metrics.selected_groups.add(1),
-                    Err(_) => self.metrics.refused_groups.add(1),
-                }
+            Ok(plan) => plan,
+            Err(_) => {
+                self.metrics.refused_groups.add(1);
                 queue.push_back(undone(group));
                 return Ok(());
             }
         };
-        let chunks = fetch(file, &group, plan.lowered.columns()).await?.into_chunks();
+        let drops = |piece: &Piece| piece.picked.is_some();
+        let pieces = pieces(&selected)
+            .filter(|pieces| plan.lowered.takes_selection() || !pieces.iter().any(drops));
+        let Some(pieces) = pieces else {
+            self.metrics.selected_groups.add(1);
+            queue.push_back(undone(group));
+            return Ok(());
+        };
+        let wanted = fetched(&group, &pieces);
+        let chunks = fetch(file, &wanted, plan.lowered.columns()).await?.into_chunks();
         let opened = chunks
             .into_iter()
             .zip(plan.lowered.columns())
@@ -144,9 +141,9 @@ impl DeviceLane {
             queue.push_back(undone(group));
             return Ok(());
         };
-        for rows in selected.into_iter().flat_map(|range| pieces(&range)) {
-            let part = group.part(&rows);
-            queue.push_back(match self.submit(file, plan, &mut chunks, rows, part.clone()) {
+        for piece in pieces {
+            let part = piece.of(&group);
+            queue.push_back(match self.submit(file, plan, &mut chunks, &piece, part.clone()) {
                 Ok(queued) => Step::Queued(Box::new(queued)),
                 Err(_) => {
                     self.metrics.failed_morsels.add(1);
@@ -162,7 +159,7 @@ impl DeviceLane {
         file: &Arc<OpenFile>,
         plan: &DevicePlan,
         chunks: &mut [DeviceChunk],
-        rows: Range<u64>,
+        piece: &Piece,
         group: GroupToRead,
     ) -> Result<Queued, StaffaError> {
         let began = Instant::now();
@@ -171,8 +168,13 @@ impl DeviceLane {
         slot.zero(&lane.stream)?;
         let mut timer = Timer::start(&lane.stream)?;
         let context = self.context(&slot);
-        let origin = Origin { index: group.index, rows: rows.clone() };
-        let decoded = decode(&context, chunks, rows)?;
+        let origin = Origin { index: group.index, rows: piece.rows.clone() };
+        let decoded = decode(&context, chunks, piece.rows.clone())?;
+        let picked = match &piece.picked {
+            Some(picked) => Some(self.picked(picked)?),
+            None => None,
+        };
+        let selection = picked.as_ref().map(|(rows, count)| Selection { rows, count });
         let inputs: Vec<InputColumn> = decoded
             .columns
             .iter()
@@ -191,7 +193,7 @@ impl DeviceLane {
         let heap_bytes = (decoded.rows as usize * HEAP_ROW_BYTES).max(LEAST_HEAP_BYTES);
         // Row numbers are only asked for where the CPU has to decode the same rows.
         let options = Options { selection: !plan.riding.is_empty(), heap_bytes, operator: 0 };
-        let ran = plan.lowered.run(&programs, &inputs, decoded.rows, None, options)?;
+        let ran = plan.lowered.run(&programs, &inputs, decoded.rows, selection, options)?;
         let columns = ran
             .columns
             .iter()
@@ -221,7 +223,8 @@ impl DeviceLane {
             file: Arc::clone(file),
             group,
             origin,
-            rows: decoded.rows,
+            rows: picked.map_or(decoded.rows, |(rows, _)| rows.len() as u32),
+            picked: piece.picked.clone().filter(|_| ran.count.is_none()),
             decoded,
             columns,
             strings,
@@ -272,7 +275,7 @@ impl DeviceLane {
         let Queued {
             file, origin, rows, decoded, columns, strings, totals, slot, count, kept, ..
         } = queued;
-        let timer = queued.timer;
+        let (timer, picked) = (queued.timer, queued.picked);
         self.metrics.awaits.add(1);
         let slots = slot.await?;
         for slot in &slots {
@@ -313,7 +316,7 @@ impl DeviceLane {
         }
         let kept = match kept {
             Some(kept) => Some(as_numbers(&kept.await?)),
-            None => None,
+            None => picked,
         };
         for output in &plan.columns {
             morsel = match output {
@@ -332,6 +335,19 @@ impl DeviceLane {
         }
         self.metrics.riding.add(plan.riding.len());
         Ok(Made { morsel, riding: plan.riders(&file, origin, kept) })
+    }
+
+    /// Row numbers on the device, and how many they are.
+    fn picked(&self, numbers: &[u32]) -> Result<(DeviceSlice<u32>, DeviceSlice<u32>), StaffaError> {
+        let GpuLane { stream, memory, staging, ring, .. } = &self.lane;
+        let mut rows = memory.buffer::<u32>(numbers.len(), stream)?;
+        // The large slabs are few.
+        let small = size_of_val(numbers) <= ring.slab_bytes();
+        rows.write(0, numbers, if small { ring } else { staging }, stream)?;
+        let mut count = memory.buffer::<u32>(1, stream)?;
+        // Below a morsel's rows.
+        count.write(0, &[numbers.len() as u32], ring, stream)?;
+        Ok((rows.freeze(), count.freeze()))
     }
 
     /// The numbers of the rows that stayed, on their way to the host.

@@ -17,6 +17,7 @@ mod metrics;
 mod open;
 mod piece;
 mod prune;
+mod ranges;
 mod riding;
 mod rows;
 mod run;

@@ -10,11 +10,11 @@ use std::sync::Arc;
 use arrow::array::{BooleanArray, BooleanBufferBuilder};
 use datafusion::common::{Result, internal_err};
 use datafusion::physical_expr::PhysicalExpr;
-use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
 use staffa_engine::{Morsel, RunContext};
 
 use super::group::{GroupStream, SPARSE};
 use super::open::{GroupToRead, OpenFile};
+use super::ranges::selection;
 
 /// A device's morsel, and what else belongs to its rows.
 pub(super) struct Made {
@@ -130,20 +130,6 @@ impl Riding {
     }
 }
 
-/// Some rows, ascending, counted from row `start` of a row group.
-fn selection(start: u64, kept: &[u32]) -> RowSelection {
-    let count = |rows: u64| usize::try_from(rows).unwrap_or(usize::MAX);
-    let mut selectors = vec![RowSelector::skip(count(start))];
-    let mut next = 0;
-    for run in kept.chunk_by(|a, b| a + 1 == *b) {
-        let first = run.first().copied().unwrap_or(next);
-        selectors.push(RowSelector::skip((first - next) as usize));
-        selectors.push(RowSelector::select(run.len()));
-        next = first + run.len() as u32;
-    }
-    RowSelection::from(selectors)
-}
-
 fn mask(rows: u64, kept: &[u32]) -> BooleanArray {
     let rows = usize::try_from(rows).unwrap_or(usize::MAX);
     let mut bits = BooleanBufferBuilder::new(rows);
@@ -157,14 +143,10 @@ fn mask(rows: u64, kept: &[u32]) -> BooleanArray {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scan::rows::Cursor;
 
     #[test]
-    fn kept_rows_are_selected_where_they_lie() {
+    fn kept_rows_are_set() {
         let kept = [0, 1, 2, 7, 9, 10];
-        let mut cursor = Cursor::new(200, Some(&selection(100, &kept)));
-        let rows = cursor.take(usize::MAX);
-        assert_eq!(rows.ranges(), [100..103, 107..108, 109..111]);
         let mask = mask(12, &kept);
         let set: Vec<u32> = (0..12).filter(|row| mask.value(*row as usize)).collect();
         assert_eq!(set, kept);
