@@ -15,9 +15,10 @@ use datafusion::prelude::SessionContext;
 pub use staffa_common::{FaultClass, Reason, ReasonCode, StaffaError};
 pub use staffa_datafusion::{
     AccelerateRule, Device, NodeReport, OnUnsupported, Place, PlanReport, Policy, StaffaConfig,
-    gpu, register, report, rewrite,
+    figures, gpu, register, report, rewrite,
 };
 pub use staffa_engine::cuda::Gpu;
+pub use staffa_engine::cuda::cost::Figures;
 
 /// A DataFusion session with Staffa in it, configured by the `STAFFA_*` environment.
 ///

@@ -17,7 +17,7 @@ use datafusion::prelude::{ParquetReadOptions, SessionContext};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
-use staffa::{Place, report};
+use staffa::{Place, StaffaConfig, report};
 use staffa_harness::compare::{Rules, compare};
 use staffa_harness::{Engine, SessionOptions, run_query};
 
@@ -55,7 +55,7 @@ fn write(path: &Path, batches: &[RecordBatch], codec: Compression) {
 
 /// Staffa's engines here: the GPU's too where there is a device, real or emulated.
 fn engines() -> Vec<Engine> {
-    match staffa::gpu(0) {
+    match staffa::gpu(&StaffaConfig::default()) {
         Ok(_) => vec![Engine::Cpu, Engine::Gpu],
         Err(_) => vec![Engine::Cpu],
     }

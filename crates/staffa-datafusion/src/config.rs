@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use datafusion::common::config::{ConfigEntry, ConfigExtension, ExtensionOptions};
 use datafusion::common::{DataFusionError, Result, config_err};
+use staffa_engine::cuda::{Bytes, DeviceLimit, GpuLimits};
 
 /// Where accelerated nodes may run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -49,8 +50,18 @@ macro_rules! words {
 words!(Device { Auto = "auto", Gpu = "gpu", Cpu = "cpu" });
 words!(OnUnsupported { Fallback = "fallback", Error = "error" });
 
+/// A setting's key behind `staffa.`: the field's name, unless it says another.
+macro_rules! key {
+    ($name:ident) => {
+        stringify!($name)
+    };
+    ($name:ident $key:literal) => {
+        $key
+    };
+}
+
 macro_rules! settings {
-    ($($(#[doc = $doc:literal])+ $name:ident: $t:ty = $default:expr),+ $(,)?) => {
+    ($($(#[doc = $doc:literal])+ $name:ident $(as $key:literal)?: $t:ty = $default:expr),+ $(,)?) => {
         /// The `staffa.*` settings of a session.
         #[derive(Debug, Clone, PartialEq)]
         pub struct StaffaConfig { $($(#[doc = $doc])+ pub $name: $t),+ }
@@ -65,7 +76,7 @@ macro_rules! settings {
             /// Every setting with its default and its documentation.
             pub fn documentation() -> Vec<(&'static str, String, &'static str)> {
                 let default = Self::default();
-                vec![$((concat!("staffa.", stringify!($name)), default.$name.to_string(),
+                vec![$((concat!("staffa.", key!($name $($key)?)), default.$name.to_string(),
                         concat!($($doc, "\n"),+))),+]
             }
         }
@@ -76,18 +87,18 @@ macro_rules! settings {
             fn cloned(&self) -> Box<dyn ExtensionOptions> { Box::new(self.clone()) }
             fn set(&mut self, key: &str, value: &str) -> Result<()> {
                 match key {
-                    $(stringify!($name) => {
+                    $(key!($name $($key)?) => {
                         self.$name = value.trim().parse().map_err(|e| DataFusionError::Configuration(
                             format!("staffa.{key}: cannot take '{value}': {e}")))?;
                         Ok(())
                     })+
                     other => config_err!("staffa.{other}: no such setting; there are: {}",
-                        [$(stringify!($name)),+].join(", ")),
+                        [$(key!($name $($key)?)),+].join(", ")),
                 }
             }
             fn entries(&self) -> Vec<ConfigEntry> {
                 vec![$(ConfigEntry {
-                    key: concat!("staffa.", stringify!($name)).to_string(),
+                    key: concat!("staffa.", key!($name $($key)?)).to_string(),
                     value: Some(self.$name.to_string()),
                     description: concat!($($doc),+).trim_ascii(),
                 }),+]
@@ -109,6 +120,11 @@ settings! {
     threads: usize = 0,
     /// Rows in a morsel on the CPU engine.
     morsel_rows: usize = 16384,
+    /// Device memory that Staffa's pool may take: an amount, as 4GiB, or a part of what is free, as 80%.
+    /// What does not fit runs on the CPU.
+    memory_device_limit as "memory.device_limit": DeviceLimit = GpuLimits::default().device,
+    /// Host memory that may be pinned for copies to and from the device: 2GiB.
+    memory_pinned_limit as "memory.pinned_limit": Bytes = GpuLimits::default().pinned,
 }
 
 impl ConfigExtension for StaffaConfig {
@@ -116,6 +132,11 @@ impl ConfigExtension for StaffaConfig {
 }
 
 impl StaffaConfig {
+    /// What the GPU may take.
+    pub fn gpu_limits(&self) -> GpuLimits {
+        GpuLimits { device: self.memory_device_limit, pinned: self.memory_pinned_limit }
+    }
+
     /// The defaults, overridden by the environment: `STAFFA_MIN_ROWS=0` sets `staffa.min_rows`.
     ///
     /// # Errors
@@ -124,10 +145,15 @@ impl StaffaConfig {
         let mut config = Self::default();
         for (key, _, _) in Self::documentation() {
             let key = key.trim_start_matches("staffa.");
-            if let Ok(value) = std::env::var(format!("STAFFA_{}", key.to_ascii_uppercase())) {
+            if let Ok(value) = std::env::var(variable(key)) {
                 config.set(key, &value)?;
             }
         }
         Ok(config)
     }
+}
+
+/// `memory.device_limit` is set by `STAFFA_MEMORY_DEVICE_LIMIT`.
+fn variable(key: &str) -> String {
+    format!("STAFFA_{}", key.replace('.', "_").to_ascii_uppercase())
 }

@@ -12,10 +12,11 @@ use datafusion::physical_plan::ExecutionPlan;
 use staffa_common::{Reason, ReasonCode};
 use staffa_engine::StaffaRuntime;
 use staffa_engine::cuda::Gpu;
-use staffa_engine::plan::{Estimate, FilterSpec, NodeOp, Place, ProjectSpec, Scan};
+use staffa_engine::cuda::cost::{Estimate, ScanSize};
+use staffa_engine::plan::{FilterSpec, NodeOp, Place, ProjectSpec, Scan};
 
 use crate::node::StaffaExec;
-use crate::{Device, OnUnsupported, StaffaConfig};
+use crate::{Device, OnUnsupported, StaffaConfig, probe};
 
 /// On a device that is estimated to be this much faster, in `auto`; estimates are coarse.
 const MARGIN: f64 = 1.5;
@@ -26,26 +27,33 @@ pub(crate) struct Placement {
     pub(crate) place: Place,
     /// Why a scan, or what is right above it, is not on a device, where one was asked for or is there.
     pub(crate) reason: Option<Reason>,
-    /// Of the chain that the node belongs to.
+    /// How much work the chain is to which the node belongs.
+    pub(crate) size: Option<ScanSize>,
+    /// What that was estimated to take, where the estimate decided.
     pub(crate) estimate: Option<Estimate>,
 }
 
 impl Placement {
-    /// As EXPLAIN shows it: `gpu:0`, `cpu`, `cpu: A020 function ..`; verbose, with the estimate.
+    /// As EXPLAIN shows it: `cpu`, `cpu: A020 function ..`, `gpu:0, estimated ..`. Where a setting decided and
+    /// not the estimate, that is made only to be shown.
     pub(crate) fn text(&self, verbose: bool) -> String {
-        match (&self.place, &self.reason, &self.estimate) {
-            (Place::Gpu(gpu), _, Some(Estimate { gpu: on, cpu })) if verbose => format!(
-                "{}, estimated {:.2} ms and {:.2} ms of copies, {:.2} ms on the CPU",
-                gpu.name(),
-                on.run_ns / 1e6,
-                on.transfer_ns / 1e6,
-                cpu.run_ns / 1e6
-            ),
-            (Place::Gpu(gpu), _, _) => gpu.name(),
-            (Place::Cpu, Some(reason), _) => format!("cpu: {reason}"),
-            (Place::Cpu, None, _) => "cpu".to_string(),
+        match (&self.place, &self.reason) {
+            (Place::Gpu(gpu), _) => match self.estimate.map_or_else(
+                || self.size.filter(|_| verbose).map(|size| estimate(gpu, &size)),
+                |estimate| Some(Ok(estimate)),
+            ) {
+                Some(Ok(estimate)) => format!("{}, {estimate}", gpu.name()),
+                Some(Err(reason)) => format!("{}, {reason}", gpu.name()),
+                None => gpu.name(),
+            },
+            (Place::Cpu, Some(reason)) => format!("cpu: {reason}"),
+            (Place::Cpu, None) => "cpu".to_string(),
         }
     }
+}
+
+fn estimate(gpu: &Gpu, size: &ScanSize) -> Result<Estimate, Reason> {
+    Ok(size.estimate(&probe::figures(gpu)?))
 }
 
 /// A scan and what of the nodes above it could go to the device with it.
@@ -105,7 +113,7 @@ impl Placer<'_> {
 
     /// As much of the chain as the device can do, from the scan up.
     fn decide(&mut self, chain: &Chain<'_>, limited: bool) {
-        let gpu = match self.runtime.gpu() {
+        let gpu = match self.runtime.gpu(self.config.gpu_limits()) {
             Ok(gpu) => gpu,
             Err(reason) => return self.refuse(chain.nodes(), &reason, false),
         };
@@ -115,7 +123,8 @@ impl Placer<'_> {
         }
         let whole = self.ask(chain, chain.filter, chain.project, &gpu);
         let Err(reason) = whole else { return };
-        if reason.code == ReasonCode::NotFaster {
+        // That the device cannot be measured has to do with no part of the chain either.
+        if matches!(reason.code, ReasonCode::NotFaster | ReasonCode::NoGpu) {
             return self.refuse(chain.nodes(), &reason, true);
         }
         if let Some(project) = chain.project {
@@ -160,16 +169,13 @@ impl Placer<'_> {
         };
         let predicate = filter.map(|(_, spec)| &spec.predicate);
         let threads = self.runtime.threads();
-        let estimate = chain.scan.1.on_device(predicate, output.as_deref(), threads)?;
-        let total = |cost: staffa_engine::engine::Cost| cost.run_ns + cost.transfer_ns;
-        if self.config.device == Device::Auto && total(estimate.gpu) * MARGIN > total(estimate.cpu)
-        {
-            let what = format!(
-                "estimated {:.1} ms on {}, {:.1} ms on the CPU",
-                total(estimate.gpu) / 1e6,
-                gpu.name(),
-                total(estimate.cpu) / 1e6
-            );
+        let size = chain.scan.1.on_device(predicate, output.as_deref(), threads)?;
+        let estimate = match self.config.device {
+            Device::Auto => Some(estimate(gpu, &size)?),
+            _ => None,
+        };
+        if let Some(estimate) = estimate.filter(|estimate| !estimate.favours_gpu(MARGIN)) {
+            let what = format!("{estimate}, which is not {MARGIN} times as fast on {}", gpu.name());
             return Err(Reason::new(ReasonCode::NotFaster, what));
         }
         let nodes =
@@ -178,7 +184,8 @@ impl Placer<'_> {
             node.set_placement(Placement {
                 place: Place::Gpu(Arc::clone(gpu)),
                 reason: None,
-                estimate: Some(estimate),
+                size: Some(size),
+                estimate,
             });
         }
         Ok(())
@@ -193,7 +200,7 @@ impl Placer<'_> {
                 node.set_placement(Placement {
                     place: Place::Cpu,
                     reason: Some(reason.clone()),
-                    estimate: None,
+                    ..Placement::default()
                 });
             }
             if self.config.device == Device::Gpu && self.refused.is_none() {

@@ -97,13 +97,13 @@ fn start(node: &StaffaExec, context: &Arc<TaskContext>) -> Result<Arc<Region>> {
     Region::new(program, inputs, &CpuEngine, context)
 }
 
-/// The GPU that sessions with so many compute threads share, opened when first asked for.
+/// The GPU that sessions with these threads and memory limits share, opened when first asked for.
 ///
 /// # Errors
 /// Why none can be used.
-pub fn gpu(threads: usize) -> Result<Arc<Gpu>, Reason> {
+pub fn gpu(config: &StaffaConfig) -> Result<Arc<Gpu>, Reason> {
     let fault = |error: DataFusionError| Reason::new(ReasonCode::NoGpu, error.strip_backtrace());
-    runtime(threads).map_err(fault)?.gpu()
+    runtime(config.threads).map_err(fault)?.gpu(config.gpu_limits())
 }
 
 /// Jobs that the compute pool of so many threads has not ended: how busy the process's queries keep it.

@@ -1,15 +1,17 @@
 //! What a running region shares: settings, the compute pool, the cancel flag.
 
+use std::collections::HashMap;
 use std::num::NonZero;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
 
 use datafusion_common::{Result, exec_err, internal_datafusion_err};
 use datafusion_execution::TaskContext;
 use datafusion_execution::memory_pool::{MemoryConsumer, MemoryReservation};
+use parking_lot::Mutex;
 use staffa_common::Reason;
 
-use crate::cuda::Gpu;
+use crate::cuda::{Gpu, GpuLimits};
 
 /// Pools that regions share. One serves a whole process by default; an embedder may hold several.
 #[derive(Debug)]
@@ -17,7 +19,7 @@ pub struct StaffaRuntime {
     threads: usize,
     pool: rayon::ThreadPool,
     jobs: Arc<AtomicUsize>,
-    gpu: OnceLock<Result<Arc<Gpu>, Reason>>,
+    gpus: Mutex<HashMap<GpuLimits, Result<Arc<Gpu>, Reason>>>,
 }
 
 impl StaffaRuntime {
@@ -35,7 +37,7 @@ impl StaffaRuntime {
             .thread_name(|i| format!("staffa-compute-{i}"))
             .build()
             .map_err(|e| internal_datafusion_err!("no compute pool: {e}"))?;
-        Ok(Self { threads, pool, jobs: Arc::default(), gpu: OnceLock::new() })
+        Ok(Self { threads, pool, jobs: Arc::default(), gpus: Mutex::default() })
     }
 
     /// Threads of the compute pool.
@@ -48,12 +50,23 @@ impl StaffaRuntime {
         self.jobs.load(Ordering::Acquire)
     }
 
-    /// The GPU, opened when first asked for (0.1 to 0.5 s where there is one).
+    /// The GPU with pools of these limits, opened when first asked for (0.1 to 0.5 s where there is one).
     ///
     /// # Errors
     /// Why none can be used, a context that was lost since included.
-    pub fn gpu(&self) -> Result<Arc<Gpu>, Reason> {
-        let gpu = self.gpu.get_or_init(Gpu::open).clone()?;
+    pub fn gpu(&self, limits: GpuLimits) -> Result<Arc<Gpu>, Reason> {
+        let mut gpus = self.gpus.lock();
+        let gpu = match gpus.get(&limits) {
+            Some(gpu) => gpu.clone(),
+            None => {
+                // What other limits' pools keep for later is not free otherwise.
+                gpus.values().flatten().for_each(|gpu| gpu.trim());
+                let gpu = Gpu::open(limits);
+                gpus.insert(limits, gpu.clone());
+                gpu
+            }
+        }?;
+        drop(gpus);
         match gpu.lost() {
             Some(reason) => Err(reason),
             None => Ok(gpu),

@@ -24,6 +24,13 @@ pub struct Cost {
     pub transfer_ns: f64,
 }
 
+impl Cost {
+    /// Both together.
+    pub fn total_ns(self) -> f64 {
+        self.run_ns + self.transfer_ns
+    }
+}
+
 /// Compiles pipelines. An engine that lacks an operator says so in [`Engine::check`] with a reason.
 pub trait Engine: Send + Sync {
     /// `cpu` or `gpu:0`.

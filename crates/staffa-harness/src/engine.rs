@@ -63,7 +63,7 @@ impl Engine {
             Self::Gpu => Some(Device::Gpu),
         };
         if device == Some(Device::Gpu) {
-            staffa::gpu(StaffaConfig::from_env()?.threads).map_err(no_gpu)?;
+            staffa::gpu(&StaffaConfig::from_env()?).map_err(no_gpu)?;
         }
         let mut runtime = RuntimeEnvBuilder::new();
         if let Some(bytes) = options.memory_limit_bytes {

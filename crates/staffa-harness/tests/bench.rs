@@ -130,7 +130,7 @@ async fn senseless_options_are_refused() {
         tolerance: Tolerance::default(),
     };
     assert!(bench(&workload, &options, &|_| {}).await.is_err());
-    if let Err(reason) = staffa::gpu(0) {
+    if let Err(reason) = staffa::gpu(&staffa::StaffaConfig::default()) {
         options.engines = vec![Engine::Gpu];
         let error = bench(&workload, &options, &|_| {}).await.unwrap_err().to_string();
         assert!(error.contains(&format!("engine 'gpu': {reason}")), "{error}");

@@ -1,6 +1,7 @@
 //! The GPU: driver, devices, kernels, memory, and what the engine makes of them.
 
 use std::fmt::Write;
+use std::time::Instant;
 
 use staffa::StaffaConfig;
 use staffa_cuda::{DeviceReport, probe};
@@ -19,16 +20,23 @@ pub(super) fn describe(config: Option<&StaffaConfig>) -> (bool, String) {
         let _ = writeln!(text, "  {:<16} {}", format!("gpu:{}", device.ordinal), line(device));
     }
     let _ = writeln!(text, "  kernels          {}", kernels());
-    let threads = config.map_or(0, |config| config.threads);
-    let (usable, engine) = match staffa::gpu(threads) {
-        Ok(gpu) => {
-            let budget = mib(gpu.usage().budget_bytes);
-            (true, format!("{} with a budget of {budget} MiB", gpu.name()))
+    let config = config.cloned().unwrap_or_default();
+    let gpu = match staffa::gpu(&config) {
+        Ok(gpu) => gpu,
+        Err(reason) => {
+            let _ = writeln!(text, "  engine           none, everything runs on the CPU: {reason}");
+            return (false, text);
         }
-        Err(reason) => (false, format!("none, everything runs on the CPU: {reason}")),
     };
-    let _ = writeln!(text, "  engine           {engine}");
-    (usable, text)
+    let budget = mib(gpu.usage().budget_bytes);
+    let _ = writeln!(text, "  engine           {} with a budget of {budget} MiB", gpu.name());
+    let began = Instant::now();
+    let measured = match staffa::figures(&gpu) {
+        Ok(figures) => format!("{figures} (in {} ms)", began.elapsed().as_millis()),
+        Err(reason) => reason.to_string(),
+    };
+    let _ = writeln!(text, "  measured         {measured}");
+    (true, text)
 }
 
 fn line(device: &DeviceReport) -> String {

@@ -19,7 +19,7 @@ pub(super) fn describe(config: Option<&StaffaConfig>) -> String {
             None => "default".to_string(),
         };
         // Writing to a String does not fail.
-        let _ = writeln!(text, "  {key:<22} {value:<10} {source:<30} {}", documentation.trim());
+        let _ = writeln!(text, "  {key:<27} {value:<10} {source:<39} {}", documentation.trim());
     }
     text
 }

@@ -66,6 +66,7 @@ fn the_gpu_is_proved() {
     assert!(text.contains("driver           CUDA 13."), "{text}");
     assert!(text.contains("compute capability "), "{text}");
     assert!(text.contains("engine           gpu:0 with a budget of "), "{text}");
+    assert!(text.contains("measured         ") && text.contains(" GB/s to the device, "), "{text}");
     assert!(text.contains("  GPU ok: ") && text.contains(" morsels on a GPU"), "{text}");
 
     let outcome = with(&[("STAFFA_EMULATOR_MEMORY_BYTES", "100000000")]);

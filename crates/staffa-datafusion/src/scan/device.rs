@@ -6,20 +6,17 @@
 //! `GroupStream`: nothing was put out before.
 
 use std::collections::VecDeque;
-use std::ops::Range;
 use std::sync::Arc;
+use std::time::Instant;
 
-use arrow::array::{ArrayRef, UInt32Array};
-use datafusion::common::{DataFusionError, Result};
-use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_expr::expressions::Literal;
-use staffa_common::{Reason, ReasonCode, StaffaError};
-use staffa_cuda::{Letter, Timer};
+use arrow::array::UInt32Array;
+use datafusion::common::Result;
+use staffa_common::StaffaError;
+use staffa_cuda::{DeviceSlice, Download, Letter, PinnedKind, Timer};
 use staffa_engine::Morsel;
-use staffa_engine::cuda::expression::{Lowered, lower};
 use staffa_engine::cuda::{Gpu, GpuLane};
 use staffa_kernels::abi::ErrorSlot;
-use staffa_kernels::expression::{self as interpreter, InputColumn, Options};
+use staffa_kernels::expression::{self as interpreter, InputColumn, Options, Selection};
 use staffa_kernels::parquet::Context;
 use staffa_parquet::ReadOptions;
 use staffa_parquet::cuda::{
@@ -27,88 +24,20 @@ use staffa_parquet::cuda::{
 };
 
 use super::columns::fetch;
-use super::group::{roots, tests};
+use super::lowered::{DevicePlan, Origin, Output};
 use super::metrics::DeviceMetrics;
 use super::open::{GroupToRead, OpenFile};
+use super::ranges::{Piece, fetched, pieces};
+use super::riding::Made;
 use super::rows::Cursor;
 
-/// The most rows of a device morsel. Larger row groups are several.
-const MORSEL_ROWS: u64 = 1 << 21;
-/// Of a row group of which the page index leaves more ranges of rows than this, the CPU reads what is
-/// left: each range would be a morsel.
-const MOST_RANGES: usize = 16;
 /// Bytes for strings that expressions make, per row and at least.
 const HEAP_ROW_BYTES: usize = 32;
 const LEAST_HEAP_BYTES: usize = 1 << 16;
 
-/// What a file's columns become: lowered once per file, since files differ in schema and constants.
-pub(super) struct DevicePlan {
-    lowered: Lowered,
-    /// The scan's outputs: a number of the lowered ones, or a constant.
-    outputs: Vec<Output>,
-}
-
-enum Output {
-    Lowered(usize),
-    Constant(ArrayRef),
-}
-
-impl DevicePlan {
-    /// Lowers a file's filter and projection.
-    ///
-    /// # Errors
-    /// Why the CPU has to read this file.
-    pub(super) fn new(file: &OpenFile) -> Result<Self, Reason> {
-        let fault = |error: DataFusionError| {
-            Reason::new(ReasonCode::LoweringFault, error.strip_backtrace())
-        };
-        let filter = tests(file).map_err(fault)?;
-        let mut exprs: Vec<Arc<dyn PhysicalExpr>> = Vec::new();
-        let mut outputs = Vec::with_capacity(file.projection.len());
-        for expr in &file.projection {
-            outputs.push(match expr.downcast_ref::<Literal>() {
-                Some(literal) => {
-                    Output::Constant(literal.value().to_array_of_size(1).map_err(fault)?)
-                }
-                None => {
-                    exprs.push(Arc::clone(expr));
-                    Output::Lowered(exprs.len() - 1)
-                }
-            });
-        }
-        for root in roots(exprs.iter().chain(&filter)) {
-            readable(file, root)?;
-        }
-        let lowered = lower(filter.as_ref(), &exprs, &file.schema)?;
-        if lowered.columns().is_empty() {
-            return Err(Reason::new(ReasonCode::ScanOption, "no column is read"));
-        }
-        Ok(Self { lowered, outputs })
-    }
-}
-
-/// Whether the device decodes a column of the file.
-fn readable(file: &OpenFile, root: usize) -> Result<(), Reason> {
-    let field = file.schema.field(root);
-    let refused = |why: &str| {
-        Err(Reason::new(ReasonCode::DataType, format!("column {}: {why}", field.name())))
-    };
-    if !file.decodes(root) {
-        return refused("only the host decodes it");
-    }
-    let Some(leaf) = file.footer.leaf_of(root) else { return refused("it is nested") };
-    let column = file.reader_metadata.parquet_schema().column(leaf);
-    match staffa_parquet::cuda::supports(&column, field.data_type()) {
-        Ok(()) => Ok(()),
-        Err(why) => refused(&why),
-    }
-}
-
-/// A range of rows in pieces that a morsel may have.
-fn pieces(range: &Range<u64>) -> Vec<Range<u64>> {
-    let end = range.end;
-    let starts = (range.start..end).step_by(MORSEL_ROWS as usize);
-    starts.map(|start| start..end.min(start + MORSEL_ROWS)).collect()
+/// Row numbers as they came from the device.
+fn as_numbers(bytes: &[u8]) -> Vec<u32> {
+    bytes.chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
 }
 
 /// A lane's part of the device.
@@ -123,7 +52,11 @@ pub(super) struct Queued {
     file: Arc<OpenFile>,
     /// What it is of the file, for the CPU to do again.
     group: GroupToRead,
+    origin: Origin,
+    /// As many as come out without a filter.
     rows: u32,
+    /// Their numbers, where the device drops others and has no filter of its own.
+    picked: Option<Vec<u32>>,
     decoded: Decoded,
     columns: Vec<DeviceColumn>,
     /// Of the columns that are strings.
@@ -131,12 +64,15 @@ pub(super) struct Queued {
     totals: Option<Letter<u64>>,
     slot: Letter<ErrorSlot>,
     count: Option<Letter<u32>>,
+    /// The rows that stay, where something rides along.
+    kept: Option<DeviceSlice<u32>>,
     timer: Option<Timer>,
+    began: Instant,
 }
 
 /// Morsels, or the row group that the CPU has to do.
 pub(super) enum Finished {
-    Morsel(Morsel),
+    Morsel(Box<Made>),
     Undone(Arc<OpenFile>, GroupToRead),
 }
 
@@ -172,17 +108,23 @@ impl DeviceLane {
         let all = file.reader_metadata.metadata().row_group(group.index).num_rows();
         let selected = Cursor::new(all, group.rows.as_ref()).take(usize::MAX).ranges().to_vec();
         let plan = match file.device_plan() {
-            Ok(plan) if selected.len() <= MOST_RANGES => plan,
-            refused => {
-                match refused {
-                    Ok(_) => self.metrics.selected_groups.add(1),
-                    Err(_) => self.metrics.refused_groups.add(1),
-                }
+            Ok(plan) => plan,
+            Err(_) => {
+                self.metrics.refused_groups.add(1);
                 queue.push_back(undone(group));
                 return Ok(());
             }
         };
-        let chunks = fetch(file, &group, plan.lowered.columns()).await?.into_chunks();
+        let drops = |piece: &Piece| piece.picked.is_some();
+        let pieces = pieces(&selected)
+            .filter(|pieces| plan.lowered.takes_selection() || !pieces.iter().any(drops));
+        let Some(pieces) = pieces else {
+            self.metrics.selected_groups.add(1);
+            queue.push_back(undone(group));
+            return Ok(());
+        };
+        let wanted = fetched(&group, &pieces);
+        let chunks = fetch(file, &wanted, plan.lowered.columns()).await?.into_chunks();
         let opened = chunks
             .into_iter()
             .zip(plan.lowered.columns())
@@ -199,9 +141,9 @@ impl DeviceLane {
             queue.push_back(undone(group));
             return Ok(());
         };
-        for rows in selected.into_iter().flat_map(|range| pieces(&range)) {
-            let part = group.part(&rows);
-            queue.push_back(match self.submit(file, plan, &mut chunks, rows, part.clone()) {
+        for piece in pieces {
+            let part = piece.of(&group);
+            queue.push_back(match self.submit(file, plan, &mut chunks, &piece, part.clone()) {
                 Ok(queued) => Step::Queued(Box::new(queued)),
                 Err(_) => {
                     self.metrics.failed_morsels.add(1);
@@ -217,15 +159,22 @@ impl DeviceLane {
         file: &Arc<OpenFile>,
         plan: &DevicePlan,
         chunks: &mut [DeviceChunk],
-        rows: Range<u64>,
+        piece: &Piece,
         group: GroupToRead,
     ) -> Result<Queued, StaffaError> {
+        let began = Instant::now();
         let lane = &self.lane;
         let mut slot = lane.memory.buffer::<ErrorSlot>(1, &lane.stream)?;
         slot.zero(&lane.stream)?;
         let mut timer = Timer::start(&lane.stream)?;
         let context = self.context(&slot);
-        let decoded = decode(&context, chunks, rows)?;
+        let origin = Origin { index: group.index, rows: piece.rows.clone() };
+        let decoded = decode(&context, chunks, piece.rows.clone())?;
+        let picked = match &piece.picked {
+            Some(picked) => Some(self.picked(picked)?),
+            None => None,
+        };
+        let selection = picked.as_ref().map(|(rows, count)| Selection { rows, count });
         let inputs: Vec<InputColumn> = decoded
             .columns
             .iter()
@@ -242,8 +191,9 @@ impl DeviceLane {
             error: &slot,
         };
         let heap_bytes = (decoded.rows as usize * HEAP_ROW_BYTES).max(LEAST_HEAP_BYTES);
-        let options = Options { selection: false, heap_bytes, operator: 0 };
-        let ran = plan.lowered.run(&programs, &inputs, decoded.rows, None, options)?;
+        // Row numbers are only asked for where the CPU has to decode the same rows.
+        let options = Options { selection: !plan.riding.is_empty(), heap_bytes, operator: 0 };
+        let ran = plan.lowered.run(&programs, &inputs, decoded.rows, selection, options)?;
         let columns = ran
             .columns
             .iter()
@@ -272,14 +222,18 @@ impl DeviceLane {
         Ok(Queued {
             file: Arc::clone(file),
             group,
-            rows: decoded.rows,
+            origin,
+            rows: picked.map_or(decoded.rows, |(rows, _)| rows.len() as u32),
+            picked: piece.picked.clone().filter(|_| ran.count.is_none()),
             decoded,
             columns,
             strings,
             totals,
             slot,
             count,
+            kept: ran.selection,
             timer: Some(timer),
+            began,
         })
     }
 
@@ -300,13 +254,14 @@ impl DeviceLane {
 
     /// Waits for a queued morsel.
     pub(super) async fn finish(&mut self, queued: Box<Queued>) -> Finished {
-        let (file, group) = (Arc::clone(&queued.file), queued.group.clone());
+        let (file, group, began) = (Arc::clone(&queued.file), queued.group.clone(), queued.began);
         let finished = self.morsel(*queued).await;
         self.metrics.record(&self.lane.counters.snapshot());
         match finished {
-            Ok(morsel) => {
+            Ok(made) => {
                 self.metrics.morsels.add(1);
-                Finished::Morsel(morsel)
+                self.metrics.morsel_time.add_duration(began.elapsed());
+                Finished::Morsel(Box::new(made))
             }
             Err(_) => {
                 self.metrics.failed_morsels.add(1);
@@ -316,9 +271,11 @@ impl DeviceLane {
     }
 
     /// The rows that came out; two waits: for their count, and for the columns.
-    async fn morsel(&self, queued: Queued) -> Result<Morsel, StaffaError> {
-        let Queued { file, rows, decoded, columns, strings, totals, slot, count, timer, .. } =
-            queued;
+    async fn morsel(&self, queued: Queued) -> Result<Made, StaffaError> {
+        let Queued {
+            file, origin, rows, decoded, columns, strings, totals, slot, count, kept, ..
+        } = queued;
+        let (timer, picked) = (queued.timer, queued.picked);
         self.metrics.awaits.add(1);
         let slots = slot.await?;
         for slot in &slots {
@@ -339,7 +296,7 @@ impl DeviceLane {
         let plan = file.device_plan().map_err(|why| StaffaError::bug(why.to_string()))?;
         let mut morsel = Morsel::from_arrays(Vec::new(), rows as usize);
         if rows == 0 {
-            return Ok(morsel);
+            return Ok(Made { morsel, riding: None });
         }
         let slot = self.lane.memory.buffer::<ErrorSlot>(1, &self.lane.stream)?;
         let context = self.context(&slot);
@@ -351,12 +308,17 @@ impl DeviceLane {
                 column.to_host(&context, rows, offsets.zip(totals.get(number).copied()))
             })
             .collect::<staffa_parquet::Result<Vec<_>>>()?;
+        let kept = kept.map(|kept| self.row_numbers(&kept, rows)).transpose()?;
         let mut arrived = Vec::with_capacity(returning.len());
-        self.metrics.awaits.add(usize::from(!returning.is_empty()));
+        self.metrics.awaits.add(usize::from(!returning.is_empty() || kept.is_some()));
         for column in returning {
             arrived.push(Some(column.arrived().await?));
         }
-        for output in &plan.outputs {
+        let kept = match kept {
+            Some(kept) => Some(as_numbers(&kept.await?)),
+            None => picked,
+        };
+        for output in &plan.columns {
             morsel = match output {
                 Output::Constant(value) => {
                     let codes = UInt32Array::from(vec![0; rows as usize]);
@@ -371,7 +333,33 @@ impl DeviceLane {
                 },
             };
         }
-        Ok(morsel)
+        self.metrics.riding.add(plan.riding.len());
+        Ok(Made { morsel, riding: plan.riders(&file, origin, kept) })
+    }
+
+    /// Row numbers on the device, and how many they are.
+    fn picked(&self, numbers: &[u32]) -> Result<(DeviceSlice<u32>, DeviceSlice<u32>), StaffaError> {
+        let GpuLane { stream, memory, staging, ring, .. } = &self.lane;
+        let mut rows = memory.buffer::<u32>(numbers.len(), stream)?;
+        // The large slabs are few.
+        let small = size_of_val(numbers) <= ring.slab_bytes();
+        rows.write(0, numbers, if small { ring } else { staging }, stream)?;
+        let mut count = memory.buffer::<u32>(1, stream)?;
+        // Below a morsel's rows.
+        count.write(0, &[numbers.len() as u32], ring, stream)?;
+        Ok((rows.freeze(), count.freeze()))
+    }
+
+    /// The numbers of the rows that stayed, on their way to the host.
+    fn row_numbers(
+        &self,
+        kept: &DeviceSlice<u32>,
+        rows: u32,
+    ) -> Result<Download<u32>, StaffaError> {
+        let kept = kept.slice(0..rows as usize)?;
+        let bytes = rows as usize * size_of::<u32>();
+        let into = self.gpu.pinned().buffer(PinnedKind::ToHost, bytes, &self.lane.counters)?;
+        Ok(kept.download(into, &self.lane.stream)?)
     }
 }
 

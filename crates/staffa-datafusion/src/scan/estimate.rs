@@ -11,7 +11,6 @@ use datafusion::physical_expr::utils::collect_columns;
 use staffa_common::{Reason, ReasonCode};
 use staffa_engine::cuda::cost::ScanSize;
 use staffa_engine::cuda::expression::{lower, storage};
-use staffa_engine::plan::Estimate;
 
 /// A row of a table whose statistics nobody gathered, per column that is read.
 const GUESSED_VALUE_BYTES: f64 = 4.0;
@@ -26,7 +25,7 @@ pub(super) fn on_device(
     filter: Option<&Arc<dyn PhysicalExpr>>,
     output: Option<&[Arc<dyn PhysicalExpr>]>,
     threads: usize,
-) -> Result<Estimate, Reason> {
+) -> Result<ScanSize, Reason> {
     if config.limit.is_some() {
         return Err(Reason::new(ReasonCode::ScanOption, "a limit stops early"));
     }
@@ -40,7 +39,36 @@ pub(super) fn on_device(
         .map(|(at, field)| Arc::new(Column::new(field.name(), at)) as Arc<dyn PhysicalExpr>)
         .collect();
     let outputs = output.unwrap_or(&columns);
-    for column in filter.into_iter().chain(outputs).flat_map(collect_columns) {
+    // Columns without a device form ride along, where nothing is computed from them.
+    let mut refused = None;
+    let mut made = Vec::with_capacity(outputs.len());
+    let mut riding = 0;
+    for output in outputs {
+        match decodes(output, &schema) {
+            Ok(()) => made.push(Arc::clone(output)),
+            Err(reason) if output.is::<Column>() => {
+                refused = refused.or(Some(reason));
+                riding += 1;
+            }
+            Err(reason) => return Err(reason),
+        }
+    }
+    if let Some(filter) = filter {
+        decodes(filter, &schema)?;
+    }
+    let lowered = lower(filter, &made, &schema)?;
+    if lowered.columns().is_empty() {
+        let none = || Reason::new(ReasonCode::ScanOption, "no column is read");
+        return Err(refused.unwrap_or_else(none));
+    }
+    let operations = filter.into_iter().chain(&made).map(operations).sum::<usize>();
+    let size = size(config, source, &made, &schema, lowered.columns().len(), threads);
+    Ok(ScanSize { operations: operations as f64, riding: f64::from(riding), ..size })
+}
+
+/// Whether the device decodes all columns that an expression reads, as far as their types tell.
+fn decodes(expr: &Arc<dyn PhysicalExpr>, schema: &Schema) -> Result<(), Reason> {
+    for column in collect_columns(expr) {
         let of = schema.fields().get(column.index()).map(|field| field.data_type());
         match of {
             Some(of) if storage(of).is_some() || is_wide(of) => {}
@@ -51,12 +79,13 @@ pub(super) fn on_device(
             None => return Err(Reason::new(ReasonCode::LoweringFault, "no such column")),
         }
     }
-    let lowered = lower(filter, outputs, &schema)?;
-    if lowered.columns().is_empty() {
-        return Err(Reason::new(ReasonCode::ScanOption, "no column is read"));
-    }
-    let size = size(config, source, outputs, &schema, lowered.columns().len(), threads);
-    Ok(Estimate { gpu: size.gpu(), cpu: size.cpu() })
+    Ok(())
+}
+
+/// Nodes of an expression that are no leaves.
+fn operations(expr: &Arc<dyn PhysicalExpr>) -> usize {
+    let children = expr.children();
+    usize::from(!children.is_empty()) + children.into_iter().map(operations).sum::<usize>()
 }
 
 /// Types that pass through, wider than what expressions compute with.
@@ -91,6 +120,8 @@ fn size(
         rows,
         morsels: (rows / GUESSED_GROUP_ROWS).ceil().max(files().count() as f64),
         columns: columns as f64,
+        operations: 0.0,
+        riding: 0.0,
         file_bytes,
         output_row_bytes: outputs.iter().map(width).sum(),
         threads: threads as f64,

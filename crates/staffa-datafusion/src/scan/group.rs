@@ -37,21 +37,26 @@ pub(super) struct Part {
 }
 
 impl Part {
-    /// All selected rows of a row group.
-    fn new(file: Arc<OpenFile>, group: GroupToRead) -> Result<Self> {
-        let tests = tests(&file)?;
-        let tested = roots(tests.iter());
-        let all = roots(file.projection.iter().chain(&tests));
+    /// All selected rows of a row group; `advised`, but for those that dynamic filters keep out.
+    fn new(
+        file: Arc<OpenFile>,
+        group: GroupToRead,
+        tests: Option<&Arc<dyn PhysicalExpr>>,
+        projection: &[Arc<dyn PhysicalExpr>],
+        advised: bool,
+    ) -> Self {
+        let tested = roots(tests.into_iter());
+        let all = roots(projection.iter().chain(tests));
         let (own, arrow): (Vec<usize>, Vec<usize>) =
             all.iter().partition(|&&root| file.decodes(root));
         let (early, rest): (Vec<usize>, Vec<usize>) =
             own.iter().partition(|root| tested.binary_search(root).is_ok());
-        let dynamic = advisory::filters(&file, &own);
+        let dynamic = if advised { advisory::filters(&file, &own) } else { Vec::new() };
         let watched = roots(dynamic.iter().map(|(_, filter)| filter));
         let (middle, late): (Vec<usize>, Vec<usize>) =
             rest.iter().partition(|root| watched.binary_search(root).is_ok());
         let all_rows = file.reader_metadata.metadata().row_group(group.index).num_rows();
-        Ok(Self {
+        Self {
             left: Mutex::new(Cursor::new(all_rows, group.rows.as_ref())),
             early: Arc::new(ColumnSet::new(early, true)),
             middle: Arc::new(ColumnSet::new(middle, true)),
@@ -60,7 +65,7 @@ impl Part {
             arrow,
             group,
             file,
-        })
+        }
     }
 
     /// Fetches what reading it will ask for: the columns of the tests, the others too where `all`.
@@ -130,7 +135,22 @@ impl GroupStream {
         group: GroupToRead,
         context: &RunContext,
     ) -> Result<Self> {
-        Self::of(Part::new(file, group)?, context)
+        let tests = tests(&file)?;
+        let part = Part::new(Arc::clone(&file), group, tests.as_ref(), &file.projection, true);
+        Self::over(part, tests.as_ref(), &file.projection, context)
+    }
+
+    /// Reads all rows of a row group for some expressions, without tests.
+    ///
+    /// # Errors
+    /// Expressions that do not bind.
+    pub(super) fn riding(
+        file: Arc<OpenFile>,
+        group: GroupToRead,
+        exprs: &[Arc<dyn PhysicalExpr>],
+        context: &RunContext,
+    ) -> Result<Self> {
+        Self::over(Part::new(file, group, None, exprs, false), None, exprs, context)
     }
 
     /// Reads a part of a row group.
@@ -138,15 +158,24 @@ impl GroupStream {
     /// # Errors
     /// Expressions that do not bind.
     pub(super) fn of(part: Part, context: &RunContext) -> Result<Self> {
+        let file = Arc::clone(&part.file);
+        Self::over(part, tests(&file)?.as_ref(), &file.projection, context)
+    }
+
+    fn over(
+        part: Part,
+        tests: Option<&Arc<dyn PhysicalExpr>>,
+        projection: &[Arc<dyn PhysicalExpr>],
+        context: &RunContext,
+    ) -> Result<Self> {
         let Part { file, group, early, middle, late, arrow, dynamic, .. } = &part;
         let first = early.roots().iter().chain(arrow);
         let order: Vec<usize> = first.chain(middle.roots()).chain(late.roots()).copied().collect();
         let schema = file.schema.project(&order)?;
         let bind = |expr| BoundExpr::new(&onto(expr, &order)?, &schema);
-        let projection = file.projection.iter().map(bind).collect::<Result<_>>()?;
-        let tests = tests(file)?
-            .map(|tests| Predicate::new(&onto(&tests, &order)?, &schema))
-            .transpose()?;
+        let projection = projection.iter().map(bind).collect::<Result<_>>()?;
+        let tests =
+            tests.map(|tests| Predicate::new(&onto(tests, &order)?, &schema)).transpose()?;
         let arrow = match arrow.is_empty() {
             true => None,
             false => Some(ArrowColumns::new(file, group, arrow.clone(), context.morsel_rows)?),

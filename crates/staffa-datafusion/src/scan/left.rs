@@ -10,7 +10,7 @@ use staffa_parquet::Selection;
 
 /// Below one row in so many, the columns that no predicate reads are decoded for the rows that
 /// pass only. Above, decoding all of a page's values at once is faster than jumping between them.
-const SPARSE: usize = 8;
+pub(super) const SPARSE: usize = 8;
 
 /// A test looks at all rows while more than so many of eight have passed the ones before: then picking
 /// out those costs more than testing the others.

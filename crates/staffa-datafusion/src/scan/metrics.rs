@@ -14,6 +14,8 @@ pub(super) struct DeviceMetrics {
     pub(super) failed_morsels: Count,
     /// Row groups of files that the device does not read.
     pub(super) refused_groups: Count,
+    /// Columns that the CPU decoded beside those of the device, counted once a morsel.
+    pub(super) riding: Count,
     /// Row groups of which the page index leaves scattered pages, which the CPU reads.
     pub(super) selected_groups: Count,
     /// Lanes for which the device had no stream or memory.
@@ -26,6 +28,8 @@ pub(super) struct DeviceMetrics {
     waits: Count,
     wait_time: Time,
     kernel_time: Time,
+    /// From asking for a morsel's work until its rows are on the host: what the estimate stands beside.
+    pub(super) morsel_time: Time,
     last: Mutex<Snapshot>,
 }
 
@@ -38,6 +42,7 @@ impl DeviceMetrics {
             awaits: count("gpu_awaits"),
             failed_morsels: count("gpu_failed_morsels"),
             refused_groups: count("gpu_refused_row_groups"),
+            riding: count("gpu_riding_columns"),
             selected_groups: count("gpu_page_selected_row_groups"),
             lanes_refused: count("gpu_refused_lanes"),
             launches: count("gpu_launches"),
@@ -48,6 +53,7 @@ impl DeviceMetrics {
             waits: count("gpu_blocking_waits"),
             wait_time: time("gpu_blocking_wait_time"),
             kernel_time: time("gpu_kernel_time"),
+            morsel_time: time("gpu_morsel_time"),
             last: Mutex::default(),
         }
     }

@@ -6,7 +6,7 @@
 //! columns are decoded into morsels, a dictionary's codes becoming row numbers into its values
 //! ([`group`]). A column that our decoder does not know is decoded by arrow-rs, in the same morsels.
 //! Where the scan was placed on a GPU, row groups go there first ([`device`]), and back to [`group`]
-//! when it cannot do them.
+//! when it cannot do them; columns that it has no form for are read beside it ([`riding`]).
 
 mod advisory;
 mod columns;
@@ -14,10 +14,13 @@ mod device;
 mod estimate;
 mod group;
 mod left;
+mod lowered;
 mod metrics;
 mod open;
 mod piece;
 mod prune;
+mod ranges;
+mod riding;
 mod rows;
 mod run;
 
@@ -36,7 +39,8 @@ use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_plan::ExecutionPlan;
 use staffa_common::{Reason, ReasonCode};
 use staffa_engine::RunContext;
-use staffa_engine::plan::{Estimate, NodeOp, Same, Scan, ScanRequest, ScanRun};
+use staffa_engine::cuda::cost::ScanSize;
+use staffa_engine::plan::{NodeOp, Same, Scan, ScanRequest, ScanRun};
 
 use crate::lower::{Lowered, Setting};
 
@@ -150,7 +154,7 @@ impl Scan for ParquetScan {
         filter: Option<&Arc<dyn PhysicalExpr>>,
         output: Option<&[Arc<dyn PhysicalExpr>]>,
         threads: usize,
-    ) -> Result<Estimate, Reason> {
+    ) -> Result<ScanSize, Reason> {
         estimate::on_device(&self.config, &self.source, filter, output, threads)
     }
 

@@ -28,7 +28,7 @@ use staffa_engine::bound::through;
 use staffa_parquet::Footer;
 
 use super::advisory::Advice;
-use super::device::DevicePlan;
+use super::lowered::DevicePlan;
 use super::prune;
 
 /// Reads a file's bytes.

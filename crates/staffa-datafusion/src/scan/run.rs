@@ -21,6 +21,7 @@ use super::group::GroupStream;
 use super::metrics::DeviceMetrics;
 use super::open::{Opener, creation_errors, halves};
 use super::piece::Pieces;
+use super::riding::Putting;
 
 /// A running scan.
 struct Run {
@@ -147,8 +148,8 @@ struct Lane {
     device: Option<DeviceLane>,
     /// What the device has before it, and row groups that wait behind that for the CPU.
     steps: VecDeque<Step>,
-    /// A morsel from the device and how many rows of it went on: it goes on in pieces that fit caches.
-    made: Option<(Morsel, usize)>,
+    /// A morsel from the device, which goes on in pieces that fit caches.
+    made: Option<Putting>,
     /// Rows that the scan's limit still lets through.
     left: Option<usize>,
     metrics: BaselineMetrics,
@@ -173,7 +174,7 @@ impl Lane {
                 }
                 self.current = None;
             }
-            if let Some(morsel) = self.piece()? {
+            if let Some(morsel) = self.piece().await? {
                 return self.put_out(morsel).map(Some);
             }
             self.run.context.cancel.check()?;
@@ -188,8 +189,8 @@ impl Lane {
                     continue;
                 }
                 (Some(Step::Queued(queued)), Some(device)) => match device.finish(queued).await {
-                    Finished::Morsel(morsel) => {
-                        self.made = Some((morsel, 0));
+                    Finished::Morsel(made) => {
+                        self.made = Some(Putting::new(*made, &self.run.context)?);
                         continue;
                     }
                     Finished::Undone(file, group) => (file, group),
@@ -252,18 +253,15 @@ impl Lane {
     }
 
     /// The next piece of the device's morsel.
-    fn piece(&mut self) -> Result<Option<Morsel>> {
-        let Some((morsel, done)) = &mut self.made else {
+    async fn piece(&mut self) -> Result<Option<Morsel>> {
+        let Some(made) = &mut self.made else {
             return Ok(None);
         };
-        let rows = self.run.context.morsel_rows.min(morsel.rows() - *done);
-        if rows == 0 {
+        let piece = made.next(self.run.context.morsel_rows).await?;
+        if piece.is_none() {
             self.made = None;
-            return Ok(None);
         }
-        let piece = morsel.slice(*done, rows)?;
-        *done += rows;
-        Ok(Some(piece))
+        Ok(piece)
     }
 
     fn put_out(&mut self, morsel: Morsel) -> Result<Morsel> {

@@ -10,13 +10,13 @@ use staffa_cuda::{
 };
 use staffa_kernels::Kernels;
 
+use super::limits::{Bytes, GpuLimits};
+
 /// A device with less free memory than this is left alone: a morsel's columns, its pages and a few
 /// operators' state would push each other out.
 pub const LEAST_FREE_BYTES: u64 = 512 << 20;
-/// Of the free memory, what the pool may take; the rest is for the driver and other processes.
-const PERCENT_OF_FREE: u32 = 80;
-/// Pinned host memory in all: staging for a few lanes, and columns on their way back.
-const PINNED_BYTES: u64 = 2 << 30;
+/// A budget below this is no budget: not even a small row group's columns and pages fit.
+const LEAST_BUDGET_BYTES: u64 = 32 << 20;
 /// A lane's staging slabs: enough to fill one while another is copied and a third waits.
 const SLAB_BYTES: usize = 8 << 20;
 const SLABS: usize = 3;
@@ -29,8 +29,13 @@ const RESULT_SLAB_BYTES: usize = 1 << 20;
 const LETTERS: usize = 64;
 /// An error slot, a count, or the bytes of up to 128 columns of strings.
 const LETTER_BYTES: usize = 1024;
+/// What a lane pins when all its slabs are in use; columns on their way back come on top.
+const LANE_PINNED_BYTES: u64 = (SLAB_BYTES * SLABS
+    + SMALL_SLAB_BYTES * SMALL_SLABS
+    + RESULT_SLAB_BYTES * 2
+    + LETTER_BYTES * LETTERS) as u64;
 
-/// A GPU: its memory pools and kernels. One per runtime and device.
+/// A GPU: its memory pools and kernels. One per runtime, device and limits.
 pub struct Gpu {
     device: Device,
     kernels: Kernels,
@@ -39,12 +44,12 @@ pub struct Gpu {
 }
 
 impl Gpu {
-    /// Opens the first usable device.
+    /// Opens the first usable device, to take as much memory as `limits` say.
     ///
     /// # Errors
-    /// Why there is none: no driver, no kernels in this build, too little memory. A machine without a
+    /// Why there is none: no driver, no kernels in this build, too little memory or too low a limit. A machine without a
     /// GPU is an ordinary answer, not a failure.
-    pub fn open() -> std::result::Result<Arc<Self>, Reason> {
+    pub fn open(limits: GpuLimits) -> std::result::Result<Arc<Self>, Reason> {
         let none = |why: String| Reason::new(ReasonCode::NoGpu, why);
         staffa_kernels::availability()
             .map_err(|why| none(format!("this build has no CUDA kernels: {why}")))?;
@@ -53,10 +58,21 @@ impl Gpu {
             return Err(none(reason.to_string()));
         }
         let ordinal = probe.usable().next().map_or(0, |device| device.ordinal);
-        Self::on(ordinal).map_err(|error| none(error.to_string()))
+        Self::on(ordinal, limits).map_err(|error| none(error.to_string()))
     }
 
-    fn on(ordinal: u32) -> Result<Arc<Self>> {
+    fn on(ordinal: u32, limits: GpuLimits) -> Result<Arc<Self>> {
+        let too_low = |setting: &str, bytes: u64, least: u64| {
+            CudaError::OverBudget(format!(
+                "staffa.memory.{setting} leaves {} MiB for gpu:{ordinal}, less than the {} MiB of a scan",
+                bytes >> 20,
+                least.div_ceil(1 << 20)
+            ))
+        };
+        let Bytes(pinned_bytes) = limits.pinned;
+        if pinned_bytes < LANE_PINNED_BYTES {
+            return Err(too_low("pinned_limit", pinned_bytes, LANE_PINNED_BYTES));
+        }
         let device = Device::open(ordinal)?;
         let (free, _) = device.memory()?;
         if free < LEAST_FREE_BYTES {
@@ -66,12 +82,15 @@ impl Gpu {
                 LEAST_FREE_BYTES >> 20
             )));
         }
+        let budget_bytes = limits.device.of_free(free);
+        if budget_bytes < LEAST_BUDGET_BYTES {
+            return Err(too_low("device_limit", budget_bytes, LEAST_BUDGET_BYTES));
+        }
         let kernels = Kernels::new(&device)?;
         // An image that does not load shows here, and not at the first morsel.
         kernels.function("parquet/levels", "levels_index")?;
-        let pool =
-            DevicePool::new(&device, PoolConfig::percent_of_free(&device, PERCENT_OF_FREE)?)?;
-        let pinned = PinnedPool::new(&device, PinnedConfig { budget_bytes: PINNED_BYTES });
+        let pool = DevicePool::new(&device, PoolConfig { budget_bytes, reuse: true })?;
+        let pinned = PinnedPool::new(&device, PinnedConfig { budget_bytes: pinned_bytes });
         Ok(Arc::new(Self { device, kernels, pool, pinned }))
     }
 
@@ -103,6 +122,12 @@ impl Gpu {
     /// What the device's pool holds.
     pub fn usage(&self) -> PoolUsage {
         self.pool.usage()
+    }
+
+    /// Gives memory that nobody uses back to the system.
+    pub fn trim(&self) {
+        // What the driver says to it, the next allocation will hear too.
+        let _ = self.pool.trim(0);
     }
 
     /// Why the device cannot be used any more, if its context was lost.

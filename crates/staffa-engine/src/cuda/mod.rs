@@ -6,5 +6,7 @@
 pub mod cost;
 pub mod expression;
 mod gpu;
+mod limits;
 
 pub use gpu::{Gpu, GpuLane, LEAST_FREE_BYTES};
+pub use limits::{Bytes, DeviceLimit, GpuLimits};

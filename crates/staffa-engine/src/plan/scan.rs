@@ -12,7 +12,8 @@ use staffa_common::Reason;
 use super::Same;
 use crate::RunContext;
 use crate::cuda::Gpu;
-use crate::engine::{Cost, LaneStream};
+use crate::cuda::cost::ScanSize;
+use crate::engine::LaneStream;
 
 /// How the rows of a scan are split over lanes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,15 +32,6 @@ pub enum Place {
     Cpu,
     /// On this device; a row group that it cannot do is done on the CPU.
     Gpu(Arc<Gpu>),
-}
-
-/// What the front of a pipeline costs at either place.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Estimate {
-    /// On the device.
-    pub gpu: Cost,
-    /// On the CPU engine.
-    pub cpu: Cost,
 }
 
 /// What a pipeline wants of a scan.
@@ -76,7 +68,7 @@ pub trait Scan: Debug + Send + Sync {
     fn as_any(&self) -> &dyn Any;
 
     /// Whether a device can make this scan's morsels with this filter and these outputs (over the
-    /// scan's columns; `None`: the columns), and at what cost. Asks no device.
+    /// scan's columns; `None`: the columns), and how much work that is. Asks no device.
     ///
     /// # Errors
     /// The coded reason why not.
@@ -85,7 +77,7 @@ pub trait Scan: Debug + Send + Sync {
         filter: Option<&Arc<dyn PhysicalExpr>>,
         output: Option<&[Arc<dyn PhysicalExpr>]>,
         threads: usize,
-    ) -> Result<Estimate, Reason>;
+    ) -> Result<ScanSize, Reason>;
 
     /// A run of the scan. Opens nothing yet.
     ///

@@ -4,8 +4,8 @@ use arrow::datatypes::{DataType, IntervalUnit, TimeUnit};
 
 use crate::matrix::{batch_of, run, single, texts as text_types, times, timestamp};
 
-#[test]
-fn dates() {
+/// Every part, and every granularity, of `a`.
+fn parts() -> Vec<String> {
     let mut texts: Vec<String> = [
         "year",
         "quarter",
@@ -41,6 +41,12 @@ fn dates() {
         ]
         .map(|part| format!("date_trunc('{part}', a)")),
     );
+    texts
+}
+
+#[test]
+fn dates() {
+    let mut texts = parts();
     texts.extend(
         [
             "a + INTERVAL '1' MONTH",
@@ -58,6 +64,69 @@ fn dates() {
     // The years 1 to 9999, and 1680 to 2260 where DataFusion counts nanoseconds: the rest is the host's.
     assert!(sum.reruns * 4 <= sum.rows, "{sum:?}");
     assert!(sum.agreed >= 200, "{sum:?}");
+}
+
+/// Zones that are an offset have their fields and beginnings by arithmetic; others are the host's.
+#[test]
+fn fixed_offsets() {
+    let zoned = |unit, zone: &str| DataType::Timestamp(unit, Some(zone.into()));
+    let types = [
+        zoned(TimeUnit::Second, "+14"),
+        zoned(TimeUnit::Millisecond, "-0930"),
+        zoned(TimeUnit::Microsecond, "+05:30"),
+        zoned(TimeUnit::Nanosecond, "-08:00"),
+    ];
+    let texts = parts();
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let sum = run("fixed offsets", &texts, &types, single);
+    assert_eq!((sum.refused, sum.unplanned), (0, 0), "{sum:?}");
+    assert!(sum.reruns * 3 <= sum.rows && sum.agreed >= 100, "{sum:?}");
+    let sum = run("a zone", &texts, &[zoned(TimeUnit::Microsecond, "Europe/Oslo")], single);
+    assert!(sum.refused >= 20, "{sum:?}");
+}
+
+#[test]
+fn bins() {
+    let mut texts: Vec<String> = [
+        "1 nanosecond",
+        "7 nanoseconds",
+        "15 milliseconds",
+        "1.5 seconds",
+        "15 minutes",
+        "23 hours 59 minutes",
+    ]
+    .map(|stride| format!("date_bin(INTERVAL '{stride}', a)"))
+    .to_vec();
+    let times: Vec<DataType> = times()
+        .into_iter()
+        .filter(|of| !matches!(of, DataType::Date32 | DataType::Date64))
+        .collect();
+    let of_times = texts.clone();
+    texts.extend(
+        ["1 day", "7 days 3 hours", "36500 days"]
+            .map(|stride| format!("date_bin(INTERVAL '{stride}', a)")),
+    );
+    for origin in ["1970-01-01T00:00:00.000000007Z", "2001-02-03T04:05:06Z", "1700-01-01T00:00:00Z"]
+    {
+        texts.push(format!("date_bin(INTERVAL '15 minutes', a, TIMESTAMP '{origin}')"));
+    }
+    let stamps: Vec<DataType> =
+        times.iter().filter(|of| matches!(of, DataType::Timestamp(_, _))).cloned().collect();
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let sum = run("bins", &texts, &stamps, single);
+    assert_eq!((sum.refused, sum.unplanned), (0, 0), "{sum:?}");
+    assert!(sum.reruns * 20 <= sum.rows && sum.agreed >= 60, "{sum:?}");
+    let of_times: Vec<&str> = of_times.iter().map(String::as_str).collect();
+    let clocks: Vec<DataType> = times
+        .into_iter()
+        .filter(|of| matches!(of, DataType::Time32(_) | DataType::Time64(_)))
+        .collect();
+    let sum = run("bins of a day", &of_times, &clocks, single);
+    assert_eq!((sum.refused, sum.unplanned), (0, 0), "{sum:?}");
+    assert!(sum.reruns * 20 <= sum.rows && sum.agreed >= 20, "{sum:?}");
+    let left = ["date_bin(INTERVAL '1 month', a)", "date_bin(INTERVAL '-1 hour', a)"];
+    let sum = run("no bins", &left, &stamps, single);
+    assert_eq!(sum.agreed, 0, "{sum:?}");
 }
 
 #[test]

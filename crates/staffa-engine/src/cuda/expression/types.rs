@@ -117,6 +117,26 @@ pub(super) fn is_utc(zone: Option<&str>) -> bool {
     zone.is_none_or(|zone| matches!(zone, "UTC" | "+00:00" | "-00:00" | "+0000" | "Z"))
 }
 
+/// Seconds that local time is ahead of UTC, of a zone that is an offset: `+05:30`, `-0800`, `+02`.
+pub(super) fn fixed_offset(zone: &str) -> Option<i64> {
+    let (sign, digits) = match zone.as_bytes() {
+        [b'+', digits @ ..] => (1, digits),
+        [b'-', digits @ ..] => (-1, digits),
+        _ => return None,
+    };
+    let digits = match digits {
+        [a, b, b':', c, d] | [a, b, c, d] => [*a, *b, *c, *d],
+        [a, b] => [*a, *b, b'0', b'0'],
+        _ => return None,
+    };
+    if !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let [a, b, c, d] = digits.map(|digit| i64::from(digit - b'0'));
+    let seconds = (a * 10 + b) * 3_600 + (c * 10 + d) * 60;
+    (seconds < 86_400).then_some(sign * seconds)
+}
+
 /// What one unit of a date or timestamp is, for its calendar fields.
 ///
 /// # Errors
@@ -130,5 +150,31 @@ pub(super) fn calendar_unit(of: &DataType) -> Result<Unit, Reason> {
         }
         DataType::Timestamp(unit, _) => Ok(unit_of(*unit)),
         other => Err(no_type(other)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn offsets_are_those_that_arrow_knows() {
+        use std::str::FromStr;
+
+        use arrow::array::timezone::Tz;
+        for (zone, seconds) in [
+            ("+05:30", 19_800),
+            ("-0800", -28_800),
+            ("+02", 7_200),
+            ("+00:00", 0),
+            ("+23:59", 86_340),
+            ("-09:99", -38_340),
+        ] {
+            assert_eq!(fixed_offset(zone), Some(seconds), "{zone}");
+            assert!(Tz::from_str(zone).is_ok(), "{zone}");
+        }
+        for zone in ["Europe/Oslo", "UTC", "", "+", "+5", "+24:00", "+05-30", "05:30", "+0a:00"] {
+            assert_eq!(fixed_offset(zone), None, "{zone}");
+        }
     }
 }

@@ -10,7 +10,7 @@ use staffa_kernels::expression::{Arithmetic, Constant, Field, OnError, Type, Uni
 use super::super::interval::divide;
 use super::super::lowering::Lowering;
 use super::super::strings::text_of;
-use super::super::types::{calendar_unit, per_second, plain};
+use super::super::types::{calendar_unit, fixed_offset, per_second, plain, unit_of};
 use super::Call;
 use super::times::{TimePart, time_part};
 
@@ -77,8 +77,9 @@ pub(super) fn date_part(l: &mut Lowering<'_>, call: &Call<'_>) -> Result<Value, 
         _ if date => {}
         _ => return Err(call.missing()),
     }
-    let unit = calendar_unit(&of)?;
     let a = l.value(call.arg(1)?)?;
+    let (unit, shift) = calendar(&of)?;
+    let a = shifted(l, a, shift)?;
     match part {
         Part::Field(field) => Ok(l.builder.date_part(a, unit, field)?),
         Part::IsoWeekday => {
@@ -90,6 +91,26 @@ pub(super) fn date_part(l: &mut Lowering<'_>, call: &Call<'_>) -> Result<Value, 
         Part::Seconds(units) => fraction(l, a, unit, units),
         Part::Epoch => Err(call.missing()),
     }
+}
+
+/// What one unit of a date or timestamp is, and how many units its local time is ahead of UTC, where that is
+/// the same for all instants.
+fn calendar(of: &DataType) -> Result<(Unit, i64), Reason> {
+    if let DataType::Timestamp(unit, Some(zone)) = plain(of)
+        && let Some(seconds) = fixed_offset(zone)
+    {
+        return Ok((unit_of(*unit), seconds * per_second(*unit)));
+    }
+    Ok((calendar_unit(of)?, 0))
+}
+
+/// `a` so many units later; at the end of 64 bits the host decides.
+fn shifted(l: &mut Lowering<'_>, a: Value, units: i64) -> Result<Value, Reason> {
+    if units == 0 {
+        return Ok(a);
+    }
+    let units = l.builder.constant(&Constant::I64(units))?;
+    Ok(l.builder.arithmetic(Arithmetic::AddChecked, a, units)?)
 }
 
 /// 0 where `a` is not NULL: dates have no seconds.
@@ -150,7 +171,7 @@ pub(super) fn date_trunc(l: &mut Lowering<'_>, call: &Call<'_>) -> Result<Value,
         }
         _ => return Err(call.missing()),
     };
-    let unit = calendar_unit(&of)?;
+    let (unit, shift) = calendar(&of)?;
     let a = l.value(call.arg(1)?)?;
     let field = match granularity.as_str() {
         "year" => Some(Field::Year),
@@ -160,7 +181,9 @@ pub(super) fn date_trunc(l: &mut Lowering<'_>, call: &Call<'_>) -> Result<Value,
         _ => None,
     };
     if let Some(field) = field {
-        return Ok(l.builder.truncate_date(a, unit, field)?);
+        let local = shifted(l, a, shift)?;
+        let truncated = l.builder.truncate_date(local, unit, field)?;
+        return shifted(l, truncated, -shift);
     }
     let units = units_of(&granularity, per_second).ok_or_else(|| call.missing())?;
     if zone && matches!(granularity.as_str(), "hour" | "day") {
@@ -169,8 +192,11 @@ pub(super) fn date_trunc(l: &mut Lowering<'_>, call: &Call<'_>) -> Result<Value,
         let most = i128::from(MOST_SECONDS) * i128::from(per_second);
         let inside =
             l.builder.check_magnitude(a, most.min(i128::from(i64::MAX)), OnError::Raise)?;
-        return Ok(l.builder.floor_multiple(inside, i128::from(units))?);
+        let local = shifted(l, inside, shift)?;
+        let truncated = l.builder.floor_multiple(local, i128::from(units))?;
+        return shifted(l, truncated, -shift);
     }
+    // Offsets are whole minutes.
     if units == 1 {
         return Ok(a);
     }

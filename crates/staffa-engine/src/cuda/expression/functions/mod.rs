@@ -1,5 +1,6 @@
 //! DataFusion's own scalar functions.
 
+mod bins;
 mod conditional;
 mod dates;
 mod numbers;
@@ -62,6 +63,7 @@ fn recipe(name: &str) -> Option<(Arc<ScalarUDF>, Recipe)> {
         "isnan" => (df::math::isnan(), numbers::is_nan),
         "nanvl" => (df::math::nanvl(), numbers::nan_or),
         "bit_length" => (df::string::bit_length(), text::bit_length),
+        "date_bin" => (df::datetime::date_bin(), bins::date_bin),
         "date_part" => (df::datetime::date_part(), dates::date_part),
         "date_trunc" => (df::datetime::date_trunc(), dates::date_trunc),
         "starts_with" => (df::string::starts_with(), text::starts_with),
