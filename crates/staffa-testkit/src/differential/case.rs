@@ -5,7 +5,8 @@ use std::sync::Arc;
 use arrow::error::ArrowError;
 use arrow::util::pretty::pretty_format_batches;
 use datafusion::common::{DataFusionError, Result};
-use datafusion::physical_plan::displayable;
+use datafusion::physical_plan::aggregates::AggregateExec;
+use datafusion::physical_plan::{ExecutionPlan, InputOrderMode, displayable};
 use datafusion::prelude::SessionContext;
 use tempfile::TempDir;
 
@@ -21,7 +22,7 @@ use super::{catalogue, generator};
 use crate::engine::{Engine, Planned};
 use crate::oracle::{Answer, Comparison};
 use crate::rng::Rng;
-use staffa_datafusion::{NodeReport, Place};
+use staffa_datafusion::{KeptExec, NodeReport, Place};
 
 /// Drafts of SQL tried before a case that the planner refuses is taken as it is.
 const DRAFTS: usize = 8;
@@ -174,6 +175,9 @@ impl Case {
         progress: &Progress,
     ) -> Result<bool> {
         progress.stock();
+        if trusts_false_order(&planned.plan) {
+            return Ok(true);
+        }
         let stock = Engine::stock();
         let simplest = self.answer(&stock, &self.settings.simplest()).await;
         if matches!(self.judge(planned, &simplest, expected, true)?, Verdict::Failed(_)) {
@@ -308,6 +312,21 @@ impl Case {
     }
 }
 
+/// Whether DataFusion's own aggregation takes rows under GROUPING SETS for sorted by their keys: it declares
+/// that they are, but keys that a set leaves out are NULL. What comes of it depends on which partition's
+/// rows arrive first, so that stock may repeat one answer by chance.
+fn trusts_false_order(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    let theirs = KeptExec::of(plan.as_ref()).map(KeptExec::inner);
+    let aggregate = theirs.and_then(|node| node.downcast_ref::<AggregateExec>());
+    let false_order = aggregate.is_some_and(|aggregate| {
+        let keys = aggregate.group_expr();
+        let mut names = keys.expr().iter().map(|(_, name)| name);
+        let sets = keys.groups().len() > 1 || names.any(|name| name == "__grouping_id");
+        sets && *aggregate.input_order_mode() != InputOrderMode::Linear
+    });
+    false_order || plan.children().into_iter().any(trusts_false_order)
+}
+
 /// Whether a partition's end may wait for its siblings' start: DataFusion's own partitioned hash
 /// join publishes its dynamic filter when every partition has built, so that reading partitions
 /// one after the other hangs (stock DataFusion too).
@@ -378,7 +397,7 @@ async fn write(generator: &mut Generator<'_>) -> Result<Query> {
     generator.query(depth).await
 }
 
-fn has_operator(plan: &Arc<dyn datafusion::physical_plan::ExecutionPlan>) -> bool {
+fn has_operator(plan: &Arc<dyn ExecutionPlan>) -> bool {
     !SOURCES.contains(&plan.name()) && !plan.name().contains("Window")
         || plan.children().into_iter().any(has_operator)
 }
