@@ -120,8 +120,7 @@ settings! {
     threads: usize = 0,
     /// Rows in a morsel on the CPU engine.
     morsel_rows: usize = 16384,
-    /// Device memory that Staffa's pool may take: an amount, as 4GiB, or a part of what is free, as 80%.
-    /// What does not fit runs on the CPU.
+    /// Device memory that may be taken: an amount, as 4GiB, or a part of what is free, as 80%.
     memory_device_limit as "memory.device_limit": DeviceLimit = GpuLimits::default().device,
     /// Host memory that may be pinned for copies to and from the device: 2GiB.
     memory_pinned_limit as "memory.pinned_limit": Bytes = GpuLimits::default().pinned,
