@@ -46,7 +46,7 @@ pub(super) fn measure(gpu: &Gpu, work: &Work) -> Result<Device, StaffaError> {
         gpu,
         lane: gpu.lane("probe")?,
         work,
-        lowered: lower(Some(&work.filter), &[work.output.clone()], &work.schema)
+        lowered: lower(Some(&work.filter), std::slice::from_ref(&work.output), &work.schema)
             .map_err(|reason| StaffaError::bug(reason.to_string()))?,
     };
     let wait_ns = runner.wait()?;

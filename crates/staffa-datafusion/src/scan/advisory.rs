@@ -81,7 +81,7 @@ impl Record {
         if self.pays() {
             return true;
         }
-        if number % TRY_AGAIN != 0 {
+        if !number.is_multiple_of(TRY_AGAIN) {
             return false;
         }
         self.tested.store(0, Ordering::Relaxed);

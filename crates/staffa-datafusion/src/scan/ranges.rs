@@ -142,7 +142,7 @@ mod tests {
         let pieces = pieces(&ranges).expect("few");
         assert_eq!(pieces.iter().map(|piece| piece.rows.clone()).collect::<Vec<_>>(), ranges);
         assert!(pieces.iter().all(|piece| piece.picked.is_none()));
-        let large = cut(&[3..3 + 2 * MORSEL_ROWS + 1]);
+        let large = cut(std::slice::from_ref(&(3..3 + 2 * MORSEL_ROWS + 1)));
         assert_eq!(large.len(), 3);
         assert_eq!(large[2].rows, 3 + 2 * MORSEL_ROWS..4 + 2 * MORSEL_ROWS);
         assert_eq!(super::pieces(&[]), Some(vec![]));
