@@ -2,6 +2,13 @@
 //! `scripts/parquet-matrix` makes them and names their folder in `STAFFA_PARQUET_MATRIX`; without it
 //! there is nothing to read. `STAFFA_DEVICE_MATRIX_STRIDE=4` takes every fourth file to the device.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a helper of tests fails by panicking"
+)]
+
 mod common;
 
 use std::path::PathBuf;
@@ -19,7 +26,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use staffa_common::FaultClass;
 use staffa_parquet::*;
 
-/// Why a flat column may be refused: the caller reads it with arrow-rs. Anything else is a failure.
+/// Why a column may be refused: the caller reads it with arrow-rs. Anything else is a failure.
 const REFUSED: &[&str] = &["nested", "Dictionary", "Null", "deltas of INT32"];
 
 /// The files, or `None` where no folder is named.
