@@ -9,6 +9,7 @@
 //! when it cannot do them.
 
 mod columns;
+mod computed;
 mod device;
 mod estimate;
 mod group;
@@ -149,6 +150,7 @@ impl Scan for ParquetScan {
         output: Option<&[Arc<dyn PhysicalExpr>]>,
         threads: usize,
     ) -> Result<Estimate, Reason> {
+        computed::lowers(&self.source)?;
         estimate::on_device(&self.config, &self.source, filter, output, threads)
     }
 
