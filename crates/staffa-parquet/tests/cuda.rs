@@ -6,18 +6,11 @@ mod common;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use common::gpu::gpu;
+use common::gpu::{gpu, stride};
 use common::matrix::{batch, configs, encodings, properties};
 use common::*;
 use staffa_parquet::cuda::{DeviceColumn, HostColumn};
 use staffa_parquet::*;
-
-/// Every so many of the matrix's files; which, is up to the seed of the emulated driver.
-fn stride() -> (usize, usize) {
-    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<usize>().ok());
-    let stride = number("STAFFA_DEVICE_MATRIX_STRIDE").unwrap_or(1).max(1);
-    (stride, number("STAFFA_EMULATOR_SEED").unwrap_or(0) % stride)
-}
 
 /// With all columns of a file in one morsel, in morsels across page borders, and with codes kept.
 /// `STAFFA_DEVICE_MATRIX_STRIDE=4` takes every fourth file.

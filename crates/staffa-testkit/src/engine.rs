@@ -39,6 +39,22 @@ impl Engine {
         }
     }
 
+    /// Staffa's CUDA engine, for plans of any size; what it has no form for runs on the CPU engine.
+    pub fn gpu() -> Self {
+        Self {
+            staffa: Some(StaffaConfig {
+                min_rows: 0,
+                device: Device::Gpu,
+                ..StaffaConfig::default()
+            }),
+        }
+    }
+
+    /// Whether scans, and what runs with them, are meant for a device.
+    pub fn uses_a_device(&self) -> bool {
+        self.staffa.as_ref().is_some_and(|config| config.device == Device::Gpu)
+    }
+
     /// The same engine with morsels of `rows` rows; nothing changes for stock DataFusion.
     #[must_use]
     pub fn with_morsel_rows(mut self, rows: usize) -> Self {

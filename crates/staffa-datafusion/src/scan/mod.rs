@@ -10,6 +10,7 @@
 
 mod advisory;
 mod columns;
+mod computed;
 mod device;
 mod estimate;
 mod group;
@@ -155,6 +156,7 @@ impl Scan for ParquetScan {
         output: Option<&[Arc<dyn PhysicalExpr>]>,
         threads: usize,
     ) -> Result<ScanSize, Reason> {
+        computed::lowers(&self.source)?;
         estimate::on_device(&self.config, &self.source, filter, output, threads)
     }
 

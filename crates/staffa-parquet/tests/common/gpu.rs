@@ -21,6 +21,7 @@ static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 pub(crate) struct Gpu {
     pub(crate) kernels: Kernels,
     pub(crate) stream: Stream,
+    pub(crate) pool: DevicePool,
     pub(crate) memory: Reservation,
     pub(crate) ring: StagingRing,
     pub(crate) staging: StagingRing,
@@ -51,6 +52,7 @@ pub(crate) fn gpu(reuse: bool) -> Option<Gpu> {
         kernels,
         stream: device.stream(&counters).unwrap(),
         memory: pool.reserve("test", &counters),
+        pool,
         ring: StagingRing::new(&pinned, PinnedKind::ToDevice, 64 << 10, 64),
         staging: StagingRing::new(&pinned, PinnedKind::ToDevice, 1 << 20, 3),
         results: StagingRing::new(&pinned, PinnedKind::ToHost, 1 << 20, 2),
@@ -58,6 +60,13 @@ pub(crate) fn gpu(reuse: bool) -> Option<Gpu> {
         counters,
         _turn: turn,
     })
+}
+
+/// Every so many of a matrix's files; which, is up to the seed of the emulated driver.
+pub(crate) fn stride() -> (usize, usize) {
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<usize>().ok());
+    let stride = number("STAFFA_DEVICE_MATRIX_STRIDE").unwrap_or(1).max(1);
+    (stride, number("STAFFA_EMULATOR_SEED").unwrap_or(0) % stride)
 }
 
 impl Gpu {

@@ -6,6 +6,7 @@
     reason = "each test file uses a part; a test fails by a panic, its helpers too"
 )]
 
+pub(crate) mod cells;
 pub(crate) mod gpu;
 pub(crate) mod matrix;
 

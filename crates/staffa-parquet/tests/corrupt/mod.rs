@@ -191,3 +191,21 @@ pub(crate) fn mutate(original: &Original, seed: u64) -> (Bytes, String) {
     }
     (Bytes::from(bytes), what)
 }
+
+/// What is wrong with an error's place, if anything: all errors behind the footer name row group and
+/// column, those of the pages' bytes the page too.
+pub(crate) fn misplaced(error: &staffa_parquet::Error, opens: bool) -> Option<&'static str> {
+    let place = error.place();
+    let of_chunk = OF_CHUNK.iter().any(|known| error.what().contains(known));
+    match () {
+        () if place.file.is_none() => Some("no file"),
+        () if !opens => None,
+        () if place.row_group.is_none() => Some("no row group"),
+        () if place.column.is_none() => Some("no column"),
+        () if place.page.is_none() && place.offset.is_none() && !of_chunk => Some("no page"),
+        () => None,
+    }
+}
+
+/// Errors of what the footer says of a column chunk, before there is a page.
+const OF_CHUNK: &[&str] = &["outside its file", "values in a row group of"];

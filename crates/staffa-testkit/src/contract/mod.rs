@@ -6,7 +6,9 @@
 
 mod aggregate;
 mod exchange;
+mod files;
 mod join;
+mod rows;
 mod sort;
 mod stream;
 mod tables;
@@ -14,6 +16,7 @@ mod tables;
 pub use aggregate::{grouped, ungrouped};
 pub use exchange::partitions_as_datafusion;
 pub use join::{hash_joins, joins_without_equality, null_aware, sort_merge_joins};
+pub use rows::{Tally, filtered, projected, scanned, who_errs};
 pub use sort::{sorted, top_k};
 pub use stream::{dropped, never_polled, out_of_order};
 pub use tables::{Shape, key_types};
@@ -22,23 +25,43 @@ use std::sync::Arc;
 
 use datafusion::common::{Result, exec_datafusion_err};
 use datafusion::datasource::MemTable;
-use datafusion::prelude::SessionConfig;
+use datafusion::prelude::{ParquetReadOptions, SessionConfig};
 use staffa_datafusion::Place;
 
 use crate::engine::{Engine, Planned};
 use crate::oracle::Comparison;
+use files::Files;
+
+/// What a session reads a table from.
+enum Source {
+    Memory(Arc<MemTable>),
+    Parquet(Files),
+}
+
+impl From<Arc<MemTable>> for Source {
+    fn from(table: Arc<MemTable>) -> Self {
+        Self::Memory(table)
+    }
+}
+
+impl From<Files> for Source {
+    fn from(files: Files) -> Self {
+        Self::Parquet(files)
+    }
+}
 
 /// Two sessions, stock and under test, over the same tables.
 struct Bench<'a> {
     engine: &'a Engine,
-    tables: Vec<(&'a str, Arc<MemTable>)>,
+    tables: Vec<(&'a str, Source)>,
     settings: Vec<(&'a str, &'a str)>,
     /// Nodes of the operator under test that ran on the engine so far.
     ran: usize,
 }
 
 impl<'a> Bench<'a> {
-    fn new(engine: &'a Engine, tables: Vec<(&'a str, Arc<MemTable>)>) -> Self {
+    fn new<S: Into<Source>>(engine: &'a Engine, tables: Vec<(&'a str, S)>) -> Self {
+        let tables = tables.into_iter().map(|(name, table)| (name, table.into())).collect();
         Self { engine, tables, settings: Vec::new(), ran: 0 }
     }
 
@@ -54,7 +77,13 @@ impl<'a> Bench<'a> {
         }
         let ctx = engine.session(config);
         for (name, table) in &self.tables {
-            ctx.register_table(*name, table.clone())?;
+            match table {
+                Source::Memory(table) => drop(ctx.register_table(*name, table.clone())?),
+                Source::Parquet(files) => {
+                    let options = ParquetReadOptions::default();
+                    ctx.register_parquet(*name, files.path()?, options).await?;
+                }
+            }
         }
         Planned::new(&ctx, sql).await
     }

@@ -8,8 +8,9 @@ use datafusion::common::{Result, exec_datafusion_err};
 use datafusion::physical_plan::ExecutionPlanProperties;
 use futures::{StreamExt, TryStreamExt};
 
-use super::Bench;
+use super::files::Files;
 use super::tables::{Shape, table};
+use super::{Bench, Source};
 use crate::differential::Consumption;
 use crate::engine::{Engine, Planned};
 use crate::oracle::Comparison;
@@ -25,11 +26,18 @@ const QUERIES: [&str; 5] = [
     "SELECT k, id FROM l UNION ALL SELECT k, id FROM r",
 ];
 
+/// Over batches; on a device over Parquet files, since it reads nothing else.
 fn bench(engine: &Engine) -> Result<Bench<'_>> {
     let int = DataType::Int32;
-    let tables =
-        vec![("l", table(&int, Shape::ManyBatches, 1)?), ("r", table(&int, Shape::Skewed, 2)?)];
-    Ok(Bench::new(engine, tables).with(&[
+    let shapes = [("l", Shape::ManyBatches, 1), ("r", Shape::Skewed, 2)];
+    let tables = shapes.into_iter().map(|(name, shape, salt)| {
+        let source: Source = match engine.uses_a_device() {
+            true => Files::write(&int, shape, salt)?.into(),
+            false => table(&int, shape, salt)?.into(),
+        };
+        Ok((name, source))
+    });
+    Ok(Bench::new(engine, tables.collect::<Result<Vec<_>>>()?).with(&[
         ("execution.target_partitions", "4"),
         ("execution.batch_size", "3"),
         ("optimizer.hash_join_single_partition_threshold", "0"),
@@ -39,8 +47,12 @@ fn bench(engine: &Engine) -> Result<Bench<'_>> {
 
 async fn planned(bench: &Bench<'_>, sql: &str) -> Result<Planned> {
     let planned = bench.plan(bench.engine, sql).await?;
-    if planned.report().staffa_nodes() == 0 {
+    let seen = planned.report();
+    if seen.staffa_nodes() == 0 {
         return Err(exec_datafusion_err!("{sql}\nno Staffa node in the plan"));
+    }
+    if bench.engine.uses_a_device() && seen.gpu_nodes() == 0 {
+        return Err(exec_datafusion_err!("{sql}\nno node on a device: {seen:?}"));
     }
     Ok(planned)
 }

@@ -63,28 +63,38 @@ pub fn key_types() -> Vec<DataType> {
     ]
 }
 
-/// A table of `shape` whose keys are drawn from edge values of `data_type`. Tables of one type
-/// draw from the same values, so that their keys meet; `salt` tells them apart.
-pub(super) fn table(data_type: &DataType, shape: Shape, salt: u64) -> Result<Arc<MemTable>> {
-    let pool = Pool::new(&mut Rng::new(11), data_type, Domain::Full, 12)?;
-    let mut rng = Rng::new(salt);
-    let rows = match shape {
+/// How many rows a table of `shape` has.
+pub(super) fn rows_of(shape: Shape) -> usize {
+    match shape {
         Shape::Empty => 0,
         Shape::OneRow => 1,
         Shape::AllNull => 20,
         Shape::Sliced | Shape::ManyBatches => 60,
         Shape::Skewed => 100,
-    };
-    let keys: UInt32Array = (0..rows)
+    }
+}
+
+/// The keys of a table of `shape`, drawn from `values`.
+pub(super) fn key_column(values: &ArrayRef, shape: Shape, rng: &mut Rng) -> Result<ArrayRef> {
+    let keys: UInt32Array = (0..rows_of(shape))
         .map(|row| match shape {
             Shape::AllNull => None,
             Shape::Skewed if row % 10 != 0 => Some(0),
             // A NULL now and then, and always one where there are many rows.
             _ if row % 9 == 4 => None,
-            _ => u32::try_from(rng.below(pool.values.len())).ok(),
+            _ => u32::try_from(rng.below(values.len())).ok(),
         })
         .collect();
-    let k = take(&pool.values, &keys, None)?;
+    Ok(take(values, &keys, None)?)
+}
+
+/// A table of `shape` whose keys are drawn from edge values of `data_type`. Tables of one type
+/// draw from the same values, so that their keys meet; `salt` tells them apart.
+pub(super) fn table(data_type: &DataType, shape: Shape, salt: u64) -> Result<Arc<MemTable>> {
+    let pool = Pool::new(&mut Rng::new(11), data_type, Domain::Full, 12)?;
+    let mut rng = Rng::new(salt);
+    let rows = rows_of(shape);
+    let k = key_column(&pool.values, shape, &mut rng)?;
     let v: Int64Array =
         (0..rows).map(|_| (!rng.chance(15)).then(|| rng.between(-50, 50))).collect();
     let id: Int64Array = (0i64..).take(rows).map(Some).collect();
@@ -99,7 +109,8 @@ pub(super) fn table(data_type: &DataType, shape: Shape, salt: u64) -> Result<Arc
     Ok(Arc::new(MemTable::try_new(schema, cut(shape, &whole))?))
 }
 
-fn cut(shape: Shape, whole: &RecordBatch) -> Vec<Vec<RecordBatch>> {
+/// The partitions of a table of `shape`, as batches.
+pub(super) fn cut(shape: Shape, whole: &RecordBatch) -> Vec<Vec<RecordBatch>> {
     let rows = whole.num_rows();
     match shape {
         Shape::Sliced => {
