@@ -126,6 +126,40 @@ const QUERIES: [&str; 12] = [
     "SELECT a.id, b.word FROM t a JOIN t b ON a.id = b.id + 9000 WHERE a.word = b.word ORDER BY a.id",
 ];
 
+/// With pushed-down filters, stock tests a conjunct only on rows that passed the ones before, and so errs on
+/// no others.
+#[test]
+fn a_row_filter_errs_where_stock_errs() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("t.parquet");
+    write(&path, &[batch(0..9000)], Compression::SNAPPY);
+    for engine in engines() {
+        let options = SessionOptions { target_partitions: Some(2), ..SessionOptions::default() };
+        tokio::runtime::Runtime::new().expect("a runtime").block_on(async {
+            let stock = Engine::DataFusion.session(&options).expect("a session");
+            let staffa = engine.session(&options).expect("a session");
+            for ctx in [&stock, &staffa] {
+                register(ctx, "t", &path).await;
+                let set = "SET datafusion.execution.parquet.pushdown_filters = true";
+                ctx.sql(set).await.expect("a setting");
+            }
+            staffa.sql("SET staffa.min_rows = 0").await.expect("a setting");
+            for sql in [
+                "SELECT id FROM t WHERE id <> 0 AND 10 % id = 1 ORDER BY id",
+                "SELECT id FROM t WHERE id > 5 AND word = 'süd' AND 1000 / (id - 3) > 20 ORDER BY id",
+            ] {
+                both(&stock, &staffa, sql).await;
+            }
+            let errs = "SELECT id FROM t WHERE word = 'north' AND 10 / id = 1";
+            for ctx in [&stock, &staffa] {
+                let error = run_query(ctx, errs).await.map(|_| ()).expect_err("an error");
+                let text = error.to_string().to_lowercase().replace(' ', "");
+                assert!(text.contains("dividebyzero"), "{error}");
+            }
+        });
+    }
+}
+
 #[test]
 fn equals_stock_for_every_codec_and_mixed_pages() {
     // LZ4 comes in framings of which our decoder leaves some to arrow-rs.

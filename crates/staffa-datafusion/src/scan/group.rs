@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::{RecordBatch, UInt32Array};
+use arrow::datatypes::Schema;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::common::{Result, internal_err};
 use datafusion::logical_expr::ColumnarValue;
@@ -174,8 +175,7 @@ impl GroupStream {
         let schema = file.schema.project(&order)?;
         let bind = |expr| BoundExpr::new(&onto(expr, &order)?, &schema);
         let projection = projection.iter().map(bind).collect::<Result<_>>()?;
-        let tests =
-            tests.map(|tests| Predicate::new(&onto(tests, &order)?, &schema)).transpose()?;
+        let tests = tests.map(|tests| predicate(file, tests, &order, &schema)).transpose()?;
         let arrow = match arrow.is_empty() {
             true => None,
             false => Some(ArrowColumns::new(file, group, arrow.clone(), context.morsel_rows)?),
@@ -293,11 +293,33 @@ impl GroupStream {
     }
 }
 
+/// The pipeline's filter, over the file's columns.
+fn filter(file: &OpenFile) -> Result<Option<Arc<dyn PhysicalExpr>>> {
+    file.opener.filter.as_ref().map(|filter| through(filter, &file.columns)).transpose()
+}
+
+/// `tests`, which are those of `file`, bound to the columns `order` of `schema`. DataFusion's reader tests the
+/// conjuncts of a row predicate one after the other, each on the rows that are left, and errs on no others.
+fn predicate(
+    file: &OpenFile,
+    tests: &Arc<dyn PhysicalExpr>,
+    order: &[usize],
+    schema: &Schema,
+) -> Result<Predicate> {
+    let Some(rows) = file.row_predicate() else {
+        return Predicate::new(&onto(tests, order)?, schema);
+    };
+    let rows = Predicate::row_filter(&onto(rows, order)?, schema)?;
+    Ok(match filter(file)? {
+        Some(filter) => rows.then(Predicate::new(&onto(&filter, order)?, schema)?),
+        None => rows,
+    })
+}
+
 /// What every row must pass, over the file's columns: the scan's own predicate, where it is one
 /// for rows, and the pipeline's filter.
 pub(super) fn tests(file: &OpenFile) -> Result<Option<Arc<dyn PhysicalExpr>>> {
-    let filter = file.opener.filter.as_ref().map(|filter| through(filter, &file.columns));
-    let filter = filter.transpose()?;
+    let filter = filter(file)?;
     let tests: Vec<_> = file.row_predicate().cloned().into_iter().chain(filter).collect();
     Ok((!tests.is_empty()).then(|| conjunction(tests)))
 }

@@ -32,7 +32,14 @@ const SPARSE: usize = 4;
 /// A filter's predicate.
 #[derive(Debug)]
 pub struct Predicate {
-    conjuncts: Vec<Test>,
+    conjuncts: Vec<Conjunct>,
+}
+
+#[derive(Debug)]
+struct Conjunct {
+    test: Test,
+    /// Whether it may only see rows that passed the ones before: on others it could raise an error.
+    guarded: bool,
 }
 
 impl Predicate {
@@ -44,17 +51,44 @@ impl Predicate {
         let mut parts = split_conjunction(predicate);
         parts.retain(|part| !holds(part));
         if !parts.iter().all(|part| infallible(part)) {
-            return Ok(Self { conjuncts: vec![Test::Expr(BoundExpr::new(predicate, schema)?)] });
+            let test = Test::Expr(BoundExpr::new(predicate, schema)?);
+            return Ok(Self { conjuncts: vec![Conjunct { test, guarded: true }] });
         }
         parts.sort_by_key(|part| cost(part, schema));
-        let conjuncts = parts.into_iter().map(|part| Test::new(part, schema));
+        let conjuncts = parts
+            .into_iter()
+            .map(|part| Ok(Conjunct { test: Test::new(part, schema)?, guarded: false }));
         Ok(Self { conjuncts: conjuncts.collect::<Result<_>>()? })
+    }
+
+    /// Binds `predicate` as a Parquet reader's row filter: each conjunct sees only the rows that passed the
+    /// ones before, in the order in which they are written.
+    ///
+    /// # Errors
+    /// DataFusion's, when an expression cannot be rewritten.
+    pub fn row_filter(predicate: &Arc<dyn PhysicalExpr>, schema: &Schema) -> Result<Self> {
+        let parts = split_conjunction(predicate).into_iter();
+        let conjuncts = parts.map(|part| match infallible(part) {
+            true => Ok(Conjunct { test: Test::new(part, schema)?, guarded: false }),
+            false => {
+                let test = Test::Expr(BoundExpr::new(part, schema)?);
+                Ok(Conjunct { test, guarded: true })
+            }
+        });
+        Ok(Self { conjuncts: conjuncts.collect::<Result<_>>()? })
+    }
+
+    /// This predicate, then `other` on the rows that pass it.
+    #[must_use]
+    pub fn then(mut self, other: Self) -> Self {
+        self.conjuncts.extend(other.conjuncts);
+        self
     }
 
     /// The columns that are read, ascending.
     pub fn columns(&self) -> Vec<usize> {
         let mut columns = Vec::new();
-        self.conjuncts.iter().for_each(|test| test.columns(&mut columns));
+        self.conjuncts.iter().for_each(|conjunct| conjunct.test.columns(&mut columns));
         columns.sort_unstable();
         columns.dedup();
         columns
@@ -92,11 +126,11 @@ impl Predicate {
     fn test(&self, morsel: &Morsel) -> Result<Tested> {
         let mut tested = Tested { rows: None, mask: None };
         for conjunct in &self.conjuncts {
-            if tested.narrow(morsel)? {
+            if tested.narrow(morsel, conjunct.guarded)? {
                 break;
             }
             let rows = tested.rows.as_ref().map_or(morsel, |(_, rows)| rows);
-            let next = without_nulls(conjunct.mask(rows)?);
+            let next = without_nulls(conjunct.test.mask(rows)?);
             tested.mask = Some(match tested.mask {
                 None => next,
                 Some(mask) => BooleanArray::new(mask.values() & next.values(), None),
@@ -126,13 +160,14 @@ struct Tested {
 }
 
 impl Tested {
-    /// Takes the rows that passed out of the others where they are few. Whether none did.
-    fn narrow(&mut self, morsel: &Morsel) -> Result<bool> {
+    /// Takes the rows that passed out of the others where they are few, or `always`. Whether none did.
+    fn narrow(&mut self, morsel: &Morsel, always: bool) -> Result<bool> {
         let Some(mask) = &self.mask else {
             return Ok(false);
         };
         let kept = mask.true_count();
-        if kept == 0 || kept >= mask.len() / SPARSE {
+        let few = kept < mask.len() / SPARSE || (always && kept < mask.len());
+        if kept == 0 || !few {
             return Ok(kept == 0);
         }
         let passed = Arc::new(UInt32Array::from_iter_values(mask.values().set_indices_u32()));
