@@ -10,8 +10,10 @@
 pub mod abi;
 pub mod columns;
 pub mod expression;
+pub mod group_by;
 mod images;
 mod kernels;
+pub mod keys;
 pub mod parquet;
 
 pub use images::{MODULES, Module, availability, module};
