@@ -249,7 +249,7 @@ impl Accumulator {
         let seen_address = self.seen.as_ref().map_or(0, DeviceBuffer::address);
         let (kind, values) = match self.state {
             State::Word { form, .. } => {
-                let values = self.from_words(context, groups, width, form, seen_address)?;
+                let values = self.finish_words(context, groups, width, form, seen_address)?;
                 let bits = width == 0;
                 (if bits { ColumnKind::Bits } else { ColumnKind::Fixed }, values)
             }
@@ -279,7 +279,7 @@ impl Accumulator {
         Ok(InputColumn { descriptor, buffers })
     }
 
-    fn from_words(
+    fn finish_words(
         &mut self,
         context: &Context<'_>,
         groups: u32,

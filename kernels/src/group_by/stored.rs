@@ -10,10 +10,6 @@ use crate::keys::{launch_hash, launch_pack, pack_fields, upload};
 use crate::parquet::Context;
 
 /// Fills `made` with packed keys or hashes of a list's rows. `stop` becomes set at a key that does not fit.
-#[expect(
-    clippy::too_many_arguments,
-    reason = "the same launch for a morsel's keys and for stored ones"
-)]
 pub(super) fn fill_keys(
     context: &Context<'_>,
     keys: &GroupKeys,
