@@ -12,6 +12,7 @@ pub mod columns;
 pub mod expression;
 pub mod group_by;
 mod images;
+pub mod join;
 mod kernels;
 pub mod keys;
 pub mod parquet;

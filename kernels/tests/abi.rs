@@ -9,13 +9,14 @@ use std::process::Command;
 use staffa_kernels::abi::{
     AggregateArgs, BLOCK, Checkpoint, Column, ColumnKind, CompactArgs, CompressedPage,
     DecompressArgs, ErrorCode, ErrorSlot, FinishArgs, FixedArgs, GatherArgs, GroupArgs, GroupState,
-    HashArgs, HybridArgs, KEY_OUTSIDE, KeyRange, KeyRule, KeySet, LEVELS_PREFIXED, LevelsArgs,
-    NONE, OwnArgs, PackArgs, PackField, Page, PageSet, PageState, RangeArgs, RowsAbi, SLOT_FRESH,
-    Span, StringsArgs, TILE_ROWS, TILE_WORDS, Utf8Args, WordForm,
+    HashArgs, HybridArgs, JoinBuildArgs, JoinMatchedArgs, JoinProbeArgs, JoinRetrieveArgs,
+    JoinScanArgs, JoinState, JoinTableAbi, KEY_OUTSIDE, KeyRange, KeyRule, KeySet, LEVELS_PREFIXED,
+    LevelsArgs, MarkArgs, NONE, OwnArgs, PackArgs, PackField, Page, PageSet, PageState, RangeArgs,
+    RowsAbi, SLOT_FRESH, SelectArgs, Span, StringsArgs, TILE_ROWS, TILE_WORDS, Utf8Args, WordForm,
 };
 
 /// Every header whose structs are compared.
-const HEADERS: [&str; 4] = ["abi.h", "keys/abi.h", "group_by/abi.h", "columns/abi.h"];
+const HEADERS: [&str; 5] = ["abi.h", "keys/abi.h", "group_by/abi.h", "columns/abi.h", "join/abi.h"];
 
 /// One line a struct: C++ and Rust name, then the fields; `rust = cpp` where a name is a keyword.
 macro_rules! structs {
@@ -94,6 +95,21 @@ structs! {
     finish_args FinishArgs { words, values, seen, first, groups, width, form, reserved }
     gather_args GatherArgs { list, source, values, validity, first, capacity, rule }
     own_args OwnArgs { spans, offsets, heap, rows, reserved }
+    select_args SelectArgs { bits, numbers, count, look_back, rows, inverted }
+    mark_args MarkArgs { list, filter, filter_validity, bits, rows, reserved }
+    join_state JoinState { overflow, duplicates }
+    join_table JoinTableAbi {
+        keys, selection, packed, slots, counts, starts, rows, state, matched, mask, probes, direct, unique,
+    }
+    join_build_args JoinBuildArgs { list, table, hashes, matchable, position_slots, ranks }
+    join_scan_args JoinScanArgs { counts, starts, look_back, slots }
+    join_probe_args JoinProbeArgs {
+        list, table, keys, packed, hashes, matchable, found, matches, offsets, look_back, outer, reserved,
+    }
+    join_retrieve_args JoinRetrieveArgs {
+        list, table, found, offsets, first, build, probe, count, limit, reserved,
+    }
+    join_matched_args JoinMatchedArgs { matched, position_slots, bits, rows, reserved }
 }
 
 const CONSTANTS: [(&str, u64); 24] = [

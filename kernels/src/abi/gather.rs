@@ -39,3 +39,39 @@ pub struct OwnArgs {
     /// Zero.
     pub reserved: u32,
 }
+
+/// Arguments of `select_rows`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct SelectArgs {
+    /// Address of a bitmap.
+    pub bits: u64,
+    /// Address of `rows` `u32`s.
+    pub numbers: u64,
+    /// Address of a `u32`: how many there are.
+    pub count: u64,
+    /// Address of a `u64` for tickets and one per tile, zeroed.
+    pub look_back: u64,
+    /// Bits.
+    pub rows: u32,
+    /// 1: the clear bits.
+    pub inverted: u32,
+}
+
+/// Arguments of `select_mark`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct MarkArgs {
+    /// `selection` names the rows.
+    pub list: RowsAbi,
+    /// Address of a bitmap by position; 0: all count.
+    pub filter: u64,
+    /// Address of its validity; 0: no NULLs.
+    pub filter_validity: u64,
+    /// Address of the bitmap.
+    pub bits: u64,
+    /// Its bits.
+    pub rows: u32,
+    /// Zero.
+    pub reserved: u32,
+}

@@ -8,14 +8,19 @@ mod column;
 mod error;
 mod gather;
 mod group_by;
+mod join;
 mod keys;
 mod page;
 mod strings;
 
 pub use column::{Column, ColumnKind, Span};
 pub use error::{ErrorCode, ErrorSlot};
-pub use gather::{GatherArgs, OwnArgs};
+pub use gather::{GatherArgs, MarkArgs, OwnArgs, SelectArgs};
 pub use group_by::{AggregateArgs, FinishArgs, GroupArgs, GroupState, SLOT_FRESH, WordForm};
+pub use join::{
+    JoinBuildArgs, JoinMatchedArgs, JoinProbeArgs, JoinRetrieveArgs, JoinScanArgs, JoinState,
+    JoinTableAbi,
+};
 pub use keys::{
     HashArgs, KEY_OUTSIDE, KeyRange, KeyRule, KeySet, NONE, PackArgs, PackField, RangeArgs, RowsAbi,
 };

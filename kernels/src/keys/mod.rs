@@ -16,7 +16,7 @@ use crate::parquet::Context;
 pub(crate) use hash::launch as launch_hash;
 pub use hash::{RowHashes, hash};
 pub use pack::{FieldRange, PackedKeys, Packing, pack, range};
-pub(crate) use pack::{fields as pack_fields, launch as launch_pack};
+pub(crate) use pack::{fields as pack_fields, launch as launch_pack, mappable};
 
 /// A key column and how its values compare.
 #[derive(Clone)]
@@ -89,6 +89,14 @@ impl KeyColumns {
     pub(crate) fn using<'l>(&self, launch: Launch<'l>) -> Launch<'l> {
         let launch = launch.using_read(&self.descriptors);
         self.columns.iter().fold(launch, |launch, key| using_column(launch, &key.column))
+    }
+
+    /// Whether both sides' columns hold values that can be compared: the same kinds, widths and rules.
+    pub(crate) fn same_types(&self, other: &[KeyColumn]) -> bool {
+        let form = |key: &KeyColumn| {
+            (crate::columns::rows::logical_storage(&key.column.descriptor), key.rule)
+        };
+        self.columns.iter().map(form).eq(other.iter().map(form))
     }
 }
 

@@ -81,7 +81,7 @@ impl Packing {
 }
 
 /// Whether values of this column can be mapped to 64 bits.
-fn mappable(key: &KeyColumn) -> Result<()> {
+pub(crate) fn mappable(key: &KeyColumn) -> Result<()> {
     let c = &key.column.descriptor;
     let fixed = c.kind == ColumnKind::Fixed as u8 && c.width <= 16;
     let wide_float = c.width == 16 && key.rule != KeyRule::Signed;

@@ -25,4 +25,24 @@ struct own_args {
     uint32_t reserved;         // zero
 };
 
+// select_rows.
+struct select_args {
+    uint64_t bits;             // bitmap
+    uint64_t numbers;          // u32[rows]: output
+    uint64_t count;            // a u32: how many
+    uint64_t look_back;        // a u64 for tickets and one per tile, zeroed
+    uint32_t rows;             // above 0
+    uint32_t inverted;         // 1: the clear bits
+};
+
+// select_mark.
+struct mark_args {
+    row_list list;             // `selection` names the rows; NONE is passed over
+    uint64_t filter;           // bitmap by position: those that count; 0: all
+    uint64_t filter_validity;  // its validity; 0: no NULLs
+    uint64_t bits;             // bitmap, changed
+    uint32_t rows;             // of the bitmap
+    uint32_t reserved;         // zero
+};
+
 } // namespace staffa
