@@ -54,31 +54,12 @@ impl JoinTable {
         check_form(&form, &keys)?;
         let build_rows = list.rows;
         let slots = slots_for(&form, build_rows)?;
-        let zeroed = |len: usize| -> Result<DeviceBuffer<u32>> {
-            let mut buffer = context.memory.buffer::<u32>(len, context.stream)?;
-            buffer.zero(context.stream)?;
-            Ok(buffer)
-        };
         let mut state = context.memory.buffer::<JoinState>(1, context.stream)?;
         state.zero(context.stream)?;
         let made =
             make(context, &form, JoinSide { keys: &keys, list }, nulls_equal, Some(&mut state))?;
-        let mut parts = Parts {
-            slots: zeroed(2 * slots)?.cast()?,
-            counts: zeroed(slots)?,
-            starts: context.memory.buffer(slots, context.stream)?,
-            rows: context.memory.buffer(build_rows.max(1) as usize, context.stream)?,
-            position_slots: {
-                // Positions behind the list's count are nobody's: NONE.
-                let mut buffer =
-                    context.memory.buffer(build_rows.max(1) as usize, context.stream)?;
-                buffer.fill_bytes(0xff, context.stream)?;
-                buffer
-            },
-            ranks: context.memory.buffer(build_rows.max(1) as usize, context.stream)?,
-            state,
-        };
-        let matched = zeroed(slots.div_ceil(32))?;
+        let mut parts = Parts::new(context, slots, build_rows, state)?;
+        let matched = zeroed(context, slots.div_ceil(32))?;
         parts.fill(context, &form, &keys, list, &made)?;
         let found = parts.state.read(context.ring, context.stream)?;
         let found = found.first().copied().unwrap_or_default();
@@ -206,6 +187,27 @@ struct Parts {
 }
 
 impl Parts {
+    fn new(
+        context: &Context<'_>,
+        slots: usize,
+        build_rows: u32,
+        state: DeviceBuffer<JoinState>,
+    ) -> Result<Self> {
+        let rows = build_rows.max(1) as usize;
+        // Positions behind the list's count are nobody's: NONE.
+        let mut position_slots = context.memory.buffer::<u32>(rows, context.stream)?;
+        position_slots.fill_bytes(0xff, context.stream)?;
+        Ok(Self {
+            slots: zeroed(context, 2 * slots)?.cast()?,
+            counts: zeroed(context, slots)?,
+            starts: context.memory.buffer(slots, context.stream)?,
+            rows: context.memory.buffer(rows, context.stream)?,
+            position_slots,
+            ranks: context.memory.buffer(rows, context.stream)?,
+            state,
+        })
+    }
+
     fn fill(
         &mut self,
         context: &Context<'_>,
@@ -300,6 +302,12 @@ impl Parts {
         // look-back per tile and one more.
         unsafe { launch.run(Grid::linear(tiles, BLOCK), context.stream) }
     }
+}
+
+fn zeroed(context: &Context<'_>, len: usize) -> Result<DeviceBuffer<u32>> {
+    let mut buffer = context.memory.buffer::<u32>(len, context.stream)?;
+    buffer.zero(context.stream)?;
+    Ok(buffer)
 }
 
 fn probes(slots: usize) -> u32 {
