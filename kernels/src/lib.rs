@@ -10,8 +10,11 @@
 pub mod abi;
 pub mod columns;
 pub mod expression;
+pub mod group_by;
 mod images;
+pub mod join;
 mod kernels;
+pub mod keys;
 pub mod parquet;
 
 pub use images::{MODULES, Module, availability, module};

@@ -7,10 +7,16 @@ use std::mem::{align_of, offset_of, size_of};
 use std::process::Command;
 
 use staffa_kernels::abi::{
-    BLOCK, Checkpoint, Column, ColumnKind, CompactArgs, CompressedPage, DecompressArgs, ErrorCode,
-    ErrorSlot, FixedArgs, HybridArgs, LEVELS_PREFIXED, LevelsArgs, Page, PageSet, PageState, Span,
-    StringsArgs, TILE_ROWS, TILE_WORDS, Utf8Args,
+    AggregateArgs, BLOCK, Checkpoint, Column, ColumnKind, CompactArgs, CompressedPage,
+    DecompressArgs, ErrorCode, ErrorSlot, FinishArgs, FixedArgs, GatherArgs, GroupArgs, GroupState,
+    HashArgs, HybridArgs, JoinBuildArgs, JoinMatchedArgs, JoinProbeArgs, JoinRetrieveArgs,
+    JoinScanArgs, JoinState, JoinTableAbi, KEY_OUTSIDE, KeyRange, KeyRule, KeySet, LEVELS_PREFIXED,
+    LevelsArgs, MarkArgs, NONE, OwnArgs, PackArgs, PackField, Page, PageSet, PageState, RangeArgs,
+    RowsAbi, SLOT_FRESH, SelectArgs, Span, StringsArgs, TILE_ROWS, TILE_WORDS, Utf8Args, WordForm,
 };
+
+/// Every header whose structs are compared.
+const HEADERS: [&str; 5] = ["abi.h", "keys/abi.h", "group_by/abi.h", "columns/abi.h", "join/abi.h"];
 
 /// One line a struct: C++ and Rust name, then the fields; `rust = cpp` where a name is a keyword.
 macro_rules! structs {
@@ -71,9 +77,42 @@ structs! {
     utf8_args Utf8Args { spans, error, rows, ordinal }
     decompress_args DecompressArgs { pages, error, count, reserved }
     strings_args StringsArgs { spans, count, offsets, total, look_back, target, target_bytes, rows, reserved }
+    key_set KeySet { columns, count, rows }
+    row_list RowsAbi { selection, count, stop, rows, reserved }
+    hash_args HashArgs { list, keys, hashes, matchable }
+    range_args RangeArgs { list, values, range }
+    key_range KeyRange { low, high, wide, nulls }
+    pack_field PackField { values, low, high, stride_low, stride_high, nullable, reserved, reserved1 }
+    pack_args PackArgs { list, fields, keys, matchable, outside, count, nulls_differ }
+    group_state GroupState { groups, fresh, overflow, commits }
+    group_args GroupArgs {
+        list, keys, stored, packed, stored_packed, hashes, stored_hashes, slots, state, position_slots,
+        fresh_slots, fresh_rows, ids, mask, capacity, probes, packed_bytes, direct, reserved,
+    }
+    aggregate_args AggregateArgs {
+        list, ids, filter, filter_validity, value, words, seen, nan, elected, groups, form, greatest, reserved,
+    }
+    finish_args FinishArgs { words, values, seen, first, groups, width, form, reserved }
+    gather_args GatherArgs { list, source, values, validity, first, capacity, rule }
+    own_args OwnArgs { spans, offsets, heap, rows, reserved }
+    select_args SelectArgs { bits, numbers, count, look_back, rows, inverted }
+    mark_args MarkArgs { list, filter, filter_validity, bits, rows, reserved }
+    join_state JoinState { overflow, duplicates }
+    join_table JoinTableAbi {
+        keys, selection, packed, slots, counts, starts, rows, state, matched, mask, probes, direct, unique,
+    }
+    join_build_args JoinBuildArgs { list, table, hashes, matchable, position_slots, ranks }
+    join_scan_args JoinScanArgs { counts, starts, look_back, slots }
+    join_probe_args JoinProbeArgs {
+        list, table, keys, packed, hashes, matchable, found, matches, offsets, look_back, outer, reserved,
+    }
+    join_retrieve_args JoinRetrieveArgs {
+        list, table, found, offsets, first, build, probe, count, limit, reserved,
+    }
+    join_matched_args JoinMatchedArgs { matched, position_slots, bits, rows, reserved }
 }
 
-const CONSTANTS: [(&str, u64); 9] = [
+const CONSTANTS: [(&str, u64); 24] = [
     ("TILE_ROWS", TILE_ROWS as u64),
     ("TILE_WORDS", TILE_WORDS as u64),
     ("BLOCK", BLOCK as u64),
@@ -83,6 +122,21 @@ const CONSTANTS: [(&str, u64); 9] = [
     ("KIND_BYTES", ColumnKind::Bytes as u64),
     ("KIND_SPANS", ColumnKind::Spans as u64),
     ("KIND_CODES", ColumnKind::Codes as u64),
+    ("NONE", NONE as u64),
+    ("RULE_BITS", KeyRule::Bits as u64),
+    ("RULE_FLOAT16", KeyRule::Float16 as u64),
+    ("RULE_FLOAT32", KeyRule::Float32 as u64),
+    ("RULE_FLOAT64", KeyRule::Float64 as u64),
+    ("RULE_SIGNED", KeyRule::Signed as u64),
+    ("KEY_OUTSIDE", KEY_OUTSIDE as u64),
+    ("SLOT_FRESH", SLOT_FRESH as u64),
+    ("FORM_UNSIGNED", WordForm::Unsigned as u64),
+    ("FORM_SIGNED", WordForm::Signed as u64),
+    ("FORM_ORDERED_UNSIGNED", WordForm::OrderedUnsigned as u64),
+    ("FORM_ORDERED_SIGNED", WordForm::OrderedSigned as u64),
+    ("FORM_ORDERED_FLOAT", WordForm::OrderedFloat as u64),
+    ("FORM_FLOAT", WordForm::Float as u64),
+    ("FORM_ONE", WordForm::One as u64),
 ];
 
 /// `IndexRange` is `ERROR_INDEX_RANGE` in C++.
@@ -99,9 +153,11 @@ fn cpp_name(code: ErrorCode) -> String {
 
 /// Compiles and runs a program that prints `name value` lines; `None` where there is no C++ compiler.
 fn cpp() -> Option<BTreeMap<String, usize>> {
-    let mut source = String::from(
-        "#include \"staffa/abi.h\"\n#include <cstddef>\n#include <cstdio>\nint main() {\n",
-    );
+    let mut source = String::new();
+    for header in HEADERS {
+        let _ = writeln!(source, "#include \"staffa/{header}\"");
+    }
+    source.push_str("#include <cstddef>\n#include <cstdio>\nint main() {\n");
     for (name, fields) in CPP {
         let _ = writeln!(source, "using t_{name} = staffa::{name};");
         let _ = writeln!(

@@ -26,6 +26,8 @@ WANTED = [
       for name in ["device", "stream", "buffer", "pinned", "pool", "launch", "fault"]),
     ("kernels/tests/parquet/main.rs", "test", "parquet"),
     ("kernels/tests/expression/main.rs", "test", "expression"),
+    ("kernels/tests/group_by/main.rs", "test", "group_by"),
+    ("kernels/tests/join/main.rs", "test", "join"),
     ("crates/staffa-parquet/tests/cuda.rs", "test", "cuda"),
     ("crates/staffa-parquet/tests/cuda_hostile.rs", "test", "cuda_hostile"),
     ("crates/staffa-engine/tests/lowering/main.rs", "test", "lowering"),

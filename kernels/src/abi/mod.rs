@@ -1,15 +1,29 @@
-//! What crosses the line between host and kernels: the Rust side of `include/staffa/abi.h`.
+//! What crosses the line between host and kernels: the Rust side of `include/staffa/abi.h` and of the
+//! operators' own `include/staffa/<operator>/abi.h`.
 //!
 //! Layouts are described there and in `docs/design/columns.md`; the test `abi` compares every size,
 //! alignment and offset. Addresses are device addresses; a zeroed struct is valid for each of them.
 
 mod column;
 mod error;
+mod gather;
+mod group_by;
+mod join;
+mod keys;
 mod page;
 mod strings;
 
 pub use column::{Column, ColumnKind, Span};
 pub use error::{ErrorCode, ErrorSlot};
+pub use gather::{GatherArgs, MarkArgs, OwnArgs, SelectArgs};
+pub use group_by::{AggregateArgs, FinishArgs, GroupArgs, GroupState, SLOT_FRESH, WordForm};
+pub use join::{
+    JoinBuildArgs, JoinMatchedArgs, JoinProbeArgs, JoinRetrieveArgs, JoinScanArgs, JoinState,
+    JoinTableAbi,
+};
+pub use keys::{
+    HashArgs, KEY_OUTSIDE, KeyRange, KeyRule, KeySet, NONE, PackArgs, PackField, RangeArgs, RowsAbi,
+};
 pub use page::{
     Checkpoint, CompactArgs, CompressedPage, DecompressArgs, FixedArgs, HybridArgs,
     LEVELS_PREFIXED, LevelsArgs, Page, PageSet, PageState, Utf8Args,

@@ -1,0 +1,347 @@
+//! Aggregates by group number (`kernels/group_by/aggregate.cu`, `limbs.cu`, `elect.cu`).
+
+use staffa_cuda::{CudaError, DeviceBuffer, DeviceSlice, Grid, Launch, Result};
+
+use super::function::{Function, State, ValueType, fits, state_of};
+use super::table::GroupTable;
+use crate::abi::{AggregateArgs, BLOCK, Column, ColumnKind, FinishArgs, WordForm};
+use crate::columns::RowList;
+use crate::columns::rows::{
+    bitmap_words, check_column, logical_storage, using_column, using_optional,
+};
+use crate::expression::InputColumn;
+use crate::parquet::Context;
+
+/// A morsel for an accumulator.
+#[derive(Clone, Copy)]
+pub struct Input<'a> {
+    /// The rows whose groups were assigned.
+    pub list: RowList<'a>,
+    /// Their groups; `NONE` leaves a row out.
+    pub ids: &'a DeviceSlice<u32>,
+    /// The values; absent for COUNT(*).
+    pub value: Option<&'a InputColumn>,
+    /// A column of booleans: rows that count.
+    pub filter: Option<&'a InputColumn>,
+}
+
+/// The state of one aggregate, a value a group.
+pub struct Accumulator {
+    state: State,
+    value: ValueType,
+    width: u32,
+    groups: u32,
+    words: DeviceBuffer<u64>,
+    seen: Option<DeviceBuffer<u32>>,
+    nan: DeviceBuffer<u32>,
+    elected: Option<DeviceBuffer<u32>>,
+    kept: Vec<DeviceSlice<u8>>,
+}
+
+impl Accumulator {
+    /// A state for so many groups, none of which met a value. `width` is the value's in bytes (0: booleans, 16:
+    /// strings; for COUNT any).
+    ///
+    /// # Errors
+    /// Unsupported when the function does not work on such values; what the driver says.
+    pub fn new(
+        context: &Context<'_>,
+        function: Function,
+        value: ValueType,
+        width: u32,
+        groups: u32,
+    ) -> Result<Self> {
+        let Some(state) = state_of(function, value, width) else {
+            return Err(CudaError::Unsupported(format!(
+                "{function:?} of {value:?} values of {width} bytes"
+            )));
+        };
+        let room = groups as usize;
+        let (words, neutral) = match state {
+            State::Word { neutral, .. } => (room, neutral),
+            State::Limbs { limbs, .. } => (room * limbs as usize, 0),
+            State::Elected { .. } => (room * width as usize / 8, 0),
+        };
+        let words = filled(context, words, neutral)?;
+        let zeroed = |len: usize| -> Result<DeviceBuffer<u32>> {
+            let mut buffer = context.memory.buffer(len.max(1), context.stream)?;
+            buffer.zero(context.stream)?;
+            Ok(buffer)
+        };
+        let seen =
+            if function == Function::Count { None } else { Some(zeroed(bitmap_words(groups))?) };
+        let elected = match state {
+            State::Elected { .. } => Some(zeroed(room)?),
+            _ => None,
+        };
+        let nan = zeroed(1)?;
+        Ok(Self { state, value, width, groups, words, seen, nan, elected, kept: Vec::new() })
+    }
+
+    /// Adds a morsel. Does nothing once the table has overflowed.
+    ///
+    /// # Errors
+    /// [`CudaError::Misuse`] when the values are not of the accumulator's type; what the driver says.
+    pub fn update(
+        &mut self,
+        context: &Context<'_>,
+        table: &GroupTable,
+        input: Input<'_>,
+    ) -> Result<()> {
+        self.check(&input)?;
+        if self.groups < table.config().groups {
+            return Err(CudaError::Misuse(format!(
+                "an aggregate of {} groups for a table of {}",
+                self.groups,
+                table.config().groups
+            )));
+        }
+        let args = AggregateArgs {
+            list: input.list.abi(table.stop())?,
+            ids: input.ids.address(),
+            filter: input.filter.map_or(0, |f| f.descriptor.values),
+            filter_validity: input.filter.map_or(0, |f| f.descriptor.validity),
+            value: input.value.map_or_else(Column::default, |v| self.described(v)),
+            words: self.words.address(),
+            seen: self.seen.as_ref().map_or(0, DeviceBuffer::address),
+            nan: self.nan.address(),
+            elected: self.elected.as_ref().map_or(0, DeviceBuffer::address),
+            groups: self.groups,
+            ..AggregateArgs::default()
+        };
+        match self.state {
+            State::Word { symbol, form, .. } => {
+                let args = AggregateArgs { form: form as u32, ..args };
+                self.run(context, table, input, ("group_by/aggregate", symbol), &args)
+            }
+            State::Limbs { symbol, .. } => {
+                self.run(context, table, input, ("group_by/limbs", symbol), &args)
+            }
+            State::Elected { greatest } => {
+                let args = AggregateArgs { greatest: u32::from(greatest), ..args };
+                self.run(context, table, input, ("group_by/elect", "aggregate_elect"), &args)?;
+                self.run(context, table, input, ("group_by/elect", "aggregate_settle"), &args)?;
+                if let (ValueType::Bytes, Some(value)) = (self.value, input.value) {
+                    self.kept.extend(value.buffers.iter().cloned());
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn described(&self, value: &InputColumn) -> Column {
+        let (_, width) = logical_storage(&value.descriptor);
+        Column { width, ..value.descriptor }
+    }
+
+    fn check(&self, input: &Input<'_>) -> Result<()> {
+        if input.ids.len() < input.list.rows as usize {
+            return Err(CudaError::Misuse("fewer group ids than rows".into()));
+        }
+        if let Some(filter) = input.filter {
+            check_column(filter)?;
+            input.list.check(filter.descriptor.rows)?;
+            if filter.descriptor.kind != ColumnKind::Bits as u8 {
+                return Err(CudaError::Misuse("a filter that is not boolean".into()));
+            }
+        }
+        let counts = matches!(self.state, State::Word { form: WordForm::One, .. });
+        match input.value {
+            None if counts => Ok(()),
+            None => Err(CudaError::Misuse("an aggregate without values".into())),
+            Some(value) => {
+                check_column(value)?;
+                input.list.check(value.descriptor.rows)?;
+                let (_, width) = logical_storage(&value.descriptor);
+                let width_fits = self.value == ValueType::Boolean || width == self.width;
+                if counts || (fits(self.value, &value.descriptor) && width_fits) {
+                    return Ok(());
+                }
+                Err(CudaError::Misuse(format!(
+                    "{:?} for an aggregate of {:?}, {} bytes",
+                    value.descriptor, self.value, self.width
+                )))
+            }
+        }
+    }
+
+    fn run(
+        &mut self,
+        context: &Context<'_>,
+        table: &GroupTable,
+        input: Input<'_>,
+        (module, symbol): (&str, &str),
+        args: &AggregateArgs,
+    ) -> Result<()> {
+        let function = context.kernels.function(module, symbol)?;
+        let mut launch = Launch::new(&function)
+            .value(args)
+            .using_read(input.ids)
+            .using_shared(table.state_buffer())
+            .using_write(&mut self.words)
+            .using_write(&mut self.nan);
+        launch = using_optional(launch, self.seen.as_mut());
+        launch = using_optional(launch, self.elected.as_mut());
+        launch = input.list.using(launch);
+        for column in [input.value, input.filter].into_iter().flatten() {
+            launch = using_column(launch, column);
+        }
+        if self.value == ValueType::Bytes {
+            launch = self.kept.iter().fold(launch, |launch, memory| launch.using_read(memory));
+        }
+        // As many blocks as run at a time: each has a cache to write out in the end.
+        let most = function.blocks_per_multiprocessor(BLOCK, 0)?.max(1)
+            * function.device().limits().multiprocessors.max(1);
+        let blocks = input.list.rows.div_ceil(4 * BLOCK).min(most);
+        // SAFETY: the parameter is the kernel's. It reads the list's rows of columns that lie in their buffers
+        // (checked), and changes accumulators of groups below `groups`, for which all buffers have room; spans of
+        // the state point into `kept`.
+        unsafe { launch.run(Grid::linear(blocks, BLOCK), context.stream) }
+    }
+
+    /// Makes room for more groups.
+    ///
+    /// # Errors
+    /// [`CudaError::Misuse`] for fewer; what the driver says.
+    pub fn grow(&mut self, context: &Context<'_>, groups: u32) -> Result<()> {
+        if groups < self.groups {
+            return Err(CudaError::Misuse(format!("{groups} groups instead of {}", self.groups)));
+        }
+        let per_group = self.words.len() / self.groups.max(1) as usize;
+        let neutral = match self.state {
+            State::Word { neutral, .. } => neutral,
+            _ => 0,
+        };
+        let mut words = filled(context, per_group * groups as usize, neutral)?;
+        take_over(context, &mut words, &mut self.words)?;
+        if let Some(seen) = &mut self.seen {
+            let mut larger = context.memory.buffer(bitmap_words(groups).max(1), context.stream)?;
+            larger.zero(context.stream)?;
+            take_over(context, &mut larger, seen)?;
+        }
+        if let Some(elected) = &mut self.elected {
+            // Zero between updates.
+            let mut larger = context.memory.buffer(groups.max(1) as usize, context.stream)?;
+            larger.zero(context.stream)?;
+            *elected = larger;
+        }
+        self.groups = groups;
+        Ok(())
+    }
+
+    /// Whether MIN or MAX met a NaN: DataFusion's answer then depends on the order of rows. Waits for the device.
+    ///
+    /// # Errors
+    /// What the driver says.
+    pub fn met_nan(&self, context: &Context<'_>) -> Result<bool> {
+        Ok(self.nan.read(context.ring, context.stream)?.iter().any(|&word| word != 0))
+    }
+
+    /// The column of results, a row a group, in `width` bytes (0: a bitmap): the output type's, which for sums may
+    /// be wider than the values'. NULL where no value was met; counts have no NULLs.
+    ///
+    /// # Errors
+    /// [`CudaError::Misuse`] for a width that the state does not have; what the driver says.
+    pub fn finish(mut self, context: &Context<'_>, groups: u32, width: u32) -> Result<InputColumn> {
+        if groups > self.groups {
+            return Err(CudaError::Misuse(format!("{groups} groups of {}", self.groups)));
+        }
+        let seen_address = self.seen.as_ref().map_or(0, DeviceBuffer::address);
+        let (kind, values) = match self.state {
+            State::Word { form, .. } => {
+                let values = self.finish_words(context, groups, width, form, seen_address)?;
+                let bits = width == 0;
+                (if bits { ColumnKind::Bits } else { ColumnKind::Fixed }, values)
+            }
+            State::Limbs { limbs, .. } if width == 8 * limbs => {
+                (ColumnKind::Fixed, self.words.freeze().cast()?)
+            }
+            State::Elected { .. } if width == self.width => {
+                let spans = self.value == ValueType::Bytes;
+                let kind = if spans { ColumnKind::Spans } else { ColumnKind::Fixed };
+                (kind, self.words.freeze().cast()?)
+            }
+            _ => return Err(CudaError::Misuse(format!("{width} bytes of {:?}", self.state))),
+        };
+        let descriptor = Column {
+            values: values.address(),
+            validity: seen_address,
+            rows: groups,
+            kind: kind as u8,
+            width,
+            ..Column::default()
+        };
+        let mut buffers = vec![values];
+        if let Some(seen) = self.seen {
+            buffers.push(seen.freeze().cast()?);
+        }
+        buffers.extend(self.kept);
+        Ok(InputColumn { descriptor, buffers })
+    }
+
+    fn finish_words(
+        &mut self,
+        context: &Context<'_>,
+        groups: u32,
+        width: u32,
+        form: WordForm,
+        seen: u64,
+    ) -> Result<DeviceSlice<u8>> {
+        let ordered = form == WordForm::OrderedFloat && width != self.width;
+        if !matches!(width, 0 | 1 | 2 | 4 | 8) || ordered {
+            return Err(CudaError::Misuse(format!("words as values of {width} bytes")));
+        }
+        let bytes =
+            if width == 0 { 4 * bitmap_words(groups) } else { groups as usize * width as usize };
+        let mut values = context.memory.buffer::<u8>(bytes.max(1), context.stream)?;
+        let args = FinishArgs {
+            words: self.words.address(),
+            values: values.address(),
+            seen,
+            groups,
+            width,
+            form: form as u32,
+            ..FinishArgs::default()
+        };
+        let function = context.kernels.function("group_by/aggregate", "aggregate_finish")?;
+        let mut launch = Launch::new(&function)
+            .value(&args)
+            .using_write(&mut values)
+            .using_write(&mut self.words);
+        launch = using_optional(launch, self.seen.as_mut());
+        let grid = Grid::covering(u64::from(groups), BLOCK, BLOCK)?;
+        // SAFETY: the parameter is the kernel's; it reads a word and a bit a group, at most as many as there are
+        // (checked by the caller), and writes as many values, for which there is room.
+        unsafe { launch.run(grid, context.stream) }?;
+        Ok(values.freeze())
+    }
+}
+
+/// Words with one value.
+fn filled(context: &Context<'_>, len: usize, value: u64) -> Result<DeviceBuffer<u64>> {
+    let mut words = context.memory.buffer::<u64>(len.max(1), context.stream)?;
+    if value == 0 || value == u64::MAX {
+        words.fill_bytes(value as u8, context.stream)?;
+        return Ok(words);
+    }
+    let groups =
+        u32::try_from(len).map_err(|_| CudaError::Misuse(format!("{len} accumulators")))?;
+    let args = FinishArgs { words: words.address(), first: value, groups, ..FinishArgs::default() };
+    let function = context.kernels.function("group_by/aggregate", "aggregate_fill")?;
+    let launch = Launch::new(&function).value(&args).using_write(&mut words);
+    let grid = Grid::covering(len as u64, BLOCK, BLOCK)?;
+    // SAFETY: the parameter is the kernel's; it writes `len` words, as many as there are.
+    unsafe { launch.run(grid, context.stream) }?;
+    Ok(words)
+}
+
+/// Copies `old` to the front of `new`, which takes its place.
+fn take_over<T: bytemuck::Pod>(
+    context: &Context<'_>,
+    new: &mut DeviceBuffer<T>,
+    old: &mut DeviceBuffer<T>,
+) -> Result<()> {
+    std::mem::swap(new, old);
+    let spare = std::mem::replace(new, context.memory.buffer(0, context.stream)?);
+    old.copy_from(&spare.freeze(), context.stream)
+}
