@@ -208,7 +208,8 @@ fn on_the_device() {
         let got = gpu.columns(file, &leaves, &options, morsel);
         let got = got.unwrap_or_else(|e| panic!("{name}: {e}"));
         foreign.check_refusals(|leaf, options| {
-            gpu.columns(file, &[leaf], &[options.clone()], 1 << 20).map(|mut all| all.remove(0))
+            gpu.columns(file, &[leaf], std::slice::from_ref(options), 1 << 20)
+                .map(|mut all| all.remove(0))
         });
         for (column, got) in foreign.columns.iter().zip(&got) {
             validate(got);

@@ -279,7 +279,7 @@ pub(crate) fn download(gpu: &Gpu, column: &InputColumn) -> Vec<Value> {
     let validity = if c.validity == 0 { None } else { Some(words(c.validity)) };
     if let Some(bits) = &validity {
         let beyond = (c.rows as usize..8 * bits.len()).any(|row| bit(bits, row));
-        assert!(!beyond || c.rows % 32 == 0, "validity bits behind the last row");
+        assert!(!beyond || c.rows.is_multiple_of(32), "validity bits behind the last row");
     }
     let bits = c.kind == ColumnKind::Bits as u8;
     let width = c.width as usize;
