@@ -57,6 +57,9 @@ fn write(path: &Path, batches: &[RecordBatch], codec: Compression) {
 fn engines() -> Vec<Engine> {
     match staffa::gpu(&StaffaConfig::default()) {
         Ok(_) => vec![Engine::Cpu, Engine::Gpu],
+        Err(reason) if std::env::var_os("STAFFA_REQUIRE_GPU").is_some() => {
+            panic!("no GPU: {reason}")
+        }
         Err(_) => vec![Engine::Cpu],
     }
 }
@@ -315,6 +318,47 @@ fn rows_are_tested_by_dynamic_filters() {
             assert!(pruned >= least, "{sql}: {pruned} rows");
         }
     });
+}
+
+/// A limit counts rows before a join or a top-K above it chooses among them.
+#[test]
+fn a_limit_counts_rows_that_dynamic_filters_would_keep_out() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (facts, few) = (folder.path().join("t.parquet"), folder.path().join("few.parquet"));
+    write(&facts, &[batch(0..12_000)], Compression::SNAPPY);
+    let picked: Vec<RecordBatch> = (0..3).map(|i| batch(i * 500..i * 500 + 1)).collect();
+    write(&few, &picked, Compression::SNAPPY);
+    let create = format!(
+        "CREATE EXTERNAL TABLE t (id BIGINT, word VARCHAR, price DECIMAL(15, 2)) STORED AS PARQUET \
+         WITH ORDER (id ASC) LOCATION '{}'",
+        facts.to_str().expect("a path")
+    );
+    let queries = [
+        "SELECT few.id FROM few JOIN (SELECT id FROM t ORDER BY id LIMIT 100) x ON few.id = x.id",
+        "SELECT few.id FROM few JOIN (SELECT id FROM t WHERE price >= 0 ORDER BY id LIMIT 100) x ON few.id = x.id",
+        "SELECT id FROM (SELECT id, price FROM t ORDER BY id LIMIT 6000) ORDER BY price DESC, id LIMIT 3",
+        "SELECT count(*) FROM few JOIN (SELECT a.id FROM t a JOIN t b ON a.id = b.id ORDER BY a.id LIMIT 50) x \
+         ON few.id = x.id",
+        "SELECT few.id FROM few JOIN (SELECT DISTINCT id FROM t ORDER BY id LIMIT 600) x ON few.id = x.id \
+         ORDER BY 1",
+    ];
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    for partitions in [1, 3] {
+        runtime.block_on(async {
+            let options =
+                SessionOptions { target_partitions: Some(partitions), ..SessionOptions::default() };
+            let stock = Engine::DataFusion.session(&options).expect("a session");
+            let staffa = Engine::Cpu.session(&options).expect("a session");
+            for ctx in [&stock, &staffa] {
+                ctx.sql(&create).await.expect("a table");
+                register(ctx, "few", &few).await;
+            }
+            staffa.sql("SET staffa.min_rows = 0").await.expect("a setting");
+            for sql in queries {
+                both(&stock, &staffa, sql).await;
+            }
+        });
+    }
 }
 
 fn rows_pruned(plan: &Arc<dyn ExecutionPlan>) -> usize {

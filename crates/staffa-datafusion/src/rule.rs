@@ -8,8 +8,12 @@ use datafusion::common::{Result, plan_err};
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
+use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::execution_plan::replace_children_if_necessary;
+use datafusion::physical_plan::limit::{GlobalLimitExec, LocalLimitExec};
 use datafusion::physical_plan::recursive_query::RecursiveQueryExec;
+use datafusion::physical_plan::sorts::sort::SortExec;
+use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
 use datafusion::physical_plan::{
     ExecutionPlan, ExecutionPlanProperties, StatisticsArgs, StatisticsContext,
 };
@@ -50,7 +54,7 @@ pub fn rewrite(plan: Arc<dyn ExecutionPlan>, policy: &Policy) -> Result<Arc<dyn 
         return Ok(plan);
     }
     let order_used = plan.output_ordering().is_some();
-    let rewritten = node(&plan, order_used)?;
+    let rewritten = node(&plan, order_used, false)?;
     place(&rewritten, &policy.config, &*runtime(policy.config.threads)?)?;
     let seen = report(&rewritten);
     if policy.config.on_unsupported == OnUnsupported::Error {
@@ -61,13 +65,19 @@ pub fn rewrite(plan: Arc<dyn ExecutionPlan>, policy: &Policy) -> Result<Arc<dyn 
     Ok(if seen.staffa_nodes() == 0 && says_nothing { plan } else { rewritten })
 }
 
-/// Rewrites a node and everything below it.
-fn node(plan: &Arc<dyn ExecutionPlan>, order_used: bool) -> Result<Arc<dyn ExecutionPlan>> {
+/// Rewrites a node and everything below it. `cut` says that a node above stops after so many rows, through
+/// which dynamic filters of nodes further up reach down to here.
+fn node(
+    plan: &Arc<dyn ExecutionPlan>,
+    order_used: bool,
+    cut: bool,
+) -> Result<Arc<dyn ExecutionPlan>> {
     if StaffaExec::of(plan.as_ref()).is_some() || plan.is::<RecursiveQueryExec>() {
         return Ok(Arc::clone(plan));
     }
     let order_used = order_used && plan.output_ordering().is_some();
-    let lowered = lower(plan, Setting { order_used });
+    let lowered = lower(plan, Setting { order_used, cut });
+    let cut = !blocks_filters(plan) && (cut || cuts(plan));
     let keeps = plan.maintains_input_order();
     let needs = plan.required_input_ordering();
     let children = plan.children();
@@ -84,7 +94,7 @@ fn node(plan: &Arc<dyn ExecutionPlan>, order_used: bool) -> Result<Arc<dyn Execu
             Ok(NodeOp::Union | NodeOp::Interleave) => order_used,
             Ok(_) => (order_used && keeps[at]) || needs[at].is_some(),
         };
-        rewritten.push(node(child, used)?);
+        rewritten.push(node(child, used, cut)?);
     }
     match lowered {
         Ok(op) => Ok(Arc::new(StaffaExec::new(Arc::clone(plan), rewritten, op, order_used))),
@@ -96,6 +106,20 @@ fn node(plan: &Arc<dyn ExecutionPlan>, order_used: bool) -> Result<Arc<dyn Execu
             Ok(Arc::new(KeptExec::new(inner, reason)))
         }
     }
+}
+
+/// Whether a node lets no dynamic filter of the nodes above pass.
+fn blocks_filters(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    plan.is::<SortExec>()
+        || plan.is::<SortPreservingMergeExec>()
+        || plan.is::<GlobalLimitExec>()
+        || plan.is::<LocalLimitExec>()
+}
+
+/// Whether a node may stop before its input ends. (A scan's own limit is the scan's to know.)
+fn cuts(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    let aggregate = plan.downcast_ref::<AggregateExec>();
+    plan.fetch().is_some() || aggregate.is_some_and(|plan| plan.limit_options().is_some())
 }
 
 /// Whether the plan's sources are known to hold fewer than `min_rows` rows in all.

@@ -14,6 +14,7 @@ use datafusion_common::cast::as_boolean_array;
 use datafusion_common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion_common::{Result, ScalarValue, internal_err};
 use datafusion_expr::ColumnarValue;
+use datafusion_physical_expr::ScalarFunctionExpr;
 use datafusion_physical_expr::expressions::Column;
 use datafusion_physical_expr::utils::collect_columns;
 use datafusion_physical_expr_common::physical_expr::PhysicalExpr;
@@ -111,7 +112,12 @@ impl BoundExpr {
             .data()?;
         let expr = like::pieced(decimal::narrowed(expr, &narrowed)?)?;
         let nullable = narrowed.fields().iter().map(|field| field.as_ref().clone());
-        let nullable: Vec<Field> = nullable.map(|field| field.with_nullable(true)).collect();
+        // A function may ask whether its argument can be NULL; such a one is left to the rows.
+        let asks = calls_function(&expr);
+        let nullable: Vec<Field> = match asks {
+            true => nullable.collect(),
+            false => nullable.map(|field| field.with_nullable(true)).collect(),
+        };
         let nullable = Arc::new(Schema::new_with_metadata(nullable, narrowed.metadata().clone()));
         Ok(Self { expr, columns, schema: narrowed, nullable, plain, known: Arc::default() })
     }
@@ -235,6 +241,11 @@ impl BoundExpr {
             }
         }
     }
+}
+
+/// Whether a function is called anywhere in `expr`.
+fn calls_function(expr: &Arc<dyn PhysicalExpr>) -> bool {
+    expr.is::<ScalarFunctionExpr>() || expr.children().into_iter().any(calls_function)
 }
 
 /// `expr` with the expressions of `output` in place of its columns.

@@ -30,7 +30,7 @@ fn every_type_equals_arrow_rs() {
             schema.fields().iter().map(|f| ReadOptions::new(f.data_type().clone())).collect();
         let leaves: Vec<usize> = (0..options.len()).collect();
         let coded: Vec<_> = options.iter().cloned().map(ReadOptions::with_codes).collect();
-        let (options, size) = match n % 3 {
+        let (options, size) = match n / stride % 3 {
             0 => (&options, 1 << 20),
             1 if config.dictionary => (&coded, 1 << 20),
             _ => (&options, 1001),

@@ -200,11 +200,11 @@ fn on_the_device() {
             let on_device = cuda::supports(&described, column.field.data_type());
             assert_eq!(on_device, Ok(()), "{name} {}", column.field);
             let options = read_options(column.field.data_type());
-            if n % 3 == 1 { options.with_codes() } else { options }
+            if n / stride % 3 == 1 { options.with_codes() } else { options }
         };
         let options: Vec<_> = foreign.columns.iter().map(options_of).collect();
         let leaves: Vec<_> = foreign.columns.iter().map(|column| column.leaf).collect();
-        let morsel = if n % 3 == 2 { 101 } else { 1 << 20 };
+        let morsel = if n / stride % 3 == 2 { 101 } else { 1 << 20 };
         let got = gpu.columns(file, &leaves, &options, morsel);
         let got = got.unwrap_or_else(|e| panic!("{name}: {e}"));
         foreign.check_refusals(|leaf, options| {

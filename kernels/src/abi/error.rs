@@ -50,7 +50,7 @@ codes! {
     LevelRange = 2, "a definition level is above the column's maximum";
     LevelsSection = 3, "the definition levels are longer than the page";
     ValuesTruncated = 4, "values end before the page's rows";
-    RunHeader = 5, "a run header is no varint of at most 32 bits";
+    RunHeader = 5, "a run header is no varint of at most 32 bits, or its value needs more bits than its width";
     IndexWidth = 6, "dictionary indexes have more than 32 bits";
     IndexRange = 7, "a dictionary index is not below the dictionary's size";
     StringLength = 8, "a string is longer than the rest of its page, or its length is negative";

@@ -27,6 +27,9 @@ use crate::scan;
 pub(crate) struct Setting {
     /// Somebody above uses the order that the node declares.
     pub(crate) order_used: bool,
+    /// Whether dynamic filters of nodes above a limit may reach the node: they must not choose which rows
+    /// the limit counts.
+    pub(crate) cut: bool,
 }
 
 /// What a node's twin does, or why it has none.

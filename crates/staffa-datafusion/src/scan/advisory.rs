@@ -101,8 +101,8 @@ pub(super) type Numbered = (usize, Expr);
 /// The dynamic filters of the scan's predicate that rows are tested by, over the file's columns: those that
 /// know something by now, may pay, and read nothing but `columns`.
 pub(super) fn filters(file: &OpenFile, columns: &[usize]) -> Vec<Numbered> {
-    // Tested anyway.
-    if file.row_predicate().is_some() {
+    // Tested anyway, or counted by a limit.
+    if file.row_predicate().is_some() || !file.opener.advised {
         return Vec::new();
     }
     let Some(predicate) = &file.predicate else {

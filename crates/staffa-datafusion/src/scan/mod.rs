@@ -50,14 +50,17 @@ use crate::lower::{Lowered, Setting};
 pub(crate) struct ParquetScan {
     config: FileScanConfig,
     source: ParquetSource,
+    /// Whether dynamic filters may keep single rows out.
+    advised: bool,
 }
 
 /// The scan that `plan` is, if it reads Parquet files.
-pub(crate) fn lower(plan: &Arc<dyn ExecutionPlan>, _: Setting) -> Option<Lowered> {
+pub(crate) fn lower(plan: &Arc<dyn ExecutionPlan>, setting: Setting) -> Option<Lowered> {
     let exec = plan.downcast_ref::<DataSourceExec>()?;
     let (config, source) = exec.downcast_to_file_source::<ParquetSource>()?;
     Some(check(source).map(|()| {
-        let scan = ParquetScan { config: config.clone(), source: source.clone() };
+        let advised = !setting.cut && config.limit.is_none();
+        let scan = ParquetScan { config: config.clone(), source: source.clone(), advised };
         NodeOp::Scan(Arc::new(scan))
     }))
 }
@@ -161,6 +164,6 @@ impl Scan for ParquetScan {
     }
 
     fn start(&self, context: &Arc<RunContext>, request: &ScanRequest) -> Result<Arc<dyn ScanRun>> {
-        run::start(&self.config, &self.source, context, request)
+        run::start(&self.config, &self.source, self.advised, context, request)
     }
 }

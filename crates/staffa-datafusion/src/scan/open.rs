@@ -52,6 +52,8 @@ pub(super) struct Opener {
     pub(super) creation_errors: Count,
     /// Halves of row groups that lanes took off each other.
     pub(super) halves: Count,
+    /// Whether dynamic filters may keep single rows out: not where a limit counts them.
+    pub(super) advised: bool,
     /// How well dynamic filters do as tests of rows.
     pub(super) advice: Arc<Advice>,
 }

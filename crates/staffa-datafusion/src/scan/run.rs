@@ -41,6 +41,7 @@ struct Run {
 pub(super) fn start(
     config: &FileScanConfig,
     source: &ParquetSource,
+    advised: bool,
     context: &Arc<RunContext>,
     request: &ScanRequest,
 ) -> Result<Arc<dyn ScanRun>> {
@@ -64,6 +65,7 @@ pub(super) fn start(
         preserve_order: config.preserve_order,
         creation_errors: creation_errors(&request.metrics),
         halves: halves(&request.metrics),
+        advised,
         advice: Arc::new(Advice::new(&request.metrics)),
     };
     let groups = config.file_groups.iter().enumerate();

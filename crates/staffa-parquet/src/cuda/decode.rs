@@ -32,6 +32,8 @@ enum Origin {
 
 /// A page that is decoded, and where its body is.
 pub(super) struct PlacedPage {
+    /// Its number among the chunk's data pages; none for the dictionary.
+    pub(super) number: Option<usize>,
     pub(super) header: PageHeader,
     /// Row of the morsel of the page's first; negative where the page begins before the morsel.
     pub(super) first_row: i64,
@@ -107,7 +109,8 @@ impl Listed {
                 let (header, body) = chunk.body(page, &mut host).map_err(chunk.error(None))?;
                 let ordinal = self.ordinal(Origin::Page(chunk.place(None)));
                 let body = self.body(body, ordinal);
-                Some(PlacedPage { header, first_row: 0, rows: header.values, ordinal, body })
+                let rows = header.values;
+                Some(PlacedPage { number: None, header, first_row: 0, rows, ordinal, body })
             }
             _ => None,
         };
@@ -124,7 +127,8 @@ impl Listed {
             let body = self.body(body, ordinal);
             ends.push((page.end_row().saturating_sub(rows.start), chunk.place(Some(number))));
             let first_row = page.first_row as i64 - rows.start as i64;
-            pages.push(PlacedPage { header, first_row, rows: page.rows, ordinal, body });
+            let (number, rows) = (Some(number), page.rows);
+            pages.push(PlacedPage { number, header, first_row, rows, ordinal, body });
         }
         let ordinal = self.ordinal(Origin::Column(ends));
         Ok(ColumnPages { dictionary, pages, ordinal })

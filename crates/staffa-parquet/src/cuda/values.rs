@@ -97,8 +97,8 @@ pub(super) fn column(
     let mut forms: BTreeMap<Form, Vec<PageInput>> = BTreeMap::new();
     for page in &pages.pages {
         let form = form(page.header.encoding, chunk.chunk.leaf.physical)
-            .map_err(|flaw| flaw.at(place.clone()))?;
-        let input = input(chunk, page, staged).map_err(|flaw| flaw.at(place.clone()))?;
+            .map_err(chunk.error(page.number))?;
+        let input = input(chunk, page, staged).map_err(chunk.error(page.number))?;
         forms.entry(form).or_default().push(input);
     }
     let only_codes = forms.len() == 1 && forms.contains_key(&Form::Codes);

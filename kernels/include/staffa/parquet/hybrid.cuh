@@ -60,6 +60,7 @@ STAFFA_DEVICE u32 read_run(const Stream& stream, u32 at, u32 left, u32 truncated
     if (rest < bytes) return truncated;
     u32 value = 0;
     for (u32 i = 0; i < bytes; ++i) value |= u32(load_byte(stream.address + at + i)) << (8 * i);
+    if (stream.width < 32 && value >> stream.width != 0) return ERROR_RUN_HEADER;
     run.data = value;
     run.length = u32(smaller(header >> 1, u64(left)));
     run.next = at + bytes;

@@ -164,7 +164,16 @@ fn smaller(
     nulls_first: bool,
     value: &ScalarValue,
 ) -> Result<Arc<dyn PhysicalExpr>> {
-    let operator = if descending { Operator::Gt } else { Operator::Lt };
+    // A comparison takes zeros of either sign for equal, the order does not: both pass.
+    let zero = matches!(value, ScalarValue::Float64(Some(v)) if *v == 0.0)
+        || matches!(value, ScalarValue::Float32(Some(v)) if *v == 0.0)
+        || matches!(value, ScalarValue::Float16(Some(v)) if v.to_f32() == 0.0);
+    let operator = match (descending, zero) {
+        (true, false) => Operator::Gt,
+        (true, true) => Operator::GtEq,
+        (false, false) => Operator::Lt,
+        (false, true) => Operator::LtEq,
+    };
     Ok(match (nulls_first, value.is_null()) {
         (true, true) => lit(false),
         (false, true) => is_not_null(Arc::clone(key))?,
