@@ -13,6 +13,7 @@ mod region;
 mod report;
 mod rule;
 mod scan;
+mod share;
 
 pub use config::{Device, OnUnsupported, StaffaConfig};
 pub use kept::KeptExec;

@@ -17,7 +17,7 @@ use datafusion::physical_plan::{
     ChildStats, DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties,
     InputDistributionRequirements, PlanProperties, Statistics, StatisticsArgs,
 };
-use staffa_engine::plan::{Node, NodeOp, Place};
+use staffa_engine::plan::{Node, NodeOp, Place, Shared};
 
 use crate::display::with_place;
 use crate::kept::KeptExec;
@@ -38,6 +38,8 @@ pub struct StaffaExec {
     runs: Runs,
     /// Set when the plan is rewritten; the CPU until then.
     placement: OnceLock<Placement>,
+    /// Set when the plan is rewritten, where another region does the same.
+    shared: OnceLock<Shared>,
 }
 
 /// For a change of children that may change what the node declares.
@@ -61,6 +63,7 @@ impl StaffaExec {
             metrics: ExecutionPlanMetricsSet::new(),
             runs: Runs::default(),
             placement: OnceLock::new(),
+            shared: OnceLock::new(),
         }
     }
 
@@ -94,6 +97,11 @@ impl StaffaExec {
         let _ = self.placement.set(placement);
     }
 
+    /// Has it share its state with a node of another region; the first decision stays.
+    pub(crate) fn set_shared(&self, shared: Shared) {
+        let _ = self.shared.set(shared);
+    }
+
     /// The region's tree from this node down. Appends what stands outside of it to `inputs`.
     pub(crate) fn tree(&self, inputs: &mut Vec<Arc<dyn ExecutionPlan>>) -> Node {
         let children = self.children.iter().map(|child| subtree(child, inputs)).collect();
@@ -105,6 +113,7 @@ impl StaffaExec {
             ordered: self.ordered,
             metrics: self.metrics.clone(),
             place: self.placement().map(|placement| placement.place.clone()).unwrap_or_default(),
+            shared: self.shared.get().cloned(),
         }
     }
 
@@ -134,6 +143,7 @@ fn subtree(plan: &Arc<dyn ExecutionPlan>, inputs: &mut Vec<Arc<dyn ExecutionPlan
         ordered: plan.output_ordering().is_some(),
         metrics: ExecutionPlanMetricsSet::new(),
         place: Place::Cpu,
+        shared: None,
     }
 }
 

@@ -26,6 +26,7 @@ use crate::node::StaffaExec;
 use crate::place::place;
 use crate::region::runtime;
 use crate::report::{Place, PlanReport, report};
+use crate::share::share;
 use crate::{OnUnsupported, StaffaConfig};
 
 /// How a plan is to be rewritten.
@@ -56,6 +57,7 @@ pub fn rewrite(plan: Arc<dyn ExecutionPlan>, policy: &Policy) -> Result<Arc<dyn 
     let order_used = plan.output_ordering().is_some();
     let rewritten = node(&plan, order_used, false)?;
     place(&rewritten, &policy.config, &*runtime(policy.config.threads)?)?;
+    share(&rewritten);
     let seen = report(&rewritten);
     if policy.config.on_unsupported == OnUnsupported::Error {
         refuse_unsupported(&seen)?;

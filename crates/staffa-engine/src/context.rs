@@ -11,7 +11,11 @@ use datafusion_execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use parking_lot::Mutex;
 use staffa_common::Reason;
 
+use crate::buffers::Buffers;
 use crate::cuda::{Gpu, GpuLimits};
+
+/// Idle memory that scans keep for the next read: what the lanes of a small machine have in flight.
+const BUFFERS_BYTES: usize = 64 << 20;
 
 /// Pools that regions share. One serves a whole process by default; an embedder may hold several.
 #[derive(Debug)]
@@ -19,6 +23,7 @@ pub struct StaffaRuntime {
     threads: usize,
     pool: rayon::ThreadPool,
     jobs: Arc<AtomicUsize>,
+    buffers: Arc<Buffers>,
     gpus: Mutex<HashMap<GpuLimits, Result<Arc<Gpu>, Reason>>>,
 }
 
@@ -37,12 +42,23 @@ impl StaffaRuntime {
             .thread_name(|i| format!("staffa-compute-{i}"))
             .build()
             .map_err(|e| internal_datafusion_err!("no compute pool: {e}"))?;
-        Ok(Self { threads, pool, jobs: Arc::default(), gpus: Mutex::default() })
+        Ok(Self {
+            threads,
+            pool,
+            jobs: Arc::default(),
+            buffers: Buffers::new(BUFFERS_BYTES),
+            gpus: Mutex::default(),
+        })
     }
 
     /// Threads of the compute pool.
     pub fn threads(&self) -> usize {
         self.threads
+    }
+
+    /// Memory for the bytes of files.
+    pub fn buffers(&self) -> &Arc<Buffers> {
+        &self.buffers
     }
 
     /// Jobs that the compute pool has not ended: queued or running, of all queries.

@@ -146,6 +146,11 @@ pub trait Sealed: Send + Sync {
     /// A state that declares an order is read by a single lane.
     fn open(self: Arc<Self>, lane: usize, lanes: usize) -> LaneStream;
 
+    /// Whether it can be read after the region that made it is gone.
+    fn outlives_region(&self) -> bool {
+        false
+    }
+
     /// For the operators that read a state of a kind they know.
     fn as_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
 }

@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod bound;
+pub mod buffers;
 pub mod context;
 pub mod cpu;
 pub mod cuda;

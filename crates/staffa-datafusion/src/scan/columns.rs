@@ -55,6 +55,21 @@ impl ColumnSet {
         self.bytes.get_or_try_init(|| fetch(file, group, &self.roots)).await
     }
 
+    /// Has the columns' bytes at hand when they are asked for: by the operating system, which holds them
+    /// anyway, or by fetching them now.
+    ///
+    /// # Errors
+    /// Reading.
+    pub(super) async fn prefetch(&self, file: &OpenFile, group: &GroupToRead) -> Result<()> {
+        if self.is_fetched() || self.roots.is_empty() {
+            return Ok(());
+        }
+        if !file.expect(plan(file, group, &self.roots)?.ranges()) {
+            self.fetch(file, group).await?;
+        }
+        Ok(())
+    }
+
     /// A decoder for each column; fetches their bytes and reads their page headers.
     async fn open(&self, file: &OpenFile, group: &GroupToRead) -> Result<Vec<ColumnReader>> {
         let bytes = self.fetch(file, group).await?;
@@ -123,6 +138,14 @@ pub(super) async fn fetch(
     group: &GroupToRead,
     roots: &[usize],
 ) -> Result<RowGroupBytes> {
+    let plan = plan(file, group, roots)?;
+    let bytes = file.read(plan.ranges()).await?;
+    let parts: Vec<_> = plan.ranges().iter().map(|range| range.start).zip(bytes).collect();
+    Ok(RowGroupBytes::divide(&plan, &parts))
+}
+
+/// Which bytes those are.
+fn plan(file: &OpenFile, group: &GroupToRead, roots: &[usize]) -> Result<FetchPlan> {
     let leaves: Vec<usize> = roots.iter().filter_map(|&root| file.footer.leaf_of(root)).collect();
     if leaves.len() != roots.len() {
         return internal_err!("a nested column is no leaf");
@@ -133,13 +156,8 @@ pub(super) async fn fetch(
         let all = file.reader_metadata.metadata().row_group(group.index).num_rows();
         Cursor::new(all, Some(rows)).take(usize::MAX)
     });
-    let plan = FetchPlan::new(&file.footer, group.index, &leaves, selected.as_ref(), &options)
-        .map_err(external)?;
-    let mut reader = file.reader()?;
-    let bytes = reader.get_byte_ranges(plan.ranges().to_vec()).await?;
-    file.give_back(reader);
-    let parts: Vec<_> = plan.ranges().iter().map(|range| range.start).zip(bytes).collect();
-    Ok(RowGroupBytes::divide(&plan, &parts))
+    FetchPlan::new(&file.footer, group.index, &leaves, selected.as_ref(), &options)
+        .map_err(external)
 }
 
 fn external(error: staffa_parquet::Error) -> DataFusionError {
@@ -184,9 +202,7 @@ impl ArrowColumns {
                 DecodeResult::Data(batch) => return Ok(Some(batch)),
                 DecodeResult::Finished => return Ok(None),
                 DecodeResult::NeedsData(ranges) => {
-                    let mut reader = file.reader()?;
-                    let bytes = reader.get_byte_ranges(ranges.clone()).await?;
-                    file.give_back(reader);
+                    let bytes = file.read(&ranges).await?;
                     self.decoder.push_ranges(ranges, bytes)?;
                 }
             }

@@ -74,9 +74,9 @@ impl Part {
     pub(super) async fn prefetch(&self, all: bool) {
         let Self { file, group, early, middle, late, .. } = self;
         let early =
-            early.fetch(file, group).await.is_ok() && middle.fetch(file, group).await.is_ok();
+            early.prefetch(file, group).await.is_ok() && middle.prefetch(file, group).await.is_ok();
         if early && all {
-            let _ = late.fetch(file, group).await;
+            let _ = late.prefetch(file, group).await;
         }
     }
 

@@ -15,6 +15,7 @@ mod device;
 mod estimate;
 mod group;
 mod left;
+mod local;
 mod lowered;
 mod metrics;
 mod open;

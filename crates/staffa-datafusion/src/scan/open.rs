@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use arrow::datatypes::{SchemaRef, TimeUnit};
+use bytes::Bytes;
 use datafusion::common::{DataFusionError, Result, ScalarValue};
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::parquet::{
@@ -28,6 +29,7 @@ use staffa_engine::bound::through;
 use staffa_parquet::Footer;
 
 use super::advisory::Advice;
+use super::local::{LocalFile, LocalStore};
 use super::lowered::DevicePlan;
 use super::prune;
 
@@ -41,6 +43,8 @@ type Exprs = (Vec<Arc<dyn PhysicalExpr>>, Option<Arc<dyn PhysicalExpr>>);
 pub(super) struct Opener {
     pub(super) source: ParquetSource,
     pub(super) readers: Arc<dyn ParquetFileReaderFactory>,
+    /// Where the files lie on this machine, and nobody has readers of his own.
+    pub(super) local: Option<LocalStore>,
     pub(super) adapters: Arc<dyn PhysicalExprAdapterFactory>,
     pub(super) metrics: ExecutionPlanMetricsSet,
     /// What the pipeline has the scan test, over its output columns.
@@ -75,6 +79,7 @@ pub(super) struct OpenFile {
     pub(super) metrics: ParquetFileMetrics,
     /// The metadata as our decoder wants it.
     pub(super) footer: Arc<Footer>,
+    local: Option<LocalFile>,
     idle: Mutex<Vec<Reader>>,
     device_plan: OnceLock<Result<DevicePlan, Reason>>,
 }
@@ -99,6 +104,28 @@ impl GroupToRead {
 }
 
 impl OpenFile {
+    /// Bytes of the file.
+    ///
+    /// # Errors
+    /// Reading.
+    pub(super) async fn read(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        if let Some(local) = &self.local {
+            if let Some(bytes) = local.read(ranges).await {
+                self.metrics.bytes_scanned.add(bytes.iter().map(Bytes::len).sum());
+                return Ok(bytes);
+            }
+        }
+        let mut reader = self.reader()?;
+        let bytes = reader.get_byte_ranges(ranges.to_vec()).await?;
+        self.give_back(reader);
+        Ok(bytes)
+    }
+
+    /// Where the operating system can read `ranges` ahead by itself, has it do so.
+    pub(super) fn expect(&self, ranges: &[Range<u64>]) -> bool {
+        self.local.as_ref().map(|local| local.expect(ranges)).is_some()
+    }
+
     /// A reader that nobody uses.
     ///
     /// # Errors
@@ -111,7 +138,7 @@ impl OpenFile {
     }
 
     /// Gives a reader back.
-    pub(super) fn give_back(&self, reader: Reader) {
+    fn give_back(&self, reader: Reader) {
         self.idle.lock().push(reader);
     }
 
@@ -200,6 +227,7 @@ impl Opener {
             projection,
             predicate,
             metrics,
+            local: None,
             idle: Mutex::new(Vec::new()),
             device_plan: OnceLock::new(),
         };
@@ -207,6 +235,10 @@ impl Opener {
         // After pruning, which may have loaded the page index.
         open.footer = as_footer(&open.file, &open.reader_metadata);
         open.give_back(reader);
+        if !groups.is_empty() {
+            let store = self.local.as_ref();
+            open.local = store.and_then(|store| store.open(&open.file.object_meta));
+        }
         Ok(Some((Arc::new(open), groups)))
     }
 

@@ -18,6 +18,7 @@ use staffa_engine::{LaneStream, Morsel, RunContext};
 use super::advisory::Advice;
 use super::device::{DeviceLane, Finished, Step};
 use super::group::GroupStream;
+use super::local::LocalStore;
 use super::metrics::DeviceMetrics;
 use super::open::{Opener, creation_errors, halves};
 use super::piece::Pieces;
@@ -46,10 +47,10 @@ pub(super) fn start(
     request: &ScanRequest,
 ) -> Result<Arc<dyn ScanRun>> {
     let store = context.task.runtime_env().object_store(&config.object_store_url)?;
-    let readers = source
-        .parquet_file_reader_factory()
-        .cloned()
-        .unwrap_or_else(|| Arc::new(DefaultParquetFileReaderFactory::new(store)));
+    let readers = source.parquet_file_reader_factory();
+    let local = LocalStore::of(&store, readers, context.runtime.buffers());
+    let readers =
+        readers.cloned().unwrap_or_else(|| Arc::new(DefaultParquetFileReaderFactory::new(store)));
     let adapters = config
         .expr_adapter_factory
         .clone()
@@ -57,6 +58,7 @@ pub(super) fn start(
     let opener = Opener {
         source: source.clone(),
         readers,
+        local,
         adapters,
         metrics: request.metrics.clone(),
         filter: request.filter.clone(),

@@ -7,6 +7,7 @@
 
 mod device;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
@@ -22,6 +23,7 @@ use super::node::{
 use super::pipeline::{Op, OpKind, Pipeline, PipelineId, Program, Scope, SinkKind, Source};
 use super::same::Same;
 use super::scan::{Place, Scan, ScanLanes, ScanRequest};
+use super::shared::Shared;
 
 /// What the consumer of a node depends on.
 #[derive(Debug, Clone, Copy)]
@@ -51,8 +53,13 @@ struct Draft {
 /// # Errors
 /// An internal error for a tree that no rule makes.
 pub fn compile<'a>(root: &'a Node, inputs: &'a [usize], threads: usize) -> Result<Program> {
-    let mut compiler =
-        Compiler { pipelines: Vec::new(), inputs, threads: threads.max(1), made: Vec::new() };
+    let mut compiler = Compiler {
+        pipelines: Vec::new(),
+        inputs,
+        threads: threads.max(1),
+        made: Vec::new(),
+        shared: HashMap::new(),
+    };
     let need = Need { partitions: true, order: root.ordered };
     let draft = compiler.node(root, need)?;
     if draft.lanes != root.partitions {
@@ -63,7 +70,7 @@ pub fn compile<'a>(root: &'a Node, inputs: &'a [usize], threads: usize) -> Resul
         );
     }
     compiler.stream(draft);
-    Ok(Program { pipelines: compiler.pipelines })
+    Ok(Program { pipelines: compiler.pipelines, shared: compiler.shared })
 }
 
 struct Compiler<'a> {
@@ -72,6 +79,7 @@ struct Compiler<'a> {
     threads: usize,
     /// Aggregates and sorts whose one state can be read again where the same sub-plan stands twice.
     made: Vec<(&'a Node, PipelineId)>,
+    shared: HashMap<PipelineId, Shared>,
 }
 
 impl<'a> Compiler<'a> {
@@ -282,6 +290,7 @@ impl<'a> Compiler<'a> {
                 let sink = SinkKind::Aggregate(Arc::clone(&spec));
                 let id = self.finish(child, sink, Scope::Shared, node.metrics.clone());
                 self.made.push((node, id));
+                self.shared.extend(node.shared.clone().map(|shared| (id, shared)));
                 id
             }
         };

@@ -5,6 +5,7 @@ mod node;
 mod pipeline;
 mod same;
 mod scan;
+mod shared;
 
 pub use compile::compile;
 pub use node::{
@@ -14,3 +15,4 @@ pub use node::{
 pub use pipeline::{Op, OpKind, Pipeline, PipelineId, Program, Scope, SinkKind, Source};
 pub use same::Same;
 pub use scan::{Place, Scan, ScanLanes, ScanRequest, ScanRun};
+pub use shared::{Shared, Slot};

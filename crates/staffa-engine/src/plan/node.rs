@@ -13,6 +13,7 @@ use datafusion_physical_plan::joins::utils::{ColumnIndex, JoinFilter};
 use datafusion_physical_plan::metrics::ExecutionPlanMetricsSet;
 
 use super::scan::{Place, Scan};
+use super::shared::Shared;
 
 /// A node of a region.
 #[derive(Debug, Clone)]
@@ -31,6 +32,8 @@ pub struct Node {
     pub metrics: ExecutionPlanMetricsSet,
     /// Where it runs: of use for scans, and for the filter and projection right above one.
     pub place: Place,
+    /// Whether its state is shared with a node of another region.
+    pub shared: Option<Shared>,
 }
 
 /// What a node does.

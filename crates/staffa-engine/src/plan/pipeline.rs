@@ -1,5 +1,6 @@
 //! Pipelines: what a region runs.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -9,6 +10,7 @@ use datafusion_physical_expr_common::sort_expr::LexOrdering;
 use datafusion_physical_plan::metrics::ExecutionPlanMetricsSet;
 
 use super::scan::{Scan, ScanLanes, ScanRequest};
+use super::shared::Shared;
 use super::{AggregateSpec, FilterSpec, JoinSpec, LimitSpec, ProjectSpec, SortSpec};
 
 /// The index of a pipeline in its [`Program`].
@@ -114,6 +116,8 @@ pub struct Pipeline {
 pub struct Program {
     /// Every pipeline stands after those it reads.
     pub pipelines: Vec<Pipeline>,
+    /// Of the breakers whose state another region makes, or reads.
+    pub shared: HashMap<PipelineId, Shared>,
 }
 
 impl Program {

@@ -24,7 +24,7 @@ pub struct Same {
 
 impl Same {
     /// Whether `a` and `b` give the same rows, in any order.
-    pub(super) fn nodes(a: &Node, b: &Node) -> bool {
+    pub fn nodes(a: &Node, b: &Node) -> bool {
         Self::default().node(a, b)
     }
 

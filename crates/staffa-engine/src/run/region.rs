@@ -23,7 +23,9 @@ use super::steal::Steal;
 use crate::context::panic_error;
 use crate::cpu::exchange::Exchange;
 use crate::engine::{Compiled, Engine, Lane, Sealed, SinkLocal};
-use crate::plan::{OpKind, Pipeline, PipelineId, Program, ScanRun, Scope, SinkKind, Source};
+use crate::plan::{
+    OpKind, Pipeline, PipelineId, Program, ScanRun, Scope, Shared as SharedWith, SinkKind, Source,
+};
 use crate::{LaneStream, Morsel, RunContext};
 
 /// A node outside of the region whose batches the region reads.
@@ -289,12 +291,20 @@ impl Inner {
             let mut cell = self.states[id].lock();
             match &*cell {
                 Some(state) => state.clone(),
+                None if let Some(state) = self.made_elsewhere(id) => {
+                    let state = futures::future::ready(Ok(state)).boxed().shared();
+                    cell.insert(state).clone()
+                }
                 None => {
                     let (sender, receiver) = tokio::sync::oneshot::channel();
                     let inner = Arc::clone(self);
                     self.tasks.lock().spawn(async move {
-                        let made = AssertUnwindSafe(inner.state(id, None)).catch_unwind().await;
+                        let state = Arc::clone(&inner).state(id, None);
+                        let made = AssertUnwindSafe(state).catch_unwind().await;
                         let made = made.unwrap_or_else(|panic| Err(panic_error(panic.as_ref())));
+                        if let Ok(state) = &made {
+                            inner.leave_for_others(id, state);
+                        }
                         // Nobody listens once the region is dropped.
                         let _ = sender.send(made.map_err(Arc::new));
                     });
@@ -311,6 +321,23 @@ impl Inner {
             }
         };
         state.await.map_err(|error| DataFusionError::from(&error))
+    }
+
+    /// The state of a breaker that a region before this one has run already.
+    fn made_elsewhere(&self, id: PipelineId) -> Option<State> {
+        match self.program.shared.get(&id) {
+            Some(SharedWith::Reads(slot)) => slot.take(&self.context.task),
+            _ => None,
+        }
+    }
+
+    /// Keeps a breaker's state for a region after this one.
+    fn leave_for_others(&self, id: PipelineId, state: &State) {
+        if let Some(SharedWith::Makes(slot)) = self.program.shared.get(&id)
+            && state.outlives_region()
+        {
+            slot.put(&self.context.task, Arc::clone(state));
+        }
     }
 
     /// Runs a breaker over all lanes of its pipeline, or over one.

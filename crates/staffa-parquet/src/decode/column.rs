@@ -309,7 +309,8 @@ impl ColumnReader {
                     let body = body.ok_or_else(|| Flaw::bug("the dictionary was not fetched"))?;
                     let data = self.opener.dictionary(&header, body)?;
                     let entries = header.values as usize;
-                    self.sink.set_dictionary(data, entries)?;
+                    self.sink.set_dictionary(data.clone(), entries)?;
+                    self.opener.take_back(data);
                     Dictionary::Read { entries, array: None }
                 }
             };

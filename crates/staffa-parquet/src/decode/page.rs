@@ -1,6 +1,7 @@
 //! Opens a page: decompresses it, reads its levels, and turns its values into a body.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 
 use bytes::Bytes;
 use parquet::basic::{Encoding, Type as Physical};
@@ -27,6 +28,23 @@ pub(crate) struct OpenPage {
     whole: Bytes,
 }
 
+thread_local! {
+    /// Memory of the last chunk's pages: a chunk would clear some new one otherwise.
+    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// A thread does not keep more than this between chunks.
+const SPARE_BYTES: usize = 2 << 20;
+
+impl Drop for Opener {
+    fn drop(&mut self) {
+        let (ours, theirs) = (std::mem::take(&mut self.spare), SPARE.take());
+        let (more, less) =
+            if ours.capacity() > theirs.capacity() { (ours, theirs) } else { (theirs, ours) };
+        SPARE.set(if more.capacity() <= SPARE_BYTES { more } else { less });
+    }
+}
+
 /// Opens the pages of one chunk, and keeps what can be used again.
 pub(crate) struct Opener {
     pub(crate) leaf: LeafType,
@@ -45,7 +63,7 @@ impl Opener {
             leaf,
             decompressor,
             limits,
-            spare: vec![],
+            spare: SPARE.take(),
             spare_bits: Bitmap::default(),
             spare_words: vec![],
         }
@@ -61,7 +79,12 @@ impl Opener {
             Body::Fixed { values: Values::Words(words), .. } => self.spare_words = words,
             other => drop(other),
         }
-        if let Ok(bytes) = page.whole.try_into_mut() {
+        self.take_back(page.whole);
+    }
+
+    /// Takes back memory that was given out, if nobody shares it.
+    pub(crate) fn take_back(&mut self, bytes: Bytes) {
+        if let Ok(bytes) = bytes.try_into_mut() {
             self.spare = bytes.into();
         }
     }
@@ -76,9 +99,7 @@ impl Opener {
         if header.uncompressed_bytes == 0 || self.decompressor.codec() == Codec::Uncompressed {
             return Ok(body);
         }
-        let mut out = Vec::new();
-        self.decompressor.decompress(&body, header.uncompressed_bytes as usize, &mut out)?;
-        Ok(Bytes::from(out))
+        self.expand(&body, header.uncompressed_bytes as usize)
     }
 
     /// Opens a data page of `rows` rows whose bytes behind the header are `body`.

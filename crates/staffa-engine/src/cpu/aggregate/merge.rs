@@ -205,6 +205,10 @@ impl Sealed for Groups {
         }))
     }
 
+    fn outlives_region(&self) -> bool {
+        true
+    }
+
     fn as_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
         self
     }
