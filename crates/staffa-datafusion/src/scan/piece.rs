@@ -2,13 +2,15 @@
 //! open its row groups, and at the end the rows that other lanes have not come to yet.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::sync::{Arc, Weak};
+use std::task::{Context, Poll, Waker};
 
 use datafusion::common::Result;
 use datafusion::datasource::listing::PartitionedFile;
 use parking_lot::Mutex;
 use staffa_engine::RunContext;
-use tokio::sync::Notify;
+use staffa_engine::run::wake_apart;
 
 use super::group::{GroupStream, Part};
 use super::open::{GroupToRead, OpenFile, Opener};
@@ -23,6 +25,8 @@ struct State {
     reading: Vec<Weak<Part>>,
     /// Lanes that are opening a file, whose row groups may be for all, or a row group.
     opening: usize,
+    /// Lanes that wait for what those find.
+    waiting: Vec<Waker>,
 }
 
 /// A half of a row group is worth taking when it has so many morsels. What it costs is to decode
@@ -32,13 +36,11 @@ const WORTH_TAKING: usize = 4;
 /// What is left to read.
 pub(super) struct Pieces {
     state: Mutex<State>,
-    changed: Notify,
 }
 
 enum Turn {
     Read(Arc<OpenFile>, GroupToRead),
     Open(usize, Box<PartitionedFile>),
-    Wait,
     End,
 }
 
@@ -46,7 +48,7 @@ impl Pieces {
     /// A queue over `files`, read in this order.
     pub(super) fn new(files: impl IntoIterator<Item = (usize, PartitionedFile)>) -> Self {
         let files = files.into_iter().collect();
-        Self { state: Mutex::new(State { files, ..State::default() }), changed: Notify::new() }
+        Self { state: Mutex::new(State { files, ..State::default() }) }
     }
 
     /// The next rows to read; opens files as needed. `None` when all are taken.
@@ -90,11 +92,7 @@ impl Pieces {
         dynamic: bool,
     ) -> Result<Option<(Arc<OpenFile>, GroupToRead, Opening<'_>)>> {
         loop {
-            // Before the look at the state, so that a change after it is not missed.
-            let changed = self.changed.notified();
-            tokio::pin!(changed);
-            changed.as_mut().enable();
-            match self.turn() {
+            match poll_fn(|cx| self.turn(cx)).await {
                 Turn::Read(file, group) => {
                     let opening = Opening(self);
                     if !dynamic || !ruled_out(&file, group.index) {
@@ -102,7 +100,6 @@ impl Pieces {
                     }
                 }
                 Turn::End => return Ok(None),
-                Turn::Wait => changed.await,
                 Turn::Open(partition, file) => {
                     let opening = Opening(self);
                     let opened = opener.open(partition, *file).await?;
@@ -134,17 +131,21 @@ impl Pieces {
         Ok(Some(stream))
     }
 
-    fn turn(&self) -> Turn {
+    fn turn(&self, cx: &mut Context<'_>) -> Poll<Turn> {
         let mut state = self.state.lock();
         if let Some((file, group)) = state.groups.pop_front() {
             state.opening += 1;
-            return Turn::Read(file, group);
+            return Poll::Ready(Turn::Read(file, group));
         }
         if let Some((partition, file)) = state.files.pop_front() {
             state.opening += 1;
-            return Turn::Open(partition, Box::new(file));
+            return Poll::Ready(Turn::Open(partition, Box::new(file)));
         }
-        if state.opening > 0 { Turn::Wait } else { Turn::End }
+        if state.opening == 0 {
+            return Poll::Ready(Turn::End);
+        }
+        state.waiting.push(cx.waker().clone());
+        Poll::Pending
     }
 }
 
@@ -153,7 +154,10 @@ struct Opening<'a>(&'a Pieces);
 
 impl Drop for Opening<'_> {
     fn drop(&mut self) {
-        self.0.state.lock().opening -= 1;
-        self.0.changed.notify_waiters();
+        let mut state = self.0.state.lock();
+        state.opening -= 1;
+        let waiting = std::mem::take(&mut state.waiting);
+        drop(state);
+        waiting.into_iter().for_each(wake_apart);
     }
 }

@@ -5,6 +5,8 @@ mod merge;
 mod region;
 mod share;
 mod steal;
+mod waker;
 
 pub(crate) use region::own;
 pub use region::{Input, Region};
+pub use waker::wake_apart;

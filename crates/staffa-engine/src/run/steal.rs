@@ -14,6 +14,7 @@ use datafusion_common::Result;
 use futures::StreamExt;
 use parking_lot::Mutex;
 
+use super::waker::wake_apart;
 use crate::{LaneStream, Morsel};
 
 #[derive(Default)]
@@ -29,9 +30,7 @@ struct State {
 
 impl State {
     fn wake(&mut self) {
-        for waker in self.wakers.drain(..) {
-            waker.wake();
-        }
+        self.wakers.drain(..).for_each(wake_apart);
     }
 }
 
