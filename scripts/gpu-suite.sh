@@ -174,7 +174,7 @@ sanitize() {
     sanitizer=$(tool compute-sanitizer) || { without "compute-sanitizer is not installed" && return; }
     for i in "${!tests[@]}"; do
         case ${names[i]} in
-        parquet | expression | group_by | join)
+        parquet | expression | group_by | join | partition | sort)
             found=1
             run "${names[i]}" "$sanitizer" --tool "$@" --error-exitcode 86 "${tests[i]}"
             ;;

@@ -16,6 +16,8 @@ pub mod join;
 mod kernels;
 pub mod keys;
 pub mod parquet;
+pub mod partition;
+pub mod sort;
 
 pub use images::{MODULES, Module, availability, module};
 pub use kernels::Kernels;

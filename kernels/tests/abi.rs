@@ -9,14 +9,26 @@ use std::process::Command;
 use staffa_kernels::abi::{
     AggregateArgs, BLOCK, Checkpoint, Column, ColumnKind, CompactArgs, CompressedPage,
     DecompressArgs, ErrorCode, ErrorSlot, FinishArgs, FixedArgs, GatherArgs, GroupArgs, GroupState,
-    HashArgs, HybridArgs, JoinBuildArgs, JoinMatchedArgs, JoinProbeArgs, JoinRetrieveArgs,
-    JoinScanArgs, JoinState, JoinTableAbi, KEY_OUTSIDE, KeyRange, KeyRule, KeySet, LEVELS_PREFIXED,
-    LevelsArgs, MarkArgs, NONE, OwnArgs, PackArgs, PackField, Page, PageSet, PageState, RangeArgs,
-    RowsAbi, SLOT_FRESH, SelectArgs, Span, StringsArgs, TILE_ROWS, TILE_WORDS, Utf8Args, WordForm,
+    HASH_DICTIONARY, HashArgs, HashRule, HybridArgs, JoinBuildArgs, JoinMatchedArgs, JoinProbeArgs,
+    JoinRetrieveArgs, JoinScanArgs, JoinState, JoinTableAbi, KEY_OUTSIDE, KeyRange, KeyRule,
+    KeySet, LEVELS_PREFIXED, LevelsArgs, MarkArgs, MoveColumn, NONE, OwnArgs, PackArgs, PackField,
+    Page, PageSet, PageState, PartitionHeapArgs, PartitionIdsArgs, PartitionMoveArgs,
+    PartitionOffsetsArgs, RADIX, RADIX_BITS, RadixCountArgs, RadixPassArgs, RadixStartsArgs,
+    RangeArgs, RowsAbi, SLOT_FRESH, SORT_DESCENDING, SORT_NULLABLE, SORT_NULLS_LAST, SORT_ROWS,
+    STRING_BITS, SelectArgs, SortField, SortKeysArgs, SortSettleArgs, SortTiesArgs, Span,
+    StringsArgs, TILE_ROWS, TILE_WORDS, TopArgs, TopState, Utf8Args, ValueOrder, WordForm,
 };
 
 /// Every header whose structs are compared.
-const HEADERS: [&str; 5] = ["abi.h", "keys/abi.h", "group_by/abi.h", "columns/abi.h", "join/abi.h"];
+const HEADERS: [&str; 7] = [
+    "abi.h",
+    "keys/abi.h",
+    "group_by/abi.h",
+    "columns/abi.h",
+    "join/abi.h",
+    "partition/abi.h",
+    "sort/abi.h",
+];
 
 /// One line a struct: C++ and Rust name, then the fields; `rust = cpp` where a name is a keyword.
 macro_rules! structs {
@@ -110,9 +122,27 @@ structs! {
         list, table, found, offsets, first, build, probe, count, limit, reserved,
     }
     join_matched_args JoinMatchedArgs { matched, position_slots, bits, rows, reserved }
+    partition_ids_args PartitionIdsArgs { list, keys, ids, hashes, reciprocal, partitions, reserved }
+    partition_offsets_args PartitionOffsetsArgs { list, ids, starts, offsets, partitions, reserved }
+    move_column MoveColumn { source, values, validity }
+    partition_move_args PartitionMoveArgs { list, columns, ids, tile_starts, order, count, reserved }
+    partition_heap_args PartitionHeapArgs { list, source, total }
+    radix_count_args RadixCountArgs { list, keys, counts, first_shift, passes }
+    radix_starts_args RadixStartsArgs { counts, starts, trivial }
+    radix_pass_args RadixPassArgs {
+        list, keys_in, keys_out, rows_in, rows_out, starts, trivial, look_back, tile_starts, shift, reserved,
+    }
+    sort_field SortField { values, unit, bits, flags, shift }
+    sort_keys_args SortKeysArgs { list, order, segments, units, fields, keys, rows, count, segment_shift }
+    sort_settle_args SortSettleArgs { list, keys, rows, order, segments, depths, units }
+    sort_ties_args SortTiesArgs { list, values, order, segments, depths, units, bits }
+    top_state TopState { low, high, left, all, reserved }
+    top_args TopArgs {
+        list, keys, counts, state, look_back, keys_out, rows_out, count_out, shift, capacity, ties, reserved,
+    }
 }
 
-const CONSTANTS: [(&str, u64); 24] = [
+const CONSTANTS: [(&str, u64); 42] = [
     ("TILE_ROWS", TILE_ROWS as u64),
     ("TILE_WORDS", TILE_WORDS as u64),
     ("BLOCK", BLOCK as u64),
@@ -137,6 +167,24 @@ const CONSTANTS: [(&str, u64); 24] = [
     ("FORM_ORDERED_FLOAT", WordForm::OrderedFloat as u64),
     ("FORM_FLOAT", WordForm::Float as u64),
     ("FORM_ONE", WordForm::One as u64),
+    ("HASH_NUMBER", HashRule::Number as u64),
+    ("HASH_FLOAT", HashRule::Float as u64),
+    ("HASH_BOOLEAN", HashRule::Boolean as u64),
+    ("HASH_STRING", HashRule::String as u64),
+    ("HASH_BINARY", HashRule::Binary as u64),
+    ("HASH_VIEW", HashRule::View as u64),
+    ("HASH_DICTIONARY", HASH_DICTIONARY as u64),
+    ("RADIX_BITS", RADIX_BITS as u64),
+    ("RADIX", RADIX as u64),
+    ("SORT_ROWS", SORT_ROWS as u64),
+    ("ORDER_UNSIGNED", ValueOrder::Unsigned as u64),
+    ("ORDER_SIGNED", ValueOrder::Signed as u64),
+    ("ORDER_FLOAT", ValueOrder::Float as u64),
+    ("ORDER_BYTES", ValueOrder::Bytes as u64),
+    ("SORT_NULLABLE", SORT_NULLABLE as u64),
+    ("SORT_NULLS_LAST", SORT_NULLS_LAST as u64),
+    ("SORT_DESCENDING", SORT_DESCENDING as u64),
+    ("STRING_BITS", STRING_BITS as u64),
 ];
 
 /// `IndexRange` is `ERROR_INDEX_RANGE` in C++.

@@ -72,7 +72,7 @@ fn nvdisasm() -> Option<PathBuf> {
 }
 
 /// Kernels that must load, and store, 16 bytes at a time.
-const VECTORS: [(&str, &str, bool); 9] = [
+const VECTORS: [(&str, &str, bool); 11] = [
     ("parquet/copy", "copy_rows", true),
     ("parquet/dictionary", "dictionary_128", true),
     ("parquet/dictionary", "dictionary_128_nullable", true),
@@ -82,6 +82,8 @@ const VECTORS: [(&str, &str, bool); 9] = [
     ("parquet/byte_array", "byte_array_spans", true),
     ("parquet/delta_bytes", "delta_length_spans", false),
     ("parquet/plain", "plain_64_128", false),
+    ("partition/move", "partition_scatter", true),
+    ("partition/move", "partition_gather", true),
 ];
 
 /// Kernels in which a fused multiply-add is right, with the reason. Each rounds once where the CPU

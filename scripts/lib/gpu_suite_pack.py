@@ -28,6 +28,8 @@ WANTED = [
     ("kernels/tests/expression/main.rs", "test", "expression"),
     ("kernels/tests/group_by/main.rs", "test", "group_by"),
     ("kernels/tests/join/main.rs", "test", "join"),
+    ("kernels/tests/partition/main.rs", "test", "partition"),
+    ("kernels/tests/sort/main.rs", "test", "sort"),
     ("crates/staffa-parquet/tests/cuda.rs", "test", "cuda"),
     ("crates/staffa-parquet/tests/cuda_hostile.rs", "test", "cuda_hostile"),
     ("crates/staffa-engine/tests/lowering/main.rs", "test", "lowering"),

@@ -11,6 +11,8 @@ mod group_by;
 mod join;
 mod keys;
 mod page;
+mod partition;
+mod sort;
 mod strings;
 
 pub use column::{Column, ColumnKind, Span};
@@ -27,6 +29,15 @@ pub use keys::{
 pub use page::{
     Checkpoint, CompactArgs, CompressedPage, DecompressArgs, FixedArgs, HybridArgs,
     LEVELS_PREFIXED, LevelsArgs, Page, PageSet, PageState, Utf8Args,
+};
+pub use partition::{
+    HASH_DICTIONARY, HashRule, MoveColumn, PartitionHeapArgs, PartitionIdsArgs, PartitionMoveArgs,
+    PartitionOffsetsArgs,
+};
+pub use sort::{
+    RADIX, RADIX_BITS, RadixCountArgs, RadixPassArgs, RadixStartsArgs, SORT_DESCENDING,
+    SORT_NULLABLE, SORT_NULLS_LAST, SORT_ROWS, STRING_BITS, SortField, SortKeysArgs,
+    SortSettleArgs, SortTiesArgs, TopArgs, TopState, ValueOrder,
 };
 pub use strings::StringsArgs;
 

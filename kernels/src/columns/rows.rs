@@ -66,6 +66,28 @@ impl<'a> RowList<'a> {
     }
 }
 
+/// A list to compare others with. It shares the memory, so that no other list can come to stand there.
+pub(crate) struct KeptList {
+    rows: u32,
+    selection: Option<DeviceSlice<u32>>,
+    count: Option<DeviceSlice<u32>>,
+}
+
+impl KeptList {
+    pub(crate) fn new(list: &RowList<'_>) -> Self {
+        let (selection, count) = (list.selection.cloned(), list.count.cloned());
+        Self { rows: list.rows, selection, count }
+    }
+
+    /// Whether this is the same list: the same memory, not only the same rows.
+    pub(crate) fn is(&self, list: &RowList<'_>) -> bool {
+        let at = |memory: Option<&DeviceSlice<u32>>| memory.map(|m| (m.address(), m.len()));
+        self.rows == list.rows
+            && at(self.selection.as_ref()) == at(list.selection)
+            && at(self.count.as_ref()) == at(list.count)
+    }
+}
+
 /// A length as a number of rows.
 pub(crate) fn row_count(len: usize) -> Result<u32> {
     u32::try_from(len)

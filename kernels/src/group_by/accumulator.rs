@@ -2,7 +2,7 @@
 
 use staffa_cuda::{CudaError, DeviceBuffer, DeviceSlice, Grid, Launch, Result};
 
-use super::function::{Function, State, ValueType, fits, state_of};
+use super::function::{Function, State, ValueType, finishes_as, fits, state_of};
 use super::table::GroupTable;
 use crate::abi::{AggregateArgs, BLOCK, Column, ColumnKind, FinishArgs, WordForm};
 use crate::columns::RowList;
@@ -27,6 +27,7 @@ pub struct Input<'a> {
 
 /// The state of one aggregate, a value a group.
 pub struct Accumulator {
+    function: Function,
     state: State,
     value: ValueType,
     width: u32,
@@ -57,12 +58,7 @@ impl Accumulator {
             )));
         };
         let room = groups as usize;
-        let (words, neutral) = match state {
-            State::Word { neutral, .. } => (room, neutral),
-            State::Limbs { limbs, .. } => (room * limbs as usize, 0),
-            State::Elected { .. } => (room * width as usize / 8, 0),
-        };
-        let words = filled(context, words, neutral)?;
+        let words = filled(context, room * state.words(width), state.neutral())?;
         let zeroed = |len: usize| -> Result<DeviceBuffer<u32>> {
             let mut buffer = context.memory.buffer(len.max(1), context.stream)?;
             buffer.zero(context.stream)?;
@@ -75,7 +71,8 @@ impl Accumulator {
             _ => None,
         };
         let nan = zeroed(1)?;
-        Ok(Self { state, value, width, groups, words, seen, nan, elected, kept: Vec::new() })
+        let kept = Vec::new();
+        Ok(Self { function, state, value, width, groups, words, seen, nan, elected, kept })
     }
 
     /// Adds a morsel. Does nothing once the table has overflowed.
@@ -207,12 +204,9 @@ impl Accumulator {
         if groups < self.groups {
             return Err(CudaError::Misuse(format!("{groups} groups instead of {}", self.groups)));
         }
-        let per_group = self.words.len() / self.groups.max(1) as usize;
-        let neutral = match self.state {
-            State::Word { neutral, .. } => neutral,
-            _ => 0,
-        };
-        let mut words = filled(context, per_group * groups as usize, neutral)?;
+        // Not from the buffer's length, which is never 0.
+        let per_group = self.state.words(self.width);
+        let mut words = filled(context, per_group * groups as usize, self.state.neutral())?;
         take_over(context, &mut words, &mut self.words)?;
         if let Some(seen) = &mut self.seen {
             let mut larger = context.memory.buffer(bitmap_words(groups).max(1), context.stream)?;
@@ -241,10 +235,16 @@ impl Accumulator {
     /// be wider than the values'. NULL where no value was met; counts have no NULLs.
     ///
     /// # Errors
-    /// [`CudaError::Misuse`] for a width that the state does not have; what the driver says.
+    /// [`CudaError::Misuse`] for a width that the function's output does not have; what the driver says.
     pub fn finish(mut self, context: &Context<'_>, groups: u32, width: u32) -> Result<InputColumn> {
         if groups > self.groups {
             return Err(CudaError::Misuse(format!("{groups} groups of {}", self.groups)));
+        }
+        if !finishes_as(self.function, self.value, self.width, width) {
+            return Err(CudaError::Misuse(format!(
+                "{width} bytes of {:?} of {:?}, {} bytes",
+                self.function, self.value, self.width
+            )));
         }
         let seen_address = self.seen.as_ref().map_or(0, DeviceBuffer::address);
         let (kind, values) = match self.state {
@@ -253,15 +253,11 @@ impl Accumulator {
                 let bits = width == 0;
                 (if bits { ColumnKind::Bits } else { ColumnKind::Fixed }, values)
             }
-            State::Limbs { limbs, .. } if width == 8 * limbs => {
-                (ColumnKind::Fixed, self.words.freeze().cast()?)
-            }
-            State::Elected { .. } if width == self.width => {
+            State::Limbs { .. } | State::Elected { .. } => {
                 let spans = self.value == ValueType::Bytes;
                 let kind = if spans { ColumnKind::Spans } else { ColumnKind::Fixed };
                 (kind, self.words.freeze().cast()?)
             }
-            _ => return Err(CudaError::Misuse(format!("{width} bytes of {:?}", self.state))),
         };
         let descriptor = Column {
             values: values.address(),
@@ -287,10 +283,6 @@ impl Accumulator {
         form: WordForm,
         seen: u64,
     ) -> Result<DeviceSlice<u8>> {
-        let ordered = form == WordForm::OrderedFloat && width != self.width;
-        if !matches!(width, 0 | 1 | 2 | 4 | 8) || ordered {
-            return Err(CudaError::Misuse(format!("words as values of {width} bytes")));
-        }
         let bytes =
             if width == 0 { 4 * bitmap_words(groups) } else { groups as usize * width as usize };
         let mut values = context.memory.buffer::<u8>(bytes.max(1), context.stream)?;

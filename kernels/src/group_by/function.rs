@@ -47,6 +47,36 @@ pub(super) enum State {
     Elected { greatest: bool },
 }
 
+impl State {
+    /// Words a group, for values of `width` bytes.
+    pub(super) fn words(self, width: u32) -> usize {
+        match self {
+            State::Word { .. } => 1,
+            State::Limbs { limbs, .. } => limbs as usize,
+            State::Elected { .. } => width as usize / 8,
+        }
+    }
+
+    /// What a group starts with.
+    pub(super) fn neutral(self) -> u64 {
+        match self {
+            State::Word { neutral, .. } => neutral,
+            State::Limbs { .. } | State::Elected { .. } => 0,
+        }
+    }
+}
+
+/// Whether results can be values of `output` bytes (0: bits). Only sums of integers have a choice: they wrap at
+/// the width of the output, which is not narrower than the values.
+pub(super) fn finishes_as(function: Function, value: ValueType, width: u32, output: u32) -> bool {
+    match (function, value) {
+        (Function::Count, _) | (Function::Sum, ValueType::Float) => output == 8,
+        (Function::Sum, _) if width <= 8 => output >= width && matches!(output, 1 | 2 | 4 | 8),
+        (_, ValueType::Boolean) => output == 0,
+        _ => output == width,
+    }
+}
+
 /// How `function` works on such values, `width` bytes each; `None`: it does not.
 pub(super) fn state_of(function: Function, value: ValueType, width: u32) -> Option<State> {
     use Function as F;
@@ -65,7 +95,9 @@ pub(super) fn state_of(function: Function, value: ValueType, width: u32) -> Opti
         (F::Sum, V::Signed) if width == 32 => {
             Some(State::Limbs { symbol: "aggregate_limbs_256", limbs: 4 })
         }
-        (F::Min | F::Max, V::Bytes) => Some(State::Elected { greatest: function == F::Max }),
+        (F::Min | F::Max, V::Bytes) => {
+            (width == 16).then_some(State::Elected { greatest: function == F::Max })
+        }
         (F::Min | F::Max, V::Signed) if matches!(width, 16 | 32) => {
             Some(State::Elected { greatest: function == F::Max })
         }

@@ -3,10 +3,12 @@
 use staffa_cuda::{CudaError, DeviceBuffer, Launch, Result};
 
 use super::table::GroupKeys;
-use crate::abi::{Column, ColumnKind, HashArgs, KeySet, PackArgs, RowsAbi};
+use crate::abi::{Column, ColumnKind, HashArgs, KeyRule, KeySet, PackArgs, RowsAbi};
 use crate::columns::GatheredColumn;
 use crate::columns::rows::bitmap_words;
-use crate::keys::{launch_hash, launch_pack, pack_fields, upload};
+use crate::keys::{
+    PackedAs, Packing, launch_hash, launch_pack, mappable_storage, pack_fields, upload,
+};
 use crate::parquet::Context;
 
 /// Fills `made` with packed keys or hashes of a list's rows. `stop` becomes set at a key that does not fit.
@@ -63,7 +65,7 @@ pub(super) fn enlarged(
 }
 
 /// Copies the front of a buffer, which stays its owner's.
-fn copy<T: bytemuck::Pod>(
+pub(super) fn copy<T: bytemuck::Pod>(
     context: &Context<'_>,
     from: &mut DeviceBuffer<T>,
     to: &mut DeviceBuffer<T>,
@@ -78,12 +80,41 @@ fn copy<T: bytemuck::Pod>(
     copied
 }
 
+/// How a table packs keys, if it does.
+pub(super) fn key_packing(keys: &GroupKeys) -> Option<&Packing> {
+    match keys {
+        GroupKeys::Direct(packing) | GroupKeys::Packed(packing) => Some(packing),
+        GroupKeys::Hashed => None,
+    }
+}
+
+/// Whether a table packs keys.
+pub(super) fn packs(keys: &GroupKeys) -> bool {
+    key_packing(keys).is_some()
+}
+
+/// Whether keys can be packed from these columns: as many ranges, of values that pack.
+pub(super) fn check_packing(
+    keys: &GroupKeys,
+    columns: &[GatheredColumn],
+    rules: &[KeyRule],
+    packed_as: &[PackedAs],
+) -> Result<()> {
+    let Some(packing) = key_packing(keys) else { return Ok(()) };
+    if packing.ranges().len() != columns.len() {
+        return Err(CudaError::Misuse("packed keys of other columns".into()));
+    }
+    for ((column, rule), packed_as) in columns.iter().zip(rules).zip(packed_as) {
+        if matches!(packed_as, PackedAs::Values) {
+            mappable_storage(column.kind, column.width, *rule)?;
+        }
+    }
+    Ok(())
+}
+
 /// Bytes of a packed key; 0 for hashes.
 pub(super) fn key_bytes(keys: &GroupKeys) -> u32 {
-    match keys {
-        GroupKeys::Direct(packing) | GroupKeys::Packed(packing) => packing.key_bytes(),
-        GroupKeys::Hashed => 0,
-    }
+    key_packing(keys).map_or(0, Packing::key_bytes)
 }
 
 /// Slots of a table: one a key of a direct one, else twice the groups, rounded up to a power of two.

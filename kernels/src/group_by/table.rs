@@ -2,11 +2,13 @@
 
 use staffa_cuda::{CudaError, DeviceBuffer, DeviceSlice, Grid, Launch, Result};
 
-use super::stored::{enlarged, fill_keys, key_bytes, slots_for};
+use super::stored::{
+    check_packing, copy, enlarged, fill_keys, key_bytes, key_packing, packs, slots_for,
+};
 use crate::abi::{BLOCK, Column, ColumnKind, GroupArgs, GroupState, KeyRule, KeySet, RowsAbi};
 use crate::columns::rows::check_column;
 use crate::columns::{GatheredColumn, RowList, launch_gather};
-use crate::keys::{KeyColumn, KeyColumns, Packing, upload};
+use crate::keys::{KeyColumn, KeyColumns, PackedAs, Packing, mappable, upload};
 use crate::parquet::Context;
 
 /// How a table finds keys.
@@ -41,6 +43,8 @@ pub struct GroupTable {
     keys: GroupKeys,
     config: GroupTableConfig,
     rules: Vec<KeyRule>,
+    /// What stands for each column in a packed key.
+    packed_as: Vec<PackedAs>,
     columns: Vec<GatheredColumn>,
     descriptors: DeviceSlice<Column>,
     /// Packed keys or hashes of the groups.
@@ -55,7 +59,8 @@ impl GroupTable {
     /// An empty table for keys like these.
     ///
     /// # Errors
-    /// [`CudaError::Misuse`] when packed keys are not the columns', or too many to be slots; what the driver says.
+    /// [`CudaError::Misuse`] when packed keys are not the columns', of values that do not pack, or too many to be
+    /// slots; what the driver says.
     pub fn new(
         context: &Context<'_>,
         like: &[KeyColumn],
@@ -68,14 +73,19 @@ impl GroupTable {
             .iter()
             .map(|key| GatheredColumn::like(context, &key.column.descriptor, config.groups))
             .collect::<Result<Vec<_>>>()?;
-        let rules = like.iter().map(|key| key.rule).collect();
-        Self::with_columns(context, columns, rules, keys, config, state)
+        let rules: Vec<KeyRule> = like.iter().map(|key| key.rule).collect();
+        let packed_as: Vec<PackedAs> = if packs(&keys) {
+            like.iter().try_for_each(mappable)?;
+            like.iter().map(PackedAs::of).collect()
+        } else {
+            vec![PackedAs::Values; like.len()]
+        };
+        Self::with_columns(context, (columns, rules, packed_as), keys, config, state)
     }
 
     fn with_columns(
         context: &Context<'_>,
-        columns: Vec<GatheredColumn>,
-        rules: Vec<KeyRule>,
+        (columns, rules, packed_as): (Vec<GatheredColumn>, Vec<KeyRule>, Vec<PackedAs>),
         keys: GroupKeys,
         config: GroupTableConfig,
         state: DeviceBuffer<GroupState>,
@@ -85,11 +95,7 @@ impl GroupTable {
             return Err(CudaError::Misuse(format!("a group table of {config:?}")));
         }
         let slots = slots_for(&keys, config.groups)?;
-        if let GroupKeys::Direct(packing) | GroupKeys::Packed(packing) = &keys
-            && packing.ranges().len() != columns.len()
-        {
-            return Err(CudaError::Misuse("packed keys of other columns".into()));
-        }
+        check_packing(&keys, &columns, &rules, &packed_as)?;
         let bytes = config.groups as usize * key_bytes(&keys).max(8) as usize;
         let stored = context.memory.buffer(bytes, context.stream)?;
         let mut slots = context.memory.buffer::<u64>(slots, context.stream)?;
@@ -107,6 +113,7 @@ impl GroupTable {
             keys,
             config,
             rules,
+            packed_as,
             columns,
             descriptors,
             stored,
@@ -122,7 +129,8 @@ impl GroupTable {
     /// The ids mean something only if the state, read later, shows that this morsel was committed.
     ///
     /// # Errors
-    /// [`CudaError::Misuse`] when the columns are of other types than the table's; what the driver says.
+    /// [`CudaError::Misuse`] when the columns are of other types than the table's, or, with packed keys, codes of
+    /// another dictionary than the first ones'; what the driver says.
     pub fn assign(
         &mut self,
         context: &Context<'_>,
@@ -241,8 +249,8 @@ impl GroupTable {
     /// Waits for the device.
     ///
     /// # Errors
-    /// [`CudaError::Misuse`] for less room than there are groups, or a packing that does not hold them; what the
-    /// driver says. The table is as it was then.
+    /// [`CudaError::Misuse`] for less room than there are groups, or a packing that does not hold them: another
+    /// one than now for codes, whose groups keep values only; what the driver says. The table is as it was then.
     pub fn grow(
         &mut self,
         context: &Context<'_>,
@@ -253,6 +261,17 @@ impl GroupTable {
         if old.groups > config.groups {
             return Err(CudaError::Misuse(format!("{} groups in {config:?}", old.groups)));
         }
+        // The groups' packed keys stay theirs; others are made from columns, which hold values.
+        let same = packs(&keys) && key_packing(&keys) == key_packing(&self.keys);
+        let packed_as = if same {
+            self.packed_as.clone()
+        } else {
+            let by_codes = self.packed_as.iter().any(|p| matches!(p, PackedAs::Codes(_)));
+            if by_codes && packs(&keys) {
+                return Err(CudaError::Misuse("codes packed in another way".into()));
+            }
+            vec![PackedAs::Values; self.columns.len()]
+        };
         let mut state = context.memory.buffer(1, context.stream)?;
         let clean = GroupState { fresh: 0, overflow: 0, ..old };
         state.write(0, &[clean], context.ring, context.stream)?;
@@ -261,8 +280,14 @@ impl GroupTable {
             columns.push(enlarged(context, column, config.groups)?);
         }
         let rules = self.rules.clone();
-        let mut new = Self::with_columns(context, columns, rules, keys, config, state)?;
-        new.fill_stored(context, old.groups)?;
+        let mut new =
+            Self::with_columns(context, (columns, rules, packed_as), keys, config, state)?;
+        if same {
+            let bytes = old.groups as usize * key_bytes(&new.keys) as usize;
+            copy(context, &mut self.stored, &mut new.stored, bytes)?;
+        } else {
+            new.fill_stored(context, old.groups)?;
+        }
         let args = new.args(0);
         let grid = Grid::covering(u64::from(old.groups), BLOCK, BLOCK)?;
         new.run(context, "group_by/number", "group_by_rebuild", &args, grid, |launch| launch)?;
@@ -416,6 +441,10 @@ impl GroupTable {
             .iter()
             .map(|key| (crate::columns::rows::logical_storage(&key.column.descriptor), key.rule));
         if own.eq(theirs) {
+            if packs(&self.keys) {
+                let pairs = self.packed_as.iter().zip(keys.columns());
+                return pairs.into_iter().try_for_each(|(own, key)| own.check(key));
+            }
             return Ok(());
         }
         Err(CudaError::Misuse("key columns of other types than the group table's".into()))

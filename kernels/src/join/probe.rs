@@ -1,12 +1,14 @@
 //! The probe side.
 
+use std::sync::Arc;
+
 use staffa_cuda::{CudaError, DeviceBuffer, DeviceSlice, Grid, Launch, Result};
 
-use super::side::{JoinKeys, JoinSide, make};
+use super::side::{JoinKeys, JoinSide, check_probe, make};
 use super::table::JoinTable;
 use crate::abi::{BLOCK, JoinProbeArgs, JoinRetrieveArgs, TILE_ROWS};
 use crate::columns::RowList;
-use crate::columns::rows::bitmap_words;
+use crate::columns::rows::{KeptList, bitmap_words};
 use crate::parquet::Context;
 
 const MODULE: &str = "join/probe";
@@ -27,7 +29,9 @@ pub struct Probe {
     found: DeviceSlice<u32>,
     matches: DeviceSlice<u32>,
     offsets: Option<DeviceSlice<u64>>,
-    rows: u32,
+    /// The table and the list that were probed: slots and positions mean nothing with others.
+    table: Arc<()>,
+    list: KeptList,
 }
 
 /// Pairs of rows of a chunk.
@@ -44,7 +48,8 @@ impl JoinTable {
     /// Finds the keys of a probe side's rows. Queued; nothing is read.
     ///
     /// # Errors
-    /// [`CudaError::Misuse`] for keys of other types than the build side's; what the driver says.
+    /// [`CudaError::Misuse`] for keys of other types than the build side's, or packed keys by another dictionary;
+    /// what the driver says.
     pub fn probe(
         &mut self,
         context: &Context<'_>,
@@ -56,6 +61,7 @@ impl JoinTable {
                 "key columns of other types than the build side's".into(),
             ));
         }
+        check_probe(self.form(), self.keys(), side.keys)?;
         let made = make(context, self.form(), side, self.nulls_equal(), None)?;
         let rows = side.list.rows;
         let stream = context.stream;
@@ -102,7 +108,13 @@ impl JoinTable {
         // tile and one more.
         unsafe { launch.run(Grid::linear(tiles, BLOCK), stream) }?;
         let offsets = (!options.matches_only).then(|| offsets.freeze());
-        Ok(Probe { found: found.freeze(), matches: matches.freeze(), offsets, rows })
+        Ok(Probe {
+            found: found.freeze(),
+            matches: matches.freeze(),
+            offsets,
+            table: Arc::clone(&self.identity),
+            list: KeptList::new(&side.list),
+        })
     }
 }
 
@@ -118,11 +130,11 @@ impl Probe {
         self.offsets.as_ref()
     }
 
-    /// The pairs of outputs `first` to `first + limit`, as many as there are. The list is the one that was probed.
+    /// The pairs of outputs `first` to `first + limit`, as many as there are. Table and list are those of the probe.
     /// Queued; nothing is read.
     ///
     /// # Errors
-    /// [`CudaError::Misuse`] for another list, or a probe without pairs; what the driver says.
+    /// [`CudaError::Misuse`] for another table or list, or a probe without pairs; what the driver says.
     pub fn retrieve(
         &self,
         context: &Context<'_>,
@@ -134,8 +146,11 @@ impl Probe {
         let Some(offsets) = &self.offsets else {
             return Err(CudaError::Misuse("pairs of a probe that wanted none".into()));
         };
-        if list.rows != self.rows || limit > i32::MAX as u32 {
-            return Err(CudaError::Misuse(format!("{limit} pairs of a list of {}", list.rows)));
+        if !Arc::ptr_eq(&self.table, &table.identity) {
+            return Err(CudaError::Misuse("pairs of another table than the probed one".into()));
+        }
+        if !self.list.is(&list) || limit > i32::MAX as u32 {
+            return Err(CudaError::Misuse(format!("{limit} pairs of another list, {list:?}")));
         }
         let room = limit.max(1) as usize;
         let stream = context.stream;
@@ -164,7 +179,8 @@ impl Probe {
             .using_write(&mut count);
         let launch = list.using(table.using(launch));
         let blocks = limit.div_ceil(BLOCK).max(1);
-        // SAFETY: the parameter is the kernel's. Offsets ascend and end with the total, so the position found for an
+        // SAFETY: the parameter is the kernel's. Slots, offsets and positions are of this table and list (checked
+        // above). Offsets ascend and end with the total, so the position found for an
         // output is below the list's, and its rank below its key's count; it writes `limit` pairs at most, and a
         // count.
         unsafe { launch.run(Grid::linear(blocks, BLOCK), stream) }?;

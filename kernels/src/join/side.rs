@@ -5,7 +5,10 @@ use staffa_cuda::{CudaError, DeviceBuffer, DeviceSlice, Launch, Result};
 use crate::abi::{HashArgs, JoinState, PackArgs};
 use crate::columns::RowList;
 use crate::columns::rows::bitmap_words;
-use crate::keys::{KeyColumn, KeyColumns, Packing, launch_hash, launch_pack, pack_fields, upload};
+use crate::keys::{
+    KeyColumn, KeyColumns, PackedAs, Packing, launch_hash, launch_pack, mappable, pack_fields,
+    upload,
+};
 use crate::parquet::Context;
 
 /// How a join finds keys.
@@ -116,5 +119,17 @@ pub(super) fn check_form(form: &JoinKeys, keys: &KeyColumns) -> Result<()> {
     if packing.ranges().len() != keys.columns().len() {
         return Err(CudaError::Misuse("packed keys of other columns".into()));
     }
-    keys.columns().iter().try_for_each(crate::keys::mappable)
+    keys.columns().iter().try_for_each(mappable)
+}
+
+/// Whether a probe's packed keys mean what the build side's do.
+pub(super) fn check_probe(form: &JoinKeys, build: &KeyColumns, probe: &KeyColumns) -> Result<()> {
+    if *form == JoinKeys::Hashed {
+        return Ok(());
+    }
+    let pairs = build.columns().iter().zip(probe.columns());
+    pairs.into_iter().try_for_each(|(build, probe)| {
+        mappable(probe)?;
+        PackedAs::of(build).check(probe)
+    })
 }

@@ -1,5 +1,7 @@
 //! The build side.
 
+use std::sync::Arc;
+
 use staffa_cuda::{CudaError, DeviceBuffer, DeviceSlice, Grid, Launch, Result};
 
 use super::side::{JoinKeys, JoinSide, Made, check_form, make};
@@ -18,6 +20,8 @@ const PROBES: u32 = 512;
 
 /// The hash table of a build side. The key columns belong to it: probes compare with them.
 pub struct JoinTable {
+    /// Which table this is: probes hold on to it, so no later table is taken for it.
+    pub(super) identity: Arc<()>,
     form: JoinKeys,
     nulls_equal: bool,
     keys: KeyColumns,
@@ -77,6 +81,7 @@ impl JoinTable {
         Ok(Self {
             form,
             nulls_equal,
+            identity: Arc::new(()),
             keys,
             selection: list.selection.cloned(),
             made,

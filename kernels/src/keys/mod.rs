@@ -16,7 +16,9 @@ use crate::parquet::Context;
 pub(crate) use hash::launch as launch_hash;
 pub use hash::{RowHashes, hash};
 pub use pack::{FieldRange, PackedKeys, Packing, pack, range};
-pub(crate) use pack::{fields as pack_fields, launch as launch_pack, mappable};
+pub(crate) use pack::{
+    PackedAs, fields as pack_fields, launch as launch_pack, mappable, mappable_storage,
+};
 
 /// A key column and how its values compare.
 #[derive(Clone)]

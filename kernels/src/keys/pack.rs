@@ -6,6 +6,7 @@ use super::{KeyColumn, upload};
 use crate::abi::{BLOCK, ColumnKind, KeyRange, KeyRule, PackArgs, PackField, RangeArgs};
 use crate::columns::RowList;
 use crate::columns::rows::{bitmap_words, using_column};
+use crate::expression::InputColumn;
 use crate::parquet::Context;
 
 const MODULE: &str = "keys/pack";
@@ -83,13 +84,60 @@ impl Packing {
 /// Whether values of this column can be mapped to 64 bits.
 pub(crate) fn mappable(key: &KeyColumn) -> Result<()> {
     let c = &key.column.descriptor;
-    let fixed = c.kind == ColumnKind::Fixed as u8 && c.width <= 16;
-    let wide_float = c.width == 16 && key.rule != KeyRule::Signed;
-    let known = c.kind == ColumnKind::Bits as u8 || c.kind == ColumnKind::Codes as u8 || fixed;
-    if !known || (fixed && wide_float) {
-        return Err(CudaError::Misuse(format!("{c:?} does not pack")));
+    if c.kind != ColumnKind::Codes as u8 {
+        mappable_storage(c.kind, c.width, key.rule)?;
     }
     key.check()
+}
+
+/// The same of values that are not codes.
+pub(crate) fn mappable_storage(kind: u8, width: u32, rule: KeyRule) -> Result<()> {
+    let bits = kind == ColumnKind::Bits as u8;
+    let fixed = kind == ColumnKind::Fixed as u8;
+    let fits = width <= 8 || (width == 16 && rule == KeyRule::Signed);
+    if bits || (fixed && fits) {
+        return Ok(());
+    }
+    Err(CudaError::Misuse(format!("values of kind {kind}, {width} bytes, do not pack")))
+}
+
+/// What stands in a packed key for a column: its values, or the codes of one dictionary. The codes of another
+/// dictionary, or values where codes are meant, fit the ranges too, and would be other keys.
+#[derive(Clone)]
+pub(crate) enum PackedAs {
+    /// The values.
+    Values,
+    /// Codes, of the dictionary in this column. It is kept, so that no other can come to stand there.
+    Codes(Box<InputColumn>),
+}
+
+impl PackedAs {
+    /// What packing this column packs.
+    pub(crate) fn of(key: &KeyColumn) -> Self {
+        if key.column.descriptor.kind == ColumnKind::Codes as u8 {
+            Self::Codes(Box::new(key.column.clone()))
+        } else {
+            Self::Values
+        }
+    }
+
+    /// Whether packing `key` packs the same.
+    pub(crate) fn check(&self, key: &KeyColumn) -> Result<()> {
+        let c = &key.column.descriptor;
+        let codes = c.kind == ColumnKind::Codes as u8;
+        let same = match self {
+            Self::Values => !codes,
+            Self::Codes(first) => {
+                let first = &first.descriptor;
+                let dictionary = |c: &crate::abi::Column| (c.dictionary, c.dictionary_rows);
+                codes && dictionary(first) == dictionary(c)
+            }
+        };
+        if same {
+            return Ok(());
+        }
+        Err(CudaError::Misuse(format!("{c:?} packed as values, or codes, of another column")))
+    }
 }
 
 /// Least and greatest value of a column, as `ranges[number]`. A column of codes has the codes' range: use it for

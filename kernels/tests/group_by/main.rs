@@ -14,3 +14,4 @@ mod growth;
 mod packed;
 #[path = "../parquet/random.rs"]
 mod random;
+mod refused;

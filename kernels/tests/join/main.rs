@@ -13,4 +13,5 @@ mod gpu;
 mod joins;
 #[path = "../parquet/random.rs"]
 mod random;
+mod refused;
 mod select;

@@ -1,0 +1,21 @@
+//! Partitions: DataFusion's own hashes (`golden.txt`), and rows and columns by partition against the host's.
+//!
+//! Needs a device: a GPU, or the emulated driver (`scripts/with-emulated-gpu`). Without one every test
+//! says SKIPPED; with `STAFFA_REQUIRE_GPU=1` it fails. `STAFFA_TEST_SEED` chooses other data.
+
+#[path = "../group_by/columns.rs"]
+#[expect(dead_code, reason = "shared with the tests of group-by, which use all of it")]
+mod columns;
+mod golden;
+#[path = "../parquet/gpu.rs"]
+#[expect(dead_code, reason = "shared with other tests, which use all of it")]
+mod gpu;
+mod moved;
+#[path = "../parquet/random.rs"]
+mod random;
+mod rows;
+
+/// Sanitizers cost ten times: their runs take fewer cases, which meet the same code.
+pub(crate) fn sanitized() -> bool {
+    std::env::var("LD_PRELOAD").is_ok_and(|libraries| libraries.contains("san"))
+}
