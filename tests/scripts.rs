@@ -250,3 +250,27 @@ fn the_gpu_suite_is_not_packed_over_something_else() {
     }
     assert_eq!(machine.calls(), "");
 }
+
+#[test]
+fn the_tpcds_script_says_what_it_needs() {
+    let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join("scripts/tpcds-data/data");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/tpcds-data");
+    // -S and -E: none of this machine's packages, so no duckdb.
+    let output = Command::new("python3")
+        .args(["-S", "-E"])
+        .arg(script)
+        .args(["--scale", "0.01", "--data-dir"])
+        .arg(&out)
+        .output();
+    let Ok(output) = output else {
+        eprintln!("skipped: no python3");
+        return;
+    };
+    let message = stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{message}");
+    assert!(
+        message.contains("pip install duckdb==1.5.5 duckdb-extension-tpcds==1.5.5"),
+        "{message}"
+    );
+    assert!(!out.exists(), "nothing is left where there is no DuckDB");
+}

@@ -1,5 +1,6 @@
 //! `staffa bench`: a workload on several engines side by side.
 
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -8,7 +9,7 @@ use datafusion::common::{DataFusionError, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 use staffa_harness::bench::{self, Format, Options, Runs};
 use staffa_harness::compare::Tolerance;
-use staffa_harness::{Engine, SessionOptions, tpch};
+use staffa_harness::{self as harness, Engine, Progress, SessionOptions, clickbench, tpcds, tpch};
 
 use crate::{output, size};
 
@@ -27,18 +28,37 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 enum Workload {
     /// The 22 TPC-H queries over Parquet, made on first use and kept
-    Tpch(Tpch),
+    Tpch {
+        /// Which queries, e.g. 1,6,8-10 [default: all]
+        #[arg(long, value_parser = Kind::Tpch.parser())]
+        queries: Option<Numbers>,
+        #[command(flatten)]
+        options: Measure,
+    },
+    /// The 99 TPC-DS queries over Parquet, which scripts/tpcds-data makes
+    Tpcds {
+        /// Which queries, e.g. 1,6,8-10 [default: all]
+        #[arg(long, value_parser = Kind::Tpcds.parser())]
+        queries: Option<Numbers>,
+        #[command(flatten)]
+        options: Measure,
+    },
+    /// The 43 ClickBench queries (0 to 42) over a table like hits, made on first use and kept
+    Clickbench {
+        /// Which queries, e.g. 1,6,8-10 [default: all]
+        #[arg(long, value_parser = Kind::Clickbench.parser())]
+        queries: Option<Numbers>,
+        #[command(flatten)]
+        options: Measure,
+    },
 }
 
+/// What all workloads are measured with.
 #[derive(Debug, clap::Args)]
-struct Tpch {
-    /// 1 is 8.7 M rows, 0.3 GB of Parquet
+struct Measure {
+    /// 1 is 8.7 M rows of TPC-H, 19.6 M of TPC-DS, 10 M of ClickBench
     #[arg(long, default_value = "1", value_parser = scale, allow_negative_numbers = true)]
     scale: f64,
-
-    /// Which queries, e.g. 1,6,8-10 [default: all]
-    #[arg(long)]
-    queries: Option<Numbers>,
 
     /// Any of datafusion, cpu, gpu
     #[arg(long, value_delimiter = ',', default_value = "datafusion,cpu")]
@@ -70,18 +90,17 @@ struct Tpch {
 }
 
 /// Query numbers, from a list with ranges.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Numbers(Vec<usize>);
 
-impl std::str::FromStr for Numbers {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
+impl Numbers {
+    fn parse(text: &str, known: &RangeInclusive<usize>) -> Result<Self, String> {
         let number = |word: &str| {
             let digits = word.trim().trim_start_matches(['q', 'Q']);
             let number = digits.parse().map_err(|_| format!("'{word}' is not a query number"))?;
-            let known = (1..=tpch::QUERIES.len()).contains(&number);
-            known.then_some(number).ok_or_else(|| format!("there is no query {number}"))
+            known.contains(&number).then_some(number).ok_or_else(|| {
+                format!("there is no query {number}, only {} to {}", known.start(), known.end())
+            })
         };
         let mut numbers = vec![];
         for item in text.split(',') {
@@ -94,16 +113,67 @@ impl std::str::FromStr for Numbers {
     }
 }
 
+impl Workload {
+    fn into_parts(self) -> (Kind, Option<Numbers>, Measure) {
+        match self {
+            Self::Tpch { queries, options } => (Kind::Tpch, queries, options),
+            Self::Tpcds { queries, options } => (Kind::Tpcds, queries, options),
+            Self::Clickbench { queries, options } => (Kind::Clickbench, queries, options),
+        }
+    }
+}
+
+/// Which workload.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Tpch,
+    Tpcds,
+    Clickbench,
+}
+
+impl Kind {
+    /// The numbers of its queries.
+    fn numbers(self) -> RangeInclusive<usize> {
+        match self {
+            Self::Tpch => 1..=tpch::QUERIES.len(),
+            Self::Tpcds => 1..=tpcds::QUERIES,
+            Self::Clickbench => 0..=clickbench::QUERIES.len() - 1,
+        }
+    }
+
+    /// Reads lists of these numbers.
+    fn parser(self) -> impl Fn(&str) -> Result<Numbers, String> + Clone {
+        move |text| Numbers::parse(text, &self.numbers())
+    }
+
+    /// Its queries, and its data, made if need be and possible.
+    async fn workload(self, args: &Measure, numbers: &[usize]) -> Result<harness::Workload> {
+        let (data_dir, scale) = (args.data_dir.clone(), args.scale);
+        match self {
+            Self::Tpch => tpch::workload(&data(data_dir, scale).await?, scale, numbers),
+            Self::Tpcds => {
+                let data_dir = data_dir.unwrap_or_else(harness::data_dir);
+                tpcds::workload(&tpcds::folder(&data_dir, scale)?, scale, numbers)
+            }
+            Self::Clickbench => {
+                let folder = made("ClickBench", data_dir, scale, clickbench::prepare).await?;
+                clickbench::workload(&folder, scale, numbers)
+            }
+        }
+    }
+}
+
 /// Measures and writes the report; false if something is wrong with an answer.
 pub(crate) async fn run(args: Args) -> Result<bool> {
-    let Workload::Tpch(args) = args.workload;
+    let (kind, queries, args) = args.workload.into_parts();
+    let numbers = queries.map_or_else(|| kind.numbers().collect(), |list| list.0);
     let session = SessionOptions {
         target_partitions: args.partitions,
         batch_size: None,
         memory_limit_bytes: args.memory_limit,
     };
     let options = Options {
-        engines: args.engines,
+        engines: args.engines.clone(),
         session,
         runs: args.runs.map_or(Runs::Auto, Runs::Fixed),
         tolerance: Tolerance::default(),
@@ -112,9 +182,7 @@ pub(crate) async fn run(args: Args) -> Result<bool> {
     for engine in &options.engines {
         engine.session(&options.session)?;
     }
-    let numbers = args.queries.map_or_else(|| (1..=tpch::QUERIES.len()).collect(), |list| list.0);
-    let folder = data(args.data_dir, args.scale).await?;
-    let workload = tpch::workload(&folder, args.scale, &numbers)?;
+    let workload = kind.workload(&args, &numbers).await?;
     let bar =
         bar(workload.queries.len() as u64, "running   {bar:30} {pos}/{len} queries {elapsed}");
     let report = bench::bench(&workload, &options, &|done| bar.set_position(done as u64)).await?;
@@ -133,13 +201,26 @@ pub(crate) async fn run(args: Args) -> Result<bool> {
 
 /// The folder of the TPC-H tables, made with a progress bar if need be.
 pub(crate) async fn data(data_dir: Option<PathBuf>, scale: f64) -> Result<PathBuf> {
-    let data_dir = data_dir.unwrap_or_else(tpch::data_dir);
+    made("TPC-H", data_dir, scale, tpch::prepare).await
+}
+
+/// What makes a workload's data, given the folder of all data and the scale.
+type Prepare = fn(&Path, f64, &(dyn Fn(Progress) + Sync)) -> Result<PathBuf>;
+
+/// The folder of a workload's data, made with a progress bar if need be.
+async fn made(
+    name: &'static str,
+    data_dir: Option<PathBuf>,
+    scale: f64,
+    prepare: Prepare,
+) -> Result<PathBuf> {
+    let data_dir = data_dir.unwrap_or_else(harness::data_dir);
     let make = move || {
         let bar = bar(0, "making    {bar:30} {human_pos}/{human_len} rows {elapsed}");
         let most = AtomicU64::new(0);
-        let folder = tpch::prepare(&data_dir, scale, &|progress| {
+        let folder = prepare(&data_dir, scale, &|progress| {
             if most.fetch_max(progress.rows_done, Ordering::Relaxed) == 0 {
-                eprintln!("making TPC-H data of scale {scale} in {}", data_dir.display());
+                eprintln!("making {name} data of scale {scale} in {}", data_dir.display());
                 bar.set_length(progress.rows_total);
             }
             bar.set_position(most.load(Ordering::Relaxed));
@@ -180,14 +261,19 @@ pub(crate) fn positive(text: &str) -> Result<usize, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::Numbers;
+    use super::{Kind, Numbers};
 
     #[test]
     fn query_lists() {
-        let numbers = |text: &str| text.parse::<Numbers>().map(|list| list.0);
-        assert_eq!(numbers("1,q6,8-10"), Ok(vec![1, 6, 8, 9, 10]));
+        let numbers = |kind: Kind, text: &str| kind.parser()(text).map(|Numbers(list)| list);
+        assert_eq!(numbers(Kind::Tpch, "1,q6,8-10"), Ok(vec![1, 6, 8, 9, 10]));
+        assert_eq!(numbers(Kind::Clickbench, "0,42"), Ok(vec![0, 42]));
         for bad in ["", "0", "23", "x", "5-3", "1,,2"] {
-            assert!(numbers(bad).is_err(), "{bad}");
+            assert!(numbers(Kind::Tpch, bad).is_err(), "{bad}");
         }
+        assert_eq!(
+            numbers(Kind::Clickbench, "43").unwrap_err(),
+            "there is no query 43, only 0 to 42"
+        );
     }
 }

@@ -67,6 +67,32 @@ async fn answers_are_datafusions() {
     }
 }
 
+/// Keys that the input is ordered by, here because they are constants of a union's branches.
+#[tokio::test(flavor = "multi_thread")]
+async fn aggregates_of_ordered_input_run_unless_a_function_may_see_the_order() {
+    let query = |function: &str| {
+        format!(
+            "SELECT tag, day, {function} FROM (SELECT 'a' AS tag, name AS day, id FROM t \
+             UNION ALL SELECT 'b' AS tag, name AS day, id FROM t WHERE id > 7) GROUP BY tag, day"
+        )
+    };
+    for partitions in [1, 4] {
+        let (vanilla, staffa) = (session(partitions, false), session(partitions, true));
+        let counted = query("count(*), sum(id), avg(id), min(id), max(id)");
+        let seen = report(&plan(&staffa, &counted).await);
+        let stayed: Vec<String> =
+            seen.reasons().into_iter().filter(|r| !r.contains("A007")).collect();
+        assert!(stayed.is_empty(), "{stayed:?}");
+        assert_eq!(rows(&staffa, &counted).await, rows(&vanilla, &counted).await);
+        let listed = report(&plan(&staffa, &query("array_agg(id)")).await);
+        let reasons = listed.reasons();
+        let kept = |reason: &String| {
+            reason.contains("A009 array_agg(") && reason.contains("may depend on the input's order")
+        };
+        assert!(reasons.iter().any(kept), "{reasons:?}");
+    }
+}
+
 #[tokio::test]
 async fn explain_names_the_place_or_the_reason() {
     let context = session(2, true);

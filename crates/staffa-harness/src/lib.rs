@@ -4,6 +4,8 @@
 //! | module | what |
 //! |---|---|
 //! | [`tpch`] | the 22 TPC-H queries, their tables as Parquet, made in parallel and cached |
+//! | [`clickbench`] | the 43 ClickBench queries over a generated `hits` |
+//! | [`tpcds`] | the 99 TPC-DS queries over data that a script makes |
 //! | [`workload`] | queries plus tables, registered in a session |
 //! | [`engine`] | `datafusion`, `cpu`, `gpu`: each a session of its own |
 //! | [`run`] | one query from SQL to its answer, timed |
@@ -12,13 +14,19 @@
 #![forbid(unsafe_code)]
 
 pub mod bench;
+mod cache;
+pub mod clickbench;
 pub mod compare;
 pub mod engine;
 pub mod machine;
+mod parallel;
 pub mod run;
+pub mod tpcds;
 pub mod tpch;
 pub mod workload;
 
+pub use cache::data_dir;
 pub use engine::{Engine, SessionOptions};
+pub use parallel::Progress;
 pub use run::{Run, run_plan, run_query};
 pub use workload::{NamedQuery, Workload};

@@ -67,3 +67,33 @@ fn an_engine_that_this_machine_lacks_is_named_before_data_are_made() {
     assert!(outcome.stderr.contains("engine 'gpu': A015 "), "{}", outcome.stderr);
     assert_eq!(std::fs::read_dir(data.path()).unwrap().count(), 0);
 }
+
+#[test]
+fn clickbench_counts_its_queries_from_0() {
+    let data = tempfile::tempdir().unwrap();
+    let folder = data.path().to_str().unwrap();
+    let arguments = ["bench", "clickbench", "--scale", "0.001", "--data-dir", folder];
+    let more = ["--queries", "0,7,24", "--runs", "1", "--format", "json"];
+    let outcome = staffa(&[&arguments[..], &more].concat());
+    assert_eq!(outcome.code, 0, "{}", outcome.stderr);
+    assert!(outcome.stderr.starts_with("making ClickBench data of scale 0.001"));
+    let json: serde_json::Value = serde_json::from_str(&outcome.stdout).unwrap();
+    let queries = json["queries"].as_array().unwrap();
+    let seen: Vec<_> =
+        queries.iter().map(|q| (q["query"].as_str().unwrap(), &q["equal"])).collect();
+    let equal = serde_json::Value::Bool(true);
+    assert_eq!(seen, ["q0", "q0", "q7", "q7", "q24", "q24"].map(|name| (name, &equal)));
+}
+
+#[test]
+fn tpcds_without_data_names_the_script_that_makes_them() {
+    let data = tempfile::tempdir().unwrap();
+    let folder = data.path().to_str().unwrap();
+    let outcome = staffa(&["bench", "tpcds", "--scale", "0.5", "--data-dir", folder]);
+    assert_eq!((outcome.code, outcome.stdout.as_str()), (1, ""));
+    assert!(
+        outcome.stderr.contains("scripts/tpcds-data --scale 0.5 makes it"),
+        "{}",
+        outcome.stderr
+    );
+}

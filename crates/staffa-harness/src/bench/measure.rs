@@ -4,7 +4,7 @@ use datafusion::common::{DataFusionError, Result};
 use datafusion::prelude::SessionContext;
 
 use super::{Options, QueryResult, Report, Runs, median};
-use crate::compare::{Rules, compare};
+use crate::compare::compare_runs;
 use crate::engine::Engine;
 use crate::machine::Machine;
 use crate::run::{Run, run_query};
@@ -110,12 +110,18 @@ async fn warm_up(
     for lane in lanes {
         match run_query(&lane.ctx, &query.sql).await {
             Err(error) => lane.fail(&error),
-            Ok(run) => check(lane, &run, &expected, options),
+            Ok(run) => check(lane, &run, (reference, &expected), query, options).await,
         }
     }
 }
 
-fn check(lane: &mut Lane, run: &Run, expected: &Result<Run>, options: &Options) {
+async fn check(
+    lane: &mut Lane,
+    run: &Run,
+    (reference, expected): (&SessionContext, &Result<Run>),
+    query: &NamedQuery,
+    options: &Options,
+) {
     let report = staffa::report(&run.plan);
     let result = &mut lane.result;
     result.rows = run.answer.rows();
@@ -137,9 +143,8 @@ fn check(lane: &mut Lane, run: &Run, expected: &Result<Run>, options: &Options) 
         result.equal = true;
         return;
     }
-    let rules =
-        Rules { order: expected.order.clone(), tolerance: options.tolerance, ..Rules::default() };
-    match compare(&expected.answer, &run.answer, &rules) {
+    let (left, right) = ((reference, expected), (&lane.ctx, run));
+    match compare_runs(&query.sql, left, right, options.tolerance).await {
         Ok(comparison) if comparison.is_equal() => result.equal = true,
         Ok(comparison) => {
             result.problem = Some(comparison.render("datafusion", lane.engine.name()));

@@ -11,8 +11,8 @@
 //!   tolerance is [`Tolerance::EXACT`]. Everything else, floats inside lists and structs included,
 //!   is bit-identical.
 //!
-//! A LIMIT that cuts through ties has several right answers, which this rule calls different:
-//! such a query needs an ORDER BY that names a unique column.
+//! A LIMIT that cuts through ties has several right answers, which [`compare`] calls different;
+//! [`compare_runs`] then asks both sides again, with an order that leaves no choice.
 
 mod canonical;
 mod floats;
@@ -20,6 +20,7 @@ mod order;
 mod pairing;
 mod report;
 mod schema;
+mod settled;
 
 use std::collections::HashMap;
 
@@ -29,6 +30,7 @@ use arrow::record_batch::RecordBatch;
 
 pub use order::{Order, order_of};
 pub use report::{Comparison, Difference, Side};
+pub use settled::{compare_runs, settled};
 
 use canonical::Encoded;
 

@@ -2,32 +2,21 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
-use datafusion::common::{DataFusionError, Result};
+use datafusion::common::Result;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
 
 use super::tables::Table;
-use crate::machine::cores;
+use crate::parallel::{self, Progress};
 
 /// Rows in a row group, and in a file until a table has [`MAX_FILES`]: about 60 MB of lineitem.
 const ROW_GROUP_ROWS: u64 = 1_000_000;
 
 /// Files per table at most; larger tables get more row groups per file.
 const MAX_FILES: u64 = 64;
-
-/// How far the writing is, in rows of all tables (the total is an estimate).
-#[derive(Debug, Clone, Copy)]
-pub struct Progress {
-    /// Rows written.
-    pub rows_done: u64,
-    /// Rows to write.
-    pub rows_total: u64,
-}
 
 /// One file to write.
 struct Job {
@@ -45,36 +34,7 @@ pub(super) fn write_tables(
 ) -> Result<()> {
     let jobs = jobs(folder, scale)?;
     let rows_total = Table::ALL.iter().map(|table| table.rows(scale)).sum();
-    let (next, done, stop) = (AtomicUsize::new(0), AtomicU64::new(0), AtomicBool::new(false));
-    let first_error = Mutex::new(None);
-    let work = || {
-        while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let count = |rows: u64| {
-                let rows_done = done.fetch_add(rows, Ordering::Relaxed) + rows;
-                progress(Progress { rows_done, rows_total });
-                !stop.load(Ordering::Relaxed)
-            };
-            if let Err(error) = write_file(job, scale, &count) {
-                stop.store(true, Ordering::Relaxed);
-                if let Ok(mut slot) = first_error.lock() {
-                    slot.get_or_insert(error);
-                }
-            }
-            if stop.load(Ordering::Relaxed) {
-                return;
-            }
-        }
-    };
-    std::thread::scope(|scope| {
-        for _ in 0..cores().min(jobs.len()) {
-            scope.spawn(work);
-        }
-    });
-    match first_error.into_inner() {
-        Ok(None) => Ok(()),
-        Ok(Some(error)) => Err(error),
-        Err(_) => Err(DataFusionError::Execution("a data writer panicked".to_string())),
-    }
+    parallel::write_files(&jobs, rows_total, progress, |job, count| write_file(job, scale, count))
 }
 
 /// Largest tables first, so that no thread starts a long file at the end.

@@ -3,19 +3,23 @@
 //! Specification: TPC Benchmark H, revision 3. Query 15's view is a common table expression;
 //! query 11 keeps the fraction of scale 1 at every scale.
 
-mod cache;
 mod generate;
 mod tables;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use datafusion::common::{DataFusionError, Result};
 
+use crate::cache;
 use crate::workload::{NamedQuery, TableFiles, Workload};
 
-pub use cache::{data_dir, prepare};
-pub use generate::Progress;
+pub use crate::cache::data_dir;
+pub use crate::parallel::Progress;
 pub use tables::Table;
+
+/// Part of a data folder's name: changes with the generator (tpchgen 4.0) and with our file layout,
+/// so that older data is never taken for the current one.
+const DATA_VERSION: &str = "tpchgen4.0-r1";
 
 /// The queries' SQL; index 0 holds query 1.
 pub const QUERIES: [&str; 22] = [
@@ -42,6 +46,24 @@ pub const QUERIES: [&str; 22] = [
     include_str!("queries/q21.sql"),
     include_str!("queries/q22.sql"),
 ];
+
+/// The folder with all tables of `scale` below `data_dir`, made if it is not there.
+///
+/// Blocking, on all cores; memory is the generator's text (300 MB) and one row group (about 100 MB)
+/// per core at any scale. `progress` is called from several threads, and not at all when the data
+/// is there already.
+///
+/// # Errors
+/// A scale that is not a positive number, or an I/O error.
+pub fn prepare(
+    data_dir: &Path,
+    scale: f64,
+    progress: &(dyn Fn(Progress) + Sync),
+) -> Result<PathBuf> {
+    cache::check_scale(scale)?;
+    let name = format!("tpch-sf{scale}-{DATA_VERSION}");
+    cache::prepare(data_dir, &name, |folder| generate::write_tables(folder, scale, progress))
+}
 
 /// The workload of the given queries (1 to 22) over the data that [`prepare`] left in `folder`.
 ///

@@ -6,12 +6,6 @@ use std::time::{Duration, SystemTime};
 
 use datafusion::common::{DataFusionError, Result};
 
-use super::generate::{Progress, write_tables};
-
-/// Part of a data folder's name: changes with the generator (tpchgen 4.0) and with our file layout,
-/// so that older data is never taken for the current one.
-const DATA_VERSION: &str = "tpchgen4.0-r1";
-
 /// One generation at a time in this process: it takes all cores, and the temporary name is the
 /// process's.
 static GENERATING: Mutex<()> = Mutex::new(());
@@ -36,38 +30,43 @@ pub fn data_dir() -> PathBuf {
     target.join("staffa-data")
 }
 
-/// The folder with all tables of `scale` below `data_dir`, made if it is not there.
-///
-/// The tables are written under a temporary name and renamed when complete, so a broken run is
-/// never taken for a finished one; two processes may do it at once. Blocking, on all cores; memory
-/// is the generator's text (300 MB) and one row group (about 100 MB) per core at any scale.
-/// `progress` is called from several threads, and not at all when the data is there already.
+/// Refuses a scale that is no size.
 ///
 /// # Errors
-/// A scale that is not a positive number, or an I/O error.
-pub fn prepare(
-    data_dir: &Path,
-    scale: f64,
-    progress: &(dyn Fn(Progress) + Sync),
-) -> Result<PathBuf> {
+/// A scale that is not a positive number.
+pub(crate) fn check_scale(scale: f64) -> Result<()> {
     if !scale.is_finite() || scale <= 0.0 {
         return Err(DataFusionError::Configuration(format!(
             "the scale must be a positive number, not {scale}"
         )));
     }
-    let name = format!("tpch-sf{scale}-{DATA_VERSION}");
-    let folder = data_dir.join(&name);
+    Ok(())
+}
+
+/// The folder `name` below `data_dir`, filled by `write` if it is not there.
+///
+/// It is written under a temporary name and renamed when complete, so a broken run is never taken
+/// for a finished one; two processes may do it at once.
+///
+/// # Errors
+/// Whatever `write` raises, or an I/O error.
+pub(crate) fn prepare(
+    data_dir: &Path,
+    name: &str,
+    write: impl FnOnce(&Path) -> Result<()>,
+) -> Result<PathBuf> {
+    let folder = data_dir.join(name);
     let _guard = GENERATING.lock().unwrap_or_else(PoisonError::into_inner);
     if folder.is_dir() {
         return Ok(folder);
     }
     std::fs::create_dir_all(data_dir)?;
-    remove_stale(data_dir, &name);
+    remove_stale(data_dir, name);
     let temporary = Temporary(data_dir.join(format!("{name}.tmp-{}", std::process::id())));
     // Left by an earlier process with the same number.
     let _ = std::fs::remove_dir_all(&temporary.0);
     std::fs::create_dir_all(&temporary.0)?;
-    write_tables(&temporary.0, scale, progress)?;
+    write(&temporary.0)?;
     match std::fs::rename(&temporary.0, &folder) {
         // Another process was faster: its data is the same.
         Err(_) if folder.is_dir() => Ok(folder),

@@ -1,0 +1,4 @@
+-- ClickBench query 20, from Apache DataFusion's benchmarks (Apache License 2.0).
+SELECT COUNT(*)
+FROM hits
+WHERE "URL" LIKE '%google%'

@@ -1,0 +1,5 @@
+-- ClickBench query 32, from Apache DataFusion's benchmarks (Apache License 2.0).
+SELECT "WatchID", "ClientIP", COUNT(*) AS c, SUM("IsRefresh"), AVG("ResolutionWidth")
+FROM hits
+GROUP BY "WatchID", "ClientIP"
+ORDER BY c DESC LIMIT 10

@@ -1,0 +1,11 @@
+-- ClickBench query 36, from Apache DataFusion's benchmarks (Apache License 2.0).
+SELECT "URL", COUNT(*) AS PageViews
+FROM hits
+WHERE "CounterID" = 62
+  AND "EventDate"::INT::DATE >= '2013-07-01'
+  AND "EventDate"::INT::DATE <= '2013-07-31'
+  AND "DontCountHits" = 0
+  AND "IsRefresh" = 0
+  AND "URL" <> ''
+GROUP BY "URL"
+ORDER BY PageViews DESC LIMIT 10

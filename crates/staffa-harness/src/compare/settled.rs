@@ -1,0 +1,98 @@
+//! Queries whose LIMIT leaves a choice: which of the rows that tie, or that have no order, stay.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use datafusion::common::{Column, Result};
+use datafusion::logical_expr::{Expr, Limit, LogicalPlan, Projection, Sort, SortExpr};
+use datafusion::prelude::SessionContext;
+
+use super::floats::is_float;
+use super::{Comparison, Order, Rules, Tolerance, compare, order};
+use crate::run::{Run, run_plan};
+
+/// `plan` with an order that leaves its outermost LIMIT no choice: every column below the LIMIT
+/// becomes a sort key, after those that the query names. None if there is no such LIMIT.
+///
+/// LIMITs further in are left as they are.
+///
+/// # Errors
+/// What DataFusion says of the new plan.
+pub fn settled(plan: &LogicalPlan) -> Result<Option<LogicalPlan>> {
+    let LogicalPlan::Limit(limit) = plan else {
+        return Ok(None);
+    };
+    let input = Arc::new(match ordered(&limit.input)? {
+        Some(input) => input,
+        None => sort(vec![], &limit.input, None),
+    });
+    Ok(Some(LogicalPlan::Limit(Limit {
+        skip: limit.skip.clone(),
+        fetch: limit.fetch.clone(),
+        input,
+    })))
+}
+
+/// `plan` with more keys in its outermost sort; none if it does not sort.
+fn ordered(plan: &LogicalPlan) -> Result<Option<LogicalPlan>> {
+    Ok(match plan {
+        LogicalPlan::Sort(old) => Some(sort(old.expr.clone(), &old.input, old.fetch)),
+        // Stands above a sort when a key is not in the SELECT list.
+        LogicalPlan::Projection(old) => match ordered(&old.input)? {
+            None => None,
+            Some(input) => {
+                let new = Projection::try_new(old.expr.clone(), Arc::new(input))?;
+                Some(LogicalPlan::Projection(new))
+            }
+        },
+        _ => None,
+    })
+}
+
+/// Sorts by `keys`, then by every column: floats last, because they may differ in a last digit.
+fn sort(mut keys: Vec<SortExpr>, input: &Arc<LogicalPlan>, fetch: Option<usize>) -> LogicalPlan {
+    let (floats, others): (Vec<_>, Vec<_>) =
+        input.schema().iter().partition(|(_, field)| is_float(field.data_type()));
+    for (qualifier, field) in others.into_iter().chain(floats) {
+        let column = Expr::Column(Column::from((qualifier, field)));
+        keys.push(SortExpr::new(column, true, false));
+    }
+    LogicalPlan::Sort(Sort { expr: keys, input: Arc::clone(input), fetch })
+}
+
+/// Compares what two sessions answered to `sql`. If the answers differ, but agree in number and in
+/// their sort keys, and a LIMIT may have left a choice, both are asked for the settled query.
+///
+/// # Errors
+/// Whatever planning or execution raises, or a type that cannot be compared.
+pub async fn compare_runs(
+    sql: &str,
+    left: (&SessionContext, &Run),
+    right: (&SessionContext, &Run),
+    tolerance: Tolerance,
+) -> Result<Comparison> {
+    let rules = Rules { order: left.1.order.clone(), tolerance, ..Rules::default() };
+    let first = compare(&left.1.answer, &right.1.answer, &rules)?;
+    if first.is_equal() || left.1.answer.rows() != right.1.answer.rows() {
+        return Ok(first);
+    }
+    if rules.order != Order::Any
+        && order::first_difference(&left.1.answer, &right.1.answer, &rules)?.is_some()
+    {
+        return Ok(first);
+    }
+    let (Some(l), Some(r)) = (run_settled(left.0, sql).await?, run_settled(right.0, sql).await?)
+    else {
+        return Ok(first);
+    };
+    let rules = Rules { order: l.order.clone(), ..rules };
+    Ok(compare(&l.answer, &r.answer, &rules)?)
+}
+
+async fn run_settled(ctx: &SessionContext, sql: &str) -> Result<Option<Run>> {
+    let plan = ctx.state().create_logical_plan(sql).await?;
+    match settled(&plan)? {
+        None => Ok(None),
+        Some(plan) => Ok(Some(run_plan(ctx, plan, Instant::now()).await?)),
+    }
+}
