@@ -62,3 +62,12 @@ need_cxx_compiler() {
     fi
     command -v "${CXX:-g++}" >/dev/null || fail "no C++ compiler 'g++' (Debian: apt-get install g++)"
 }
+
+# python_with_pip: prints the first Python that has pip: PYTHON, else what is on the PATH.
+python_with_pip() {
+    local candidate
+    for candidate in "${PYTHON:-}" python3 python; do
+        [ -n "$candidate" ] && "$candidate" -m pip --version >/dev/null 2>&1 && command -v "$candidate" && return
+    done
+    return 1
+}

@@ -61,7 +61,7 @@
 //!
 //! | part | what |
 //! |---|---|
-//! | [`Source`], [`Footer`], [`FooterCache`] | where bytes come from; metadata, page index; a shared cache |
+//! | [`Source`], [`Footer`] | where bytes come from; metadata, page index |
 //! | [`FetchPlan`], [`RowGroupBytes`], [`ChunkBytes`] | coalesced byte ranges, and what came of them |
 //! | [`PageTable`] | the pages of a column chunk, as plain data that CPU and GPU decode from |
 //! | [`ColumnReader`], [`Column`], [`Selection`] | the CPU decoder |
@@ -94,8 +94,8 @@ pub use codec::Codec;
 pub use decode::{Column, ColumnReader, LeafType, ReadOptions, is_byte_string, supports};
 pub use error::{Error, Place, Result};
 pub use file::{
-    BloomFilter, ColumnChunk, ColumnStatistics, FetchOptions, FetchPlan, Footer, FooterCache,
-    FooterKey, FooterOptions, ParquetFile, RowGroupBytes, Source,
+    BloomFilter, ColumnChunk, ColumnStatistics, FetchOptions, FetchPlan, Footer, FooterOptions,
+    ParquetFile, RowGroupBytes, Source,
 };
 pub use limits::Limits;
 pub use page::{Page, PageHeader, PageKind, PageTable, TableInput};

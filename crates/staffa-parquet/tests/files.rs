@@ -43,18 +43,15 @@ async fn an_object_store_gives_the_same_rows() {
     let bytes = sample(2500);
     let (store, path) = in_store(&bytes).await;
     let source = Source::head(store, &path).await.unwrap();
-    let cache = FooterCache::new(1 << 20);
     // A tail too short for the footer takes a second request, and gives the same.
     for tail_bytes in [8, 100, 64 << 10] {
         let options = FooterOptions { tail_bytes, ..FooterOptions::default() };
-        let file = ParquetFile::load(source.clone(), &options, None).await.unwrap();
+        let file = ParquetFile::load(source.clone(), &options).await.unwrap();
         assert_eq!(file.footer().row_groups(), 3);
         assert!(file.footer().metadata().offset_index().is_some());
     }
     let options = FooterOptions::default();
-    let file = ParquetFile::load(source.clone(), &options, Some(&cache)).await.unwrap();
-    let again = ParquetFile::load(source, &options, Some(&cache)).await.unwrap();
-    assert!(Arc::ptr_eq(file.footer(), again.footer()));
+    let file = ParquetFile::load(source, &options).await.unwrap();
     let want = arrow_rs(&bytes, None).unwrap();
     let rows = Selection::from_iter([150..160, 420..430]);
     let fetch = FetchOptions { gap_bytes: 0, max_bytes: 1000, concurrency: 3 };
@@ -81,7 +78,7 @@ async fn row_groups_are_fetched_ahead_in_order() {
     let bytes = sample(5500);
     let (store, path) = in_store(&bytes).await;
     let source = Source::head(store, &path).await.unwrap();
-    let file = ParquetFile::load(source, &FooterOptions::default(), None).await.unwrap();
+    let file = ParquetFile::load(source, &FooterOptions::default()).await.unwrap();
     for budget_bytes in [0, 20_000, 1 << 30] {
         let plan = |g| file.plan(g, &[0], None, &FetchOptions::default()).unwrap();
         let plans: Vec<_> = (0..6).map(plan).collect();
@@ -106,25 +103,11 @@ async fn a_replaced_object_is_not_mixed_in() {
     let bytes = sample(1000);
     let (store, path) = in_store(&bytes).await;
     let source = Source::head(store.clone(), &path).await.unwrap();
-    let file = ParquetFile::load(source, &FooterOptions::default(), None).await.unwrap();
+    let file = ParquetFile::load(source, &FooterOptions::default()).await.unwrap();
     store.put(&path, PutPayload::from_bytes(bytes)).await.unwrap();
     let plan = file.plan(0, &[0], None, &FetchOptions::default()).unwrap();
     let e = file.fetch(&plan).await.unwrap_err();
     assert_eq!(e.class(), FaultClass::BadInput, "{e}");
-}
-
-#[test]
-fn the_cache_keeps_to_its_budget() {
-    let footers: Vec<_> = (1..5).map(|n| open(&sample(n * 700)).unwrap()).collect();
-    let size = footers[0].footer().memory_bytes();
-    let cache = FooterCache::new(size * 3);
-    for f in &footers {
-        cache.insert(f.source().key(), f.footer().clone());
-        assert!(cache.used_bytes() <= size * 3);
-    }
-    assert!(!cache.is_empty() && cache.len() < 4);
-    assert!(cache.get(&footers[0].source().key()).is_none(), "the oldest went first");
-    FooterCache::new(0).insert(footers[0].source().key(), footers[0].footer().clone());
 }
 
 #[test]

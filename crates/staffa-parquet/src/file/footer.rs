@@ -177,11 +177,6 @@ impl Footer {
         self.metadata.num_row_groups()
     }
 
-    /// Bytes that the footer takes in memory, about.
-    pub fn memory_bytes(&self) -> usize {
-        self.metadata.memory_size() + self.name.len() + size_of::<Self>()
-    }
-
     pub(crate) fn place(&self, row_group: Option<usize>) -> Place {
         Place { file: Some(self.name.clone()), row_group, ..Place::default() }
     }

@@ -1,7 +1,6 @@
 //! Files: where their bytes come from, their footers, and what to fetch of them.
 
 mod bloom;
-mod cache;
 mod chunk;
 mod fetch;
 mod footer;
@@ -10,7 +9,6 @@ mod source;
 mod statistics;
 
 pub use bloom::BloomFilter;
-pub use cache::{FooterCache, FooterKey};
 pub use chunk::ColumnChunk;
 pub use fetch::RowGroupBytes;
 pub use footer::{Footer, FooterOptions};
@@ -43,28 +41,17 @@ impl ParquetFile {
         Ok(Self { source, footer })
     }
 
-    /// A file of which the footer is known, from a cache for instance.
+    /// A file of which the footer is known, from the caller's cache for instance.
     pub fn new(source: Source, footer: Arc<Footer>) -> Self {
         Self { source, footer }
     }
 
-    /// Opens any source and reads its footer, through the cache when one is given.
+    /// Opens any source and reads its footer.
     ///
     /// # Errors
     /// As for [`open`](Self::open).
-    pub async fn load(
-        source: Source,
-        options: &FooterOptions,
-        cache: Option<&FooterCache>,
-    ) -> Result<Self> {
-        let key = source.key();
-        if let Some(footer) = cache.and_then(|c| c.get(&key)) {
-            return Ok(Self { source, footer });
-        }
+    pub async fn load(source: Source, options: &FooterOptions) -> Result<Self> {
         let footer = Arc::new(Footer::load(&source, options).await?);
-        if let Some(cache) = cache {
-            cache.insert(key, footer.clone());
-        }
         Ok(Self { source, footer })
     }
 

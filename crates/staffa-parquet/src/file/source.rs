@@ -4,21 +4,18 @@ use std::fs::File;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use bytes::Bytes;
 use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt};
 use staffa_common::FaultClass;
 
 use crate::error::{Error, Place, Result};
-use crate::file::cache::FooterKey;
 
 /// One version of a file: its bytes do not change while it is read, or reading fails.
 #[derive(Debug, Clone)]
 pub struct Source {
     name: Arc<str>,
     size: u64,
-    version: Arc<str>,
     kind: Kind,
 }
 
@@ -43,36 +40,20 @@ impl Source {
         let name: Arc<str> = path.to_string_lossy().into();
         let io = |e: std::io::Error| failed(&name, None, &e);
         let file = File::open(path).map_err(io)?;
-        let meta = file.metadata().map_err(io)?;
-        let modified = meta.modified().unwrap_or(SystemTime::UNIX_EPOCH);
-        let since = modified.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        Ok(Self {
-            size: meta.len(),
-            version: format!("mtime {}", since.as_nanos()).into(),
-            kind: Kind::Local(Arc::new(file)),
-            name,
-        })
+        let size = file.metadata().map_err(io)?.len();
+        Ok(Self { size, kind: Kind::Local(Arc::new(file)), name })
     }
 
     /// Bytes in memory.
     pub fn memory(name: impl Into<Arc<str>>, bytes: Bytes) -> Self {
-        let version = format!("memory {:p}", bytes.as_ptr()).into();
-        Self { name: name.into(), size: bytes.len() as u64, version, kind: Kind::Memory(bytes) }
+        Self { name: name.into(), size: bytes.len() as u64, kind: Kind::Memory(bytes) }
     }
 
     /// An object. Requests carry its etag, if it has one, so that a new version is never mixed in.
     pub fn store(store: Arc<dyn ObjectStore>, meta: ObjectMeta) -> Self {
-        let version = match (&meta.e_tag, &meta.version) {
-            (Some(tag), _) => format!("etag {tag}"),
-            (None, Some(v)) => format!("version {v}"),
-            (None, None) => {
-                format!("mtime {}", meta.last_modified.timestamp_nanos_opt().unwrap_or(0))
-            }
-        };
         Self {
             name: meta.location.to_string().into(),
             size: meta.size,
-            version: version.into(),
             kind: Kind::Store { store, meta: Arc::new(meta) },
         }
     }
@@ -85,11 +66,6 @@ impl Source {
     /// Bytes of the file.
     pub fn size(&self) -> u64 {
         self.size
-    }
-
-    /// Identifies this version of the file.
-    pub fn key(&self) -> FooterKey {
-        FooterKey { name: self.name.clone(), size: self.size, version: self.version.clone() }
     }
 
     /// Whether reading needs no waiting on a network.
