@@ -13,4 +13,4 @@ pub use node::{
 };
 pub use pipeline::{Op, OpKind, Pipeline, PipelineId, Program, Scope, SinkKind, Source};
 pub use same::Same;
-pub use scan::{Place, Scan, ScanLanes, ScanRequest, ScanRun};
+pub use scan::{Place, Scan, ScanAggregate, ScanLanes, ScanRequest, ScanRun};
