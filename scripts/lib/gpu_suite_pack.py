@@ -35,6 +35,7 @@ WANTED = [
     ("crates/staffa-engine/tests/lowering/main.rs", "test", "lowering"),
     ("tests/scan.rs", "test", "scan"),
     ("tests/gpu.rs", "test", "gpu"),
+    ("tests/gpu_aggregate/main.rs", "test", "gpu_aggregate"),
     ("kernels/benches/parquet/main.rs", "bench", "parquet"),
 ]
 

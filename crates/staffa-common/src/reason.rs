@@ -78,6 +78,8 @@ reasons! {
     ExpressionSize = "A024",
     /// Lowering the expression failed by a fault of Staffa's own.
     LoweringFault = "A025",
+    /// An option of an aggregation that the device does not have.
+    AggregateOption = "A026",
 }
 
 impl fmt::Display for ReasonCode {

@@ -1,19 +1,20 @@
-//! Which scans, with the filter and projection right above them, go to the device.
+//! Which scans, with the filter, projection and aggregation right above them, go to the device.
 //!
 //! Decided once, when the plan is rewritten, so that EXPLAIN shows what will run; the region that
 //! compiles later follows the nodes.
 
 use std::sync::Arc;
 
-use datafusion::common::{Result, plan_err};
+use datafusion::common::{DataFusionError, Result, plan_err};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_plan::ExecutionPlan;
 use staffa_common::{Reason, ReasonCode};
 use staffa_engine::StaffaRuntime;
-use staffa_engine::cuda::Gpu;
+use staffa_engine::bound::through;
 use staffa_engine::cuda::cost::{Estimate, ScanSize};
-use staffa_engine::plan::{FilterSpec, NodeOp, Place, ProjectSpec, Scan};
+use staffa_engine::cuda::{Gpu, aggregate};
+use staffa_engine::plan::{AggregateSpec, FilterSpec, NodeOp, Place, ProjectSpec, Scan};
 
 use crate::node::StaffaExec;
 use crate::{Device, OnUnsupported, StaffaConfig, probe};
@@ -85,6 +86,9 @@ pub(crate) fn place(
     }
 }
 
+/// An aggregation's node and what it does.
+type Aggregate<'a> = (&'a StaffaExec, &'a AggregateSpec);
+
 struct Placer<'a> {
     config: &'a StaffaConfig,
     runtime: &'a StaffaRuntime,
@@ -97,6 +101,12 @@ impl Placer<'_> {
     fn visit(&mut self, plan: &Arc<dyn ExecutionPlan>, limited: bool) {
         let node = StaffaExec::of(plan.as_ref());
         let limited = limited || plan.fetch().is_some();
+        if let Some((aggregate, chain)) = node.and_then(Chain::below_aggregate) {
+            if !self.decide_aggregate(aggregate, &chain) {
+                self.decide(&chain, chain.is_limited());
+            }
+            return;
+        }
         if let Some(chain) = node.and_then(Chain::from) {
             self.decide(&chain, limited || chain.is_limited());
             return;
@@ -111,6 +121,20 @@ impl Placer<'_> {
         }
     }
 
+    /// Places an aggregation of rows with the whole chain below it, if the device does all of that.
+    fn decide_aggregate(&mut self, aggregate: Aggregate<'_>, chain: &Chain<'_>) -> bool {
+        // Without a device, and below a limit, it is the chain that says why.
+        let Ok(gpu) = self.runtime.gpu(self.config.gpu_limits()) else { return false };
+        if chain.is_limited() {
+            return false;
+        }
+        let asked = self.ask(chain, chain.filter, chain.project, Some(aggregate), &gpu);
+        if let Err(reason) = &asked {
+            self.refuse([Some(aggregate.0), None, None], reason, true);
+        }
+        asked.is_ok()
+    }
+
     /// As much of the chain as the device can do, from the scan up.
     fn decide(&mut self, chain: &Chain<'_>, limited: bool) {
         let gpu = match self.runtime.gpu(self.config.gpu_limits()) {
@@ -121,7 +145,7 @@ impl Placer<'_> {
             let reason = Reason::new(ReasonCode::ScanOption, "a limit above stops early");
             return self.refuse(chain.nodes(), &reason, true);
         }
-        let whole = self.ask(chain, chain.filter, chain.project, &gpu);
+        let whole = self.ask(chain, chain.filter, chain.project, None, &gpu);
         let Err(reason) = whole else { return };
         // That the device cannot be measured has to do with no part of the chain either.
         if matches!(reason.code, ReasonCode::NotFaster | ReasonCode::NoGpu) {
@@ -129,7 +153,7 @@ impl Placer<'_> {
         }
         if let Some(project) = chain.project {
             self.refuse([Some(project.0), None, None], &reason, true);
-            if self.ask(chain, chain.filter, None, &gpu).is_ok() {
+            if self.ask(chain, chain.filter, None, None, &gpu).is_ok() {
                 return;
             }
         }
@@ -137,7 +161,7 @@ impl Placer<'_> {
             return self.refuse([Some(chain.scan.0), None, None], &reason, true);
         };
         self.refuse([Some(filter.0), None, None], &reason, true);
-        if let Err(reason) = self.ask(chain, None, None, &gpu) {
+        if let Err(reason) = self.ask(chain, None, None, None, &gpu) {
             self.refuse([Some(chain.scan.0), None, None], &reason, true);
         }
     }
@@ -148,6 +172,7 @@ impl Placer<'_> {
         chain: &Chain<'_>,
         filter: Option<(&StaffaExec, &FilterSpec)>,
         project: Option<(&StaffaExec, &ProjectSpec)>,
+        aggregate: Option<Aggregate<'_>>,
         gpu: &Arc<Gpu>,
     ) -> Result<(), Reason> {
         let columns = filter.and_then(|(_, spec)| spec.projection.as_deref());
@@ -169,7 +194,23 @@ impl Placer<'_> {
         };
         let predicate = filter.map(|(_, spec)| &spec.predicate);
         let threads = self.runtime.threads();
-        let size = chain.scan.1.on_device(predicate, output.as_deref(), threads)?;
+        let size = match aggregate {
+            None => chain.scan.1.on_device(predicate, output.as_deref(), threads)?,
+            Some((_, spec)) => {
+                let grouping = aggregate::lower(spec)?;
+                let columns = grouping.columns().iter().map(|expr| match &output {
+                    Some(output) => through(expr, output),
+                    None => Ok(Arc::clone(expr)),
+                });
+                let columns = columns.collect::<Result<Vec<_>>>().map_err(fault)?;
+                let size = chain.scan.1.on_device(predicate, Some(&columns), threads)?;
+                if size.riding > 0.0 {
+                    let what = "what is aggregated is decoded on the host";
+                    return Err(Reason::new(ReasonCode::DataType, what));
+                }
+                ScanSize { grouped: grouping.values() as f64, output_row_bytes: 0.0, ..size }
+            }
+        };
         let estimate = match self.config.device {
             Device::Auto => Some(estimate(gpu, &size)?),
             _ => None,
@@ -178,8 +219,12 @@ impl Placer<'_> {
             let what = format!("{estimate}, which is not {MARGIN} times as fast on {}", gpu.name());
             return Err(Reason::new(ReasonCode::NotFaster, what));
         }
-        let nodes =
-            [Some(chain.scan.0), filter.map(|(node, _)| node), project.map(|(node, _)| node)];
+        let nodes = [
+            Some(chain.scan.0),
+            filter.map(|(node, _)| node),
+            project.map(|(node, _)| node),
+            aggregate.map(|(node, _)| node),
+        ];
         for node in nodes.into_iter().flatten() {
             node.set_placement(Placement {
                 place: Place::Gpu(Arc::clone(gpu)),
@@ -226,7 +271,11 @@ fn behind(
         },
         None => Ok(Transformed::no(node)),
     });
-    moved.data().map_err(|error| Reason::new(ReasonCode::LoweringFault, error.strip_backtrace()))
+    moved.data().map_err(fault)
+}
+
+fn fault(error: DataFusionError) -> Reason {
+    Reason::new(ReasonCode::LoweringFault, error.strip_backtrace())
 }
 
 impl<'a> Chain<'a> {
@@ -245,6 +294,16 @@ impl<'a> Chain<'a> {
         match node.op() {
             NodeOp::Scan(scan) => {
                 Some(Self { project: chain.0, filter: chain.1, scan: (node, scan.as_ref()) })
+            }
+            _ => None,
+        }
+    }
+
+    /// An aggregation of rows, and the chain right below it.
+    fn below_aggregate(node: &'a StaffaExec) -> Option<(Aggregate<'a>, Self)> {
+        match node.op() {
+            NodeOp::Aggregate(spec) if !spec.stage.reads_states() => {
+                Some(((node, spec.as_ref()), Self::from(below(node)?)?))
             }
             _ => None,
         }

@@ -53,6 +53,8 @@ impl Column {
 pub struct Morsel {
     rows: usize,
     columns: Vec<Column>,
+    /// Set where the rows are an aggregation's partial states: of how many rows.
+    states: Option<usize>,
 }
 
 impl Morsel {
@@ -65,7 +67,19 @@ impl Morsel {
 
     /// A morsel of `rows` rows with these columns, each `rows` long.
     pub fn from_arrays(columns: Vec<ArrayRef>, rows: usize) -> Self {
-        Self { rows, columns: columns.into_iter().map(Column::whole).collect() }
+        Self { rows, columns: columns.into_iter().map(Column::whole).collect(), states: None }
+    }
+
+    /// Partial states that `of_rows` rows were made to already, in the columns of the state schema of the
+    /// aggregation that the morsel is on its way to: keys, then the states of each function. Operators before
+    /// that aggregation let it pass.
+    pub fn from_states(columns: Vec<ArrayRef>, rows: usize, of_rows: usize) -> Self {
+        Self { states: Some(of_rows), ..Self::from_arrays(columns, rows) }
+    }
+
+    /// Of how many rows these are the partial states; none for ordinary rows.
+    pub fn states(&self) -> Option<usize> {
+        self.states
     }
 
     /// Number of rows.
@@ -96,6 +110,7 @@ impl Morsel {
         Self {
             rows: self.rows,
             columns: indices.iter().map(|&i| self.columns[i].clone()).collect(),
+            states: self.states,
         }
     }
 
@@ -184,7 +199,7 @@ impl Morsel {
             };
             columns.push(column);
         }
-        Ok(Self { rows: indices.len(), columns })
+        Ok(Self { rows: indices.len(), columns, states: self.states })
     }
 
     /// A run of rows.
@@ -214,7 +229,7 @@ impl Morsel {
                 }
             })
             .collect();
-        Ok(Self { rows: length, columns })
+        Ok(Self { rows: length, columns, states: self.states })
     }
 
     /// All columns gathered into a record batch of `schema`.

@@ -231,6 +231,11 @@ impl Accumulator {
         Ok(self.nan.read(context.ring, context.stream)?.iter().any(|&word| word != 0))
     }
 
+    /// The word that [`Accumulator::met_nan`] reads, where it is, for a mailbox.
+    pub fn nan_flag(&self) -> &DeviceBuffer<u32> {
+        &self.nan
+    }
+
     /// The column of results, a row a group, in `width` bytes (0: a bitmap): the output type's, which for sums may
     /// be wider than the values'. NULL where no value was met; counts have no NULLs.
     ///

@@ -424,6 +424,8 @@ impl GroupTable {
             .using_write(&mut self.stored)
             .using_write(&mut self.state)
             .using_read(&self.descriptors);
+        // Keys of strings are compared where they stand.
+        let launch = self.kept.iter().fold(launch, |launch, memory| launch.using_read(memory));
         let launch = self.columns.iter_mut().fold(using(launch), |launch, column| {
             launch.using_write(&mut column.values).using_write(&mut column.validity)
         });

@@ -17,13 +17,13 @@ use staffa_engine::Morsel;
 use staffa_engine::cuda::{Gpu, GpuLane};
 use staffa_kernels::abi::ErrorSlot;
 use staffa_kernels::expression::{self as interpreter, InputColumn, Options, Selection};
-use staffa_kernels::parquet::Context;
 use staffa_parquet::ReadOptions;
 use staffa_parquet::cuda::{
     DecodeContext, Decoded, DeviceChunk, DeviceColumn, HostColumn, StringOffsets, decode,
 };
 
 use super::columns::fetch;
+use super::grouping::{Entering, Here, LaneGroups, Outcome};
 use super::lowered::{DevicePlan, Origin, Output};
 use super::metrics::DeviceMetrics;
 use super::open::{GroupToRead, OpenFile};
@@ -45,6 +45,8 @@ pub(super) struct DeviceLane {
     gpu: Arc<Gpu>,
     lane: GpuLane,
     metrics: DeviceMetrics,
+    /// Where the device aggregates too.
+    groups: Option<LaneGroups>,
 }
 
 /// A morsel whose work is queued.
@@ -66,6 +68,8 @@ pub(super) struct Queued {
     count: Option<Letter<u32>>,
     /// The rows that stay, where something rides along.
     kept: Option<DeviceSlice<u32>>,
+    /// The columns of an aggregation, in the place of `columns`.
+    entering: Option<Vec<InputColumn>>,
     timer: Option<Timer>,
     began: Instant,
 }
@@ -73,14 +77,20 @@ pub(super) struct Queued {
 /// Morsels, or the row group that the CPU has to do.
 pub(super) enum Finished {
     Morsel(Box<Made>),
+    /// The device has it, or had it: what came out in exchange.
+    Grouped(Outcome),
     Undone(Arc<OpenFile>, GroupToRead),
 }
 
 impl DeviceLane {
     /// `None` when the device has nothing for a lane (any more); the CPU goes on.
-    pub(super) fn open(gpu: &Arc<Gpu>, metrics: DeviceMetrics) -> Option<Self> {
+    pub(super) fn open(
+        gpu: &Arc<Gpu>,
+        metrics: DeviceMetrics,
+        groups: Option<LaneGroups>,
+    ) -> Option<Self> {
         match gpu.lane("scan") {
-            Ok(lane) => Some(Self { gpu: Arc::clone(gpu), lane, metrics }),
+            Ok(lane) => Some(Self { gpu: Arc::clone(gpu), lane, metrics, groups }),
             Err(_) => {
                 metrics.lanes_refused.add(1);
                 None
@@ -90,7 +100,28 @@ impl DeviceLane {
 
     /// Whether the device may still be used.
     pub(super) fn lives(&self) -> bool {
-        self.gpu.lost().is_none()
+        !self.groups.as_ref().is_some_and(LaneGroups::is_retired) && self.gpu.lost().is_none()
+    }
+
+    /// Whether groups are still to come out.
+    pub(super) fn holds_groups(&self) -> bool {
+        self.groups.as_ref().is_some_and(LaneGroups::holds)
+    }
+
+    /// Brings the groups out.
+    pub(super) async fn flush(&mut self) -> Outcome {
+        let Self { gpu, lane, groups, .. } = self;
+        let Some(groups) = groups else { return Outcome::default() };
+        let outcome = groups.flush(Here { gpu, lane }).await;
+        self.noted(outcome)
+    }
+
+    /// Takes note of what the groups left to the CPU.
+    fn noted(&self, outcome: Outcome) -> Outcome {
+        self.metrics.record(&self.lane.counters.snapshot());
+        self.metrics.failed_morsels.add(outcome.undone.len());
+        self.metrics.awaits.add(outcome.awaits);
+        outcome
     }
 
     /// Reads a row group's bytes and queues its work, in one morsel or several; what the device cannot do
@@ -194,15 +225,11 @@ impl DeviceLane {
         // Row numbers are only asked for where the CPU has to decode the same rows.
         let options = Options { selection: !plan.riding.is_empty(), heap_bytes, operator: 0 };
         let ran = plan.lowered.run(&programs, &inputs, decoded.rows, selection, options)?;
-        let columns = ran
-            .columns
-            .iter()
-            .zip(plan.lowered.types())
-            .map(|(column, of)| {
-                let (descriptor, buffers) = (&column.descriptor, &column.buffers);
-                DeviceColumn::of_parts(of, descriptor, buffers, &decoded.columns)
-            })
-            .collect::<staffa_parquet::Result<Vec<_>>>()?;
+        let columns = match plan.grouped {
+            // They stay.
+            true => Vec::new(),
+            false => returning(plan, &ran.columns, &decoded.columns)?,
+        };
         let totals = lane.memory.buffer::<u64>(columns.len(), &lane.stream)?;
         let strings = columns
             .iter()
@@ -232,29 +259,22 @@ impl DeviceLane {
             slot,
             count,
             kept: ran.selection,
+            entering: plan.grouped.then_some(ran.columns),
             timer: Some(timer),
             began,
         })
     }
 
     fn context<'a>(&'a self, error: &'a staffa_cuda::DeviceBuffer<ErrorSlot>) -> DecodeContext<'a> {
-        DecodeContext {
-            kernels: Context {
-                kernels: self.gpu.kernels(),
-                stream: &self.lane.stream,
-                memory: &self.lane.memory,
-                ring: &self.lane.ring,
-                error,
-            },
-            staging: &self.lane.staging,
-            results: &self.lane.results,
-            pinned: self.gpu.pinned(),
-        }
+        Here { gpu: &self.gpu, lane: &self.lane }.context(error)
     }
 
     /// Waits for a queued morsel.
     pub(super) async fn finish(&mut self, queued: Box<Queued>) -> Finished {
         let (file, group, began) = (Arc::clone(&queued.file), queued.group.clone(), queued.began);
+        if queued.entering.is_some() {
+            return self.group(*queued).await;
+        }
         let finished = self.morsel(*queued).await;
         self.metrics.record(&self.lane.counters.snapshot());
         match finished {
@@ -276,15 +296,7 @@ impl DeviceLane {
             file, origin, rows, decoded, columns, strings, totals, slot, count, kept, ..
         } = queued;
         let (timer, picked) = (queued.timer, queued.picked);
-        self.metrics.awaits.add(1);
-        let slots = slot.await?;
-        for slot in &slots {
-            decoded.check(slot)?;
-        }
-        let rows = match count {
-            Some(count) => count.await?.first().copied().unwrap_or(0).min(rows),
-            None => rows,
-        };
+        let rows = self.rows(&decoded, slot, count, rows).await?;
         let totals = match totals {
             Some(totals) => totals.await?,
             None => Vec::new(),
@@ -337,6 +349,51 @@ impl DeviceLane {
         Ok(Made { morsel, riding: plan.riders(&file, origin, kept) })
     }
 
+    /// Waits for the error slot and the count of a morsel.
+    async fn rows(
+        &self,
+        decoded: &Decoded,
+        slot: Letter<ErrorSlot>,
+        count: Option<Letter<u32>>,
+        most: u32,
+    ) -> Result<u32, StaffaError> {
+        self.metrics.awaits.add(1);
+        for slot in &slot.await? {
+            decoded.check(slot)?;
+        }
+        Ok(match count {
+            Some(count) => count.await?.first().copied().unwrap_or(0).min(most),
+            None => most,
+        })
+    }
+
+    /// Adds a morsel to the groups, once it is known that it may be believed.
+    async fn group(&mut self, queued: Queued) -> Finished {
+        let Queued { file, group, rows, decoded, slot, count, entering, timer, began, .. } = queued;
+        let known = self.rows(&decoded, slot, count, rows).await;
+        let (Ok(rows), Some(columns)) = (known, entering) else {
+            self.metrics.record(&self.lane.counters.snapshot());
+            self.metrics.failed_morsels.add(1);
+            return Finished::Undone(file, group);
+        };
+        if let Some(timer) = timer {
+            // Both marks were passed; the time goes to the lane's counters.
+            drop(timer.elapsed_ns());
+        }
+        self.metrics.morsels.add(1);
+        let Self { gpu, lane, groups, .. } = self;
+        let outcome = match groups {
+            Some(groups) if rows > 0 => {
+                let morsel = Entering { columns, rows, work: (file, group) };
+                groups.add(Here { gpu, lane }, morsel).await
+            }
+            Some(_) => Outcome::default(),
+            None => return Finished::Undone(file, group),
+        };
+        self.metrics.morsel_time.add_duration(began.elapsed());
+        Finished::Grouped(self.noted(outcome))
+    }
+
     /// Row numbers on the device, and how many they are.
     fn picked(&self, numbers: &[u32]) -> Result<(DeviceSlice<u32>, DeviceSlice<u32>), StaffaError> {
         let GpuLane { stream, memory, staging, ring, .. } = &self.lane;
@@ -361,6 +418,20 @@ impl DeviceLane {
         let into = self.gpu.pinned().buffer(PinnedKind::ToHost, bytes, &self.lane.counters)?;
         Ok(kept.download(into, &self.lane.stream)?)
     }
+}
+
+/// A program's outputs as columns that go back.
+fn returning(
+    plan: &DevicePlan,
+    columns: &[InputColumn],
+    decoded: &[DeviceColumn],
+) -> staffa_parquet::Result<Vec<DeviceColumn>> {
+    let columns = columns.iter().zip(plan.lowered.types());
+    columns
+        .map(|(column, of)| {
+            DeviceColumn::of_parts(of, &column.descriptor, &column.buffers, decoded)
+        })
+        .collect()
 }
 
 /// What a device lane has before it, in the order of its rows.

@@ -121,6 +121,7 @@ fn size(
         morsels: (rows / GUESSED_GROUP_ROWS).ceil().max(files().count() as f64),
         columns: columns as f64,
         operations: 0.0,
+        grouped: 0.0,
         riding: 0.0,
         file_bytes,
         output_row_bytes: outputs.iter().map(width).sum(),

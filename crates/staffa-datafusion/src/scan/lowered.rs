@@ -8,6 +8,8 @@ use datafusion::common::DataFusionError;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Literal;
 use staffa_common::{Reason, ReasonCode};
+use staffa_engine::bound::through;
+use staffa_engine::cuda::aggregate::Grouping;
 use staffa_engine::cuda::expression::{Lowered, lower};
 
 use super::group::{roots, tests};
@@ -23,6 +25,8 @@ pub(super) struct DevicePlan {
     pub(super) riding: Vec<Arc<dyn PhysicalExpr>>,
     /// Each output of the scan, as a number of `columns` and `riding`.
     order: Vec<usize>,
+    /// Whether the lowered outputs are what an aggregation reads, and go into its groups.
+    pub(super) grouped: bool,
 }
 
 /// A column of the morsel.
@@ -45,9 +49,11 @@ impl DevicePlan {
     /// Why the CPU has to read this file: the filter reads what only the host decodes, or nothing is left
     /// for the device.
     pub(super) fn new(file: &OpenFile) -> Result<Self, Reason> {
-        let fault = |error: DataFusionError| {
-            Reason::new(ReasonCode::LoweringFault, error.strip_backtrace())
-        };
+        if let Some(grouping) = &file.opener.grouping
+            && let Ok(plan) = Self::grouped(file, grouping)
+        {
+            return Ok(plan);
+        }
         let filter = tests(file).map_err(fault)?;
         for root in roots(filter.iter()) {
             readable(file, root)?;
@@ -80,7 +86,24 @@ impl DevicePlan {
             From::Column(at) => at,
             From::Riding(at) => made + at,
         });
-        Ok(Self { lowered, columns, riding, order: order.collect() })
+        Ok(Self { lowered, columns, riding, order: order.collect(), grouped: false })
+    }
+
+    /// Lowers a file's filter, and what an aggregation reads, over its projection.
+    fn grouped(file: &OpenFile, grouping: &Grouping) -> Result<Self, Reason> {
+        let filter = tests(file).map_err(fault)?;
+        let exprs = grouping.columns().iter().map(|expr| through(expr, &file.projection));
+        let exprs = exprs.collect::<datafusion::common::Result<Vec<_>>>().map_err(fault)?;
+        for root in roots(filter.iter().chain(&exprs)) {
+            readable(file, root)?;
+        }
+        let lowered = lower(filter.as_ref(), &exprs, &file.schema)?;
+        if lowered.columns().is_empty() {
+            return Err(Reason::new(ReasonCode::ScanOption, "no column is read"));
+        }
+        grouping.check_types(lowered.types())?;
+        let (columns, riding, order) = Default::default();
+        Ok(Self { lowered, columns, riding, order, grouped: true })
     }
 
     /// Rows that the device kept, `None` for all of them, with what rides along.
@@ -99,6 +122,10 @@ impl DevicePlan {
             order: self.order.clone(),
         })
     }
+}
+
+fn fault(error: DataFusionError) -> Reason {
+    Reason::new(ReasonCode::LoweringFault, error.strip_backtrace())
 }
 
 /// The rows of a row group that a morsel is made from.

@@ -33,6 +33,36 @@ pub(super) struct DeviceMetrics {
     last: Mutex<Snapshot>,
 }
 
+/// A lane's figures of an aggregation, which appear at its node.
+pub(super) struct GroupMetrics {
+    /// Morsels that the device has counted.
+    pub(super) morsels: Count,
+    /// Their rows.
+    pub(super) rows: Count,
+    /// Groups that came to the host as partial states.
+    pub(super) groups: Count,
+    /// Times that groups came to the host.
+    pub(super) downloads: Count,
+    /// Times that a table got more room.
+    pub(super) growths: Count,
+    /// Morsels that found no room, or whose groups were lost: the CPU does them.
+    pub(super) left: Count,
+}
+
+impl GroupMetrics {
+    pub(super) fn new(metrics: &ExecutionPlanMetricsSet, lane: usize) -> Self {
+        let count = |name: &'static str| MetricBuilder::new(metrics).counter(name, lane);
+        Self {
+            morsels: count("gpu_grouped_morsels"),
+            rows: count("gpu_grouped_rows"),
+            groups: count("gpu_groups"),
+            downloads: count("gpu_group_downloads"),
+            growths: count("gpu_table_growths"),
+            left: count("gpu_ungrouped_morsels"),
+        }
+    }
+}
+
 impl DeviceMetrics {
     pub(super) fn new(metrics: &ExecutionPlanMetricsSet, lane: usize) -> Self {
         let count = |name: &'static str| MetricBuilder::new(metrics).counter(name, lane);

@@ -6,7 +6,8 @@
 //! columns are decoded into morsels, a dictionary's codes becoming row numbers into its values
 //! ([`group`]). A column that our decoder does not know is decoded by arrow-rs, in the same morsels.
 //! Where the scan was placed on a GPU, row groups go there first ([`device`]), and back to [`group`]
-//! when it cannot do them; columns that it has no form for are read beside it ([`riding`]).
+//! when it cannot do them; columns that it has no form for are read beside it ([`riding`]). Where all rows go
+//! into an aggregation, the device may do that too ([`grouping`]).
 
 mod advisory;
 mod columns;
@@ -14,6 +15,7 @@ mod computed;
 mod device;
 mod estimate;
 mod group;
+mod grouping;
 mod left;
 mod local;
 mod lowered;
@@ -25,6 +27,7 @@ mod ranges;
 mod riding;
 mod rows;
 mod run;
+mod states;
 
 use std::any::Any;
 use std::sync::Arc;

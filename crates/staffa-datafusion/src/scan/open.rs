@@ -26,6 +26,7 @@ use parquet::basic::{Compression, Encoding};
 use parquet::file::metadata::{ColumnChunkMetaData, PageIndexPolicy};
 use staffa_common::Reason;
 use staffa_engine::bound::through;
+use staffa_engine::cuda::aggregate::Grouping;
 use staffa_parquet::Footer;
 
 use super::advisory::Advice;
@@ -51,6 +52,8 @@ pub(super) struct Opener {
     pub(super) filter: Option<Arc<dyn PhysicalExpr>>,
     /// What the pipeline has the scan compute, over its columns.
     pub(super) output: Option<Vec<Arc<dyn PhysicalExpr>>>,
+    /// The aggregation that the pipeline has a device do.
+    pub(super) grouping: Option<Arc<Grouping>>,
     pub(super) limit: Option<usize>,
     pub(super) preserve_order: bool,
     pub(super) creation_errors: Count,

@@ -9,17 +9,19 @@ use datafusion::common::{DataFusionError, Result, internal_err};
 use datafusion::datasource::physical_plan::parquet::DefaultParquetFileReaderFactory;
 use datafusion::datasource::physical_plan::{FileScanConfig, FileSource, ParquetSource};
 use datafusion::physical_expr::expressions::DynamicFilterTracking;
-use datafusion::physical_plan::metrics::BaselineMetrics;
+use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet};
 use datafusion_physical_expr_adapter::DefaultPhysicalExprAdapterFactory;
 use futures::stream;
+use staffa_engine::cuda::aggregate::{self, Grouping};
 use staffa_engine::plan::{Place, ScanLanes, ScanRequest, ScanRun};
 use staffa_engine::{LaneStream, Morsel, RunContext};
 
 use super::advisory::Advice;
 use super::device::{DeviceLane, Finished, Step};
 use super::group::GroupStream;
+use super::grouping::{LaneGroups, Outcome};
 use super::local::LocalStore;
-use super::metrics::DeviceMetrics;
+use super::metrics::{DeviceMetrics, GroupMetrics};
 use super::open::{Opener, creation_errors, halves};
 use super::piece::Pieces;
 use super::riding::Putting;
@@ -33,6 +35,8 @@ struct Run {
     /// Whether the predicate may change while the scan runs.
     dynamic: bool,
     place: Place,
+    /// What a device groups by, and where its node's metrics go.
+    aggregate: Option<(Arc<Grouping>, ExecutionPlanMetricsSet)>,
 }
 
 /// Sets a scan up.
@@ -55,6 +59,11 @@ pub(super) fn start(
         .expr_adapter_factory
         .clone()
         .unwrap_or_else(|| Arc::new(DefaultPhysicalExprAdapterFactory));
+    // That the device does it was found when the plan was made.
+    let aggregate = request.aggregate.as_ref().and_then(|aggregate| {
+        let grouping = aggregate::lower(&aggregate.spec).ok()?;
+        Some((Arc::new(grouping), aggregate.metrics.clone()))
+    });
     let opener = Opener {
         source: source.clone(),
         readers,
@@ -63,6 +72,7 @@ pub(super) fn start(
         metrics: request.metrics.clone(),
         filter: request.filter.clone(),
         output: request.output.clone(),
+        grouping: aggregate.as_ref().map(|(grouping, _)| Arc::clone(grouping)),
         limit: config.limit,
         preserve_order: config.preserve_order,
         creation_errors: creation_errors(&request.metrics),
@@ -92,6 +102,7 @@ pub(super) fn start(
         queues,
         dynamic,
         place: request.place.clone(),
+        aggregate,
     }))
 }
 
@@ -114,7 +125,11 @@ impl ScanRun for Run {
         let metrics = BaselineMetrics::new(&self.opener.metrics, lane);
         let device = match &self.place {
             Place::Gpu(gpu) => {
-                DeviceLane::open(gpu, DeviceMetrics::new(&self.opener.metrics, lane))
+                let groups = self.aggregate.as_ref().map(|(grouping, metrics)| {
+                    let metrics = GroupMetrics::new(metrics, lane);
+                    LaneGroups::new(grouping, metrics, self.context.morsel_rows)
+                });
+                DeviceLane::open(gpu, DeviceMetrics::new(&self.opener.metrics, lane), groups)
             }
             Place::Cpu => None,
         };
@@ -127,6 +142,7 @@ impl ScanRun for Run {
             device,
             steps: VecDeque::new(),
             made: None,
+            states: VecDeque::new(),
             left,
             metrics,
         };
@@ -154,6 +170,8 @@ struct Lane {
     steps: VecDeque<Step>,
     /// A morsel from the device, which goes on in pieces that fit caches.
     made: Option<Putting>,
+    /// What came out of the device's groups.
+    states: VecDeque<Morsel>,
     /// Rows that the scan's limit still lets through.
     left: Option<usize>,
     metrics: BaselineMetrics,
@@ -181,10 +199,19 @@ impl Lane {
             if let Some(morsel) = self.piece().await? {
                 return self.put_out(morsel).map(Some);
             }
+            if let Some(states) = self.states.pop_front() {
+                self.metrics.record_output(states.states().unwrap_or(0));
+                return Ok(Some(states));
+            }
             self.run.context.cancel.check()?;
             self.given = 0;
             self.look_ahead().await?;
             let (file, group) = match (self.steps.pop_front(), &mut self.device) {
+                (None, Some(device)) if device.holds_groups() => {
+                    let outcome = device.flush().await;
+                    self.take(outcome);
+                    continue;
+                }
                 (None, _) => {
                     self.current = self.following().await?;
                     if self.current.is_none() {
@@ -197,6 +224,10 @@ impl Lane {
                         self.made = Some(Putting::new(*made, &self.run.context)?);
                         continue;
                     }
+                    Finished::Grouped(outcome) => {
+                        self.take(outcome);
+                        continue;
+                    }
                     Finished::Undone(file, group) => (file, group),
                 },
                 (Some(Step::Undone(file, group)), _) => (file, group),
@@ -205,6 +236,14 @@ impl Lane {
                 }
             };
             self.current = Some(GroupStream::new(file, group, &self.run.context)?);
+        }
+    }
+
+    /// States go on, and what is in none of them is read by the CPU.
+    fn take(&mut self, outcome: Outcome) {
+        self.states.extend(outcome.states);
+        for (file, group) in outcome.undone.into_iter().rev() {
+            self.steps.push_front(Step::Undone(file, group));
         }
     }
 

@@ -15,6 +15,9 @@ const LAUNCHES_PER_MORSEL: f64 = 2.0;
 /// A morsel waits for its count and for its columns.
 const WAITS_PER_MORSEL: f64 = 2.0;
 
+/// Launches of a morsel that goes into groups, beside one for each key and each accumulator.
+const LAUNCHES_PER_GROUPED: f64 = 4.0;
+
 /// What a device, the link to it and a core of the CPU do, as measured on the node. None is zero.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Figures {
@@ -69,6 +72,8 @@ pub struct ScanSize {
     pub columns: f64,
     /// Operations of the filter and the projection: nodes of their trees that are no leaves.
     pub operations: f64,
+    /// Values of a row that go into groups: keys, and one per accumulator. 0 where the rows go on.
+    pub grouped: f64,
     /// Columns that the CPU decodes at either place.
     pub riding: f64,
     /// Bytes, in the files, of the columns that are not.
@@ -95,14 +100,17 @@ impl ScanSize {
     }
 
     /// On the device. One lane's morsels at a time: that a lane copies while another's kernels run is
-    /// not counted on. All rows go back, as if the filter dropped none.
+    /// not counted on. All rows go back, as if the filter dropped none; those that go into groups stay. A
+    /// grouped value is taken to cost what decoding one does, on both sides: neither was measured.
     fn gpu(&self, figures: &Figures) -> Cost {
-        let launches = self.morsels * (self.columns * LAUNCHES_PER_COLUMN + LAUNCHES_PER_MORSEL);
+        let groups = if self.grouped > 0.0 { LAUNCHES_PER_GROUPED + self.grouped } else { 0.0 };
+        let launches =
+            self.morsels * (self.columns * LAUNCHES_PER_COLUMN + LAUNCHES_PER_MORSEL + groups);
         let back = self.rows * self.output_row_bytes;
         Cost {
             run_ns: launches * figures.launch_ns
                 + self.morsels * WAITS_PER_MORSEL * figures.wait_ns
-                + self.rows * self.columns * figures.gpu_value_ns
+                + self.rows * (self.columns + self.grouped) * figures.gpu_value_ns
                 + self.rows * self.operations * figures.gpu_operation_ns
                 + self.riding(figures),
             transfer_ns: self.file_bytes / figures.to_device_bytes_per_ns
@@ -112,7 +120,8 @@ impl ScanSize {
 
     /// On the CPU engine, whose threads share the work evenly: morsels of a row group are dealt to all.
     fn cpu(&self, figures: &Figures) -> Cost {
-        let work = self.columns * figures.cpu_value_ns + self.operations * figures.cpu_operation_ns;
+        let values = self.columns + self.grouped;
+        let work = values * figures.cpu_value_ns + self.operations * figures.cpu_operation_ns;
         let work_ns = self.rows * work / self.threads.max(1.0);
         Cost { run_ns: work_ns + self.riding(figures), transfer_ns: 0.0 }
     }
@@ -165,6 +174,7 @@ mod tests {
             morsels: (rows / 1e6).ceil(),
             columns: 4.0,
             operations: 5.0,
+            grouped: 0.0,
             riding: 0.0,
             file_bytes: rows * 20.0,
             output_row_bytes: 16.0,
@@ -217,6 +227,20 @@ mod tests {
         let (on, off) = (with.gpu.run_ns - alone.gpu.run_ns, with.cpu.run_ns - alone.cpu.run_ns);
         assert!((on - off).abs() < 1.0 && on > 0.0);
         assert!(alone.favours_gpu(1.5) && !with.favours_gpu(1.5), "{with}");
+    }
+
+    #[test]
+    fn what_is_grouped_need_not_come_back() {
+        let slow = Figures { to_host_bytes_per_ns: 1.0, ..FAST };
+        let back = scan(6e7).estimate(&slow);
+        let grouped = ScanSize { grouped: 6.0, output_row_bytes: 0.0, ..scan(6e7) };
+        assert!(!back.favours_gpu(1.0) && grouped.estimate(&slow).favours_gpu(1.5));
+        let more = ScanSize { grouped: 12.0, ..grouped }.estimate(&slow);
+        assert!(more.gpu.run_ns > grouped.estimate(&slow).gpu.run_ns);
+        assert!(more.cpu.run_ns > grouped.estimate(&slow).cpu.run_ns);
+        // Of a tiny one the launches decide.
+        let tiny = ScanSize { grouped: 6.0, ..scan(1e4) }.estimate(&FAST).gpu.run_ns;
+        assert!(tiny > scan(1e4).estimate(&FAST).gpu.run_ns + 9.0 * FAST.launch_ns);
     }
 
     #[test]

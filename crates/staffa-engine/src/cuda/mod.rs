@@ -3,6 +3,7 @@
 //! A pipeline's scan, filter and projection go to the device together ([`crate::plan::Place`]); what
 //! comes behind them reads morsels as from any scan. docs/design/engine.md says who decides what.
 
+pub mod aggregate;
 pub mod cost;
 pub mod expression;
 mod gpu;

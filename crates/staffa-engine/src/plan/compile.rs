@@ -173,6 +173,7 @@ impl<'a> Compiler<'a> {
             lanes,
             filter: None,
             output: None,
+            aggregate: None,
             place: node.place.clone(),
             metrics: node.metrics.clone(),
         };
@@ -268,6 +269,7 @@ impl<'a> Compiler<'a> {
             let child_need =
                 Need { partitions: need.partitions && node.partitions > 1, order: false };
             let mut child = self.node(&node.children[0], child_need)?;
+            device::aggregate(&mut child, node, spec);
             if need.partitions && child.lanes != node.partitions {
                 child = self.share(child, node.partitions);
             }
@@ -276,17 +278,19 @@ impl<'a> Compiler<'a> {
             let id = self.finish(child, sink, Scope::PerLane, node.metrics.clone());
             return Ok(Self::draft(Source::Sealed(id, Scope::PerLane), lanes, &node.schema));
         }
-        let (spec, child) = match spec.stage {
+        // The node that reads rows, where the spec does.
+        let (spec, reader) = match spec.stage {
             AggregateStage::Final => match fused_partial(&node.children[0]) {
-                Some((partial, rows)) => (Arc::new(fuse(partial, spec)), rows),
-                None => (Arc::clone(spec), &node.children[0]),
+                Some((partial, reader)) => (Arc::new(fuse(partial, spec)), reader),
+                None => (Arc::clone(spec), node),
             },
-            _ => (Arc::clone(spec), &node.children[0]),
+            _ => (Arc::clone(spec), node),
         };
         let id = match self.made(node) {
             Some(id) => id,
             None => {
-                let child = self.node(child, Need::ROWS)?;
+                let mut child = self.node(&reader.children[0], Need::ROWS)?;
+                device::aggregate(&mut child, reader, &spec);
                 let sink = SinkKind::Aggregate(Arc::clone(&spec));
                 let id = self.finish(child, sink, Scope::Shared, node.metrics.clone());
                 self.made.push((node, id));
@@ -459,7 +463,7 @@ fn min_fetch(a: Option<usize>, b: Option<usize>) -> Option<usize> {
     }
 }
 
-/// The partial half below a final one, through exchanges that nobody else sees, and its input.
+/// The partial half below a final one, through exchanges that nobody else sees, and its node.
 fn fused_partial(node: &Node) -> Option<(&AggregateSpec, &Node)> {
     match &node.op {
         NodeOp::Repartition(_) | NodeOp::Coalesce(None) | NodeOp::Pass => {
@@ -469,7 +473,7 @@ fn fused_partial(node: &Node) -> Option<(&AggregateSpec, &Node)> {
         NodeOp::Aggregate(spec)
             if spec.stage == AggregateStage::Partial && spec.limit.is_none() =>
         {
-            Some((spec, &node.children[0]))
+            Some((spec, node))
         }
         _ => None,
     }

@@ -30,7 +30,7 @@ pub struct Node {
     pub ordered: bool,
     /// Where its metrics go.
     pub metrics: ExecutionPlanMetricsSet,
-    /// Where it runs: of use for scans, and for the filter and projection right above one.
+    /// Where it runs: of use for scans, and for the filter, projection and aggregation right above one.
     pub place: Place,
     /// Whether its state is shared with a node of another region.
     pub shared: Option<Shared>,

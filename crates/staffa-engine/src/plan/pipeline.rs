@@ -171,9 +171,10 @@ impl fmt::Display for Source {
             Self::Scan(_, request) => {
                 let what = if request.filter.is_some() { "filtering scan" } else { "scan" };
                 match request.lanes {
-                    ScanLanes::Partitions => write!(f, "{what} by partition"),
-                    ScanLanes::Shared(_) => f.write_str(what),
+                    ScanLanes::Partitions => write!(f, "{what} by partition")?,
+                    ScanLanes::Shared(_) => f.write_str(what)?,
                 }
+                if request.aggregate.is_some() { f.write_str(" with states") } else { Ok(()) }
             }
             Self::Lanes(ids) => write!(f, "lanes {ids:?}"),
             Self::Zip(ids) => write!(f, "zip {ids:?}"),

@@ -9,7 +9,7 @@ use datafusion_physical_expr_common::physical_expr::PhysicalExpr;
 use datafusion_physical_plan::metrics::ExecutionPlanMetricsSet;
 use staffa_common::Reason;
 
-use super::Same;
+use super::{AggregateSpec, Same};
 use crate::RunContext;
 use crate::cuda::Gpu;
 use crate::cuda::cost::ScanSize;
@@ -24,7 +24,7 @@ pub enum ScanLanes {
     Shared(usize),
 }
 
-/// Where the front of a pipeline runs: its scan, and the filter and projection right above it.
+/// Where the front of a pipeline runs: its scan, and the filter, projection and aggregation right above it.
 #[derive(Debug, Clone, Default)]
 pub enum Place {
     /// On the CPU engine.
@@ -45,9 +45,21 @@ pub struct ScanRequest {
     /// What the scan puts out in place of its columns, over them. Only asked for on a device, which
     /// computes it with the filter.
     pub output: Option<Vec<Arc<dyn PhysicalExpr>>>,
+    /// The aggregation that all rows go into. Only asked for on a device, which may then put out partial states
+    /// ([`Morsel::from_states`](crate::Morsel::from_states)) in the place of some of the rows.
+    pub aggregate: Option<ScanAggregate>,
     /// Where morsels are made.
     pub place: Place,
     /// Where the metrics of the scan's node go.
+    pub metrics: ExecutionPlanMetricsSet,
+}
+
+/// An aggregation right above a scan on a device, which the device may do too.
+#[derive(Debug, Clone)]
+pub struct ScanAggregate {
+    /// The aggregation, over what the scan puts out.
+    pub spec: Arc<AggregateSpec>,
+    /// Where the metrics of its node go.
     pub metrics: ExecutionPlanMetricsSet,
 }
 

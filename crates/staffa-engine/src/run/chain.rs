@@ -95,6 +95,13 @@ impl Stream for Chain {
                 Some(morsel) if self.stages.is_empty() => {
                     return Poll::Ready(Some(Ok(morsel)));
                 }
+                Some(morsel) if morsel.states().is_some() => {
+                    // The source did what the stages ask for, on so many rows.
+                    for stage in &self.stages {
+                        stage.metrics.record_output(morsel.states().unwrap_or(0));
+                    }
+                    return Poll::Ready(Some(Ok(morsel)));
+                }
                 Some(morsel) => self.push(0, morsel)?,
             }
         }

@@ -127,12 +127,32 @@ impl GroupedLocal {
     }
 
     fn add(&mut self, morsel: &Morsel) -> Result<()> {
+        if morsel.states().is_some() {
+            return self.add_states(morsel);
+        }
         let input = self.plan.evaluate(morsel)?;
         if self.bypass_rows > 0 {
             return self.pass(&input, morsel.rows());
         }
         self.table.add(&input)?;
-        self.rows += morsel.rows();
+        self.added(morsel.rows())
+    }
+
+    /// Takes the states that somebody else made of rows, as a device does.
+    fn add_states(&mut self, morsel: &Morsel) -> Result<()> {
+        let states = self.plan.states(morsel)?;
+        if self.bypass_rows > 0 {
+            self.bypass_rows = self.bypass_rows.saturating_sub(morsel.rows());
+            self.passed.push(states, morsel.rows());
+            return self.flush_if_passed();
+        }
+        self.table.merge(&states)?;
+        self.added(morsel.rows())
+    }
+
+    /// Empties or enlarges the table where it is full, after so many more rows.
+    fn added(&mut self, rows: usize) -> Result<()> {
+        self.rows += rows;
         let groups = self.table.len();
         if groups < self.full {
             return Ok(());
@@ -164,6 +184,11 @@ impl GroupedLocal {
         for states in converted {
             self.passed.push(states, rows);
         }
+        self.flush_if_passed()
+    }
+
+    /// Empties what passed the table by, if that is enough or the last of it.
+    fn flush_if_passed(&mut self) -> Result<()> {
         if self.bypass_rows == 0 || self.passed.is_full() {
             self.flush()?;
         }

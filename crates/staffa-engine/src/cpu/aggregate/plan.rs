@@ -9,7 +9,7 @@ use arrow::array::{
 };
 use arrow::compute::take;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, UInt32Type};
-use datafusion_common::{Result, ScalarValue, not_impl_err};
+use datafusion_common::{Result, ScalarValue, internal_err, not_impl_err};
 use datafusion_expr::Aggregate;
 use datafusion_physical_expr::aggregate::AggregateFunctionExpr;
 use datafusion_physical_expr_common::physical_expr::PhysicalExpr;
@@ -189,6 +189,20 @@ impl Plan {
             .iter()
             .map(|indices| indices.iter().map(|&i| Arc::clone(&values[i])).collect())
             .collect())
+    }
+
+    /// The columns of a morsel of partial states.
+    ///
+    /// # Errors
+    /// An internal error where they are not those of the state schema.
+    pub(super) fn states(&self, morsel: &Morsel) -> Result<Vec<ArrayRef>> {
+        let fields = self.state_schema.fields();
+        let fits = morsel.width() == fields.len()
+            && fields.iter().enumerate().all(|(at, f)| f.data_type() == morsel.data_type(at));
+        if !fits || self.spec.stage.reads_states() {
+            return internal_err!("states that are not those of the aggregation");
+        }
+        (0..fields.len()).map(|at| morsel.column(at)).collect()
     }
 
     /// The arguments of one function alone.

@@ -21,6 +21,8 @@ use datafusion_physical_expr_common::physical_expr::PhysicalExpr;
 use datafusion_physical_plan::aggregates::PhysicalGroupBy;
 use futures::StreamExt;
 
+mod states;
+
 use super::AggregateSink;
 use crate::engine::Sink;
 use crate::plan::{AggregateSpec, AggregateStage, Pipeline, Scope, SinkKind, Source};
@@ -154,23 +156,28 @@ fn context(task: TaskContext) -> Arc<RunContext> {
     })
 }
 
+/// A pipeline of so many lanes that ends in the aggregation.
+fn pipeline(spec: &Arc<AggregateSpec>, lanes: usize) -> Pipeline {
+    Pipeline {
+        id: 0,
+        source: Source::Input(0),
+        source_schema: Arc::clone(&spec.input_schema),
+        ops: Vec::new(),
+        sink: SinkKind::Aggregate(Arc::clone(spec)),
+        scope: Scope::Shared,
+        lanes,
+        schema: Arc::clone(&spec.input_schema),
+        metrics: datafusion_physical_plan::metrics::ExecutionPlanMetricsSet::new(),
+    }
+}
+
 async fn run_in(
     context: &Arc<RunContext>,
     spec: &AggregateSpec,
     lanes: &[Vec<RecordBatch>],
 ) -> Result<Vec<RecordBatch>> {
     let spec = Arc::new(spec.clone());
-    let pipeline = Pipeline {
-        id: 0,
-        source: Source::Input(0),
-        source_schema: Arc::clone(&spec.input_schema),
-        ops: Vec::new(),
-        sink: SinkKind::Aggregate(Arc::clone(&spec)),
-        scope: Scope::Shared,
-        lanes: lanes.len(),
-        schema: Arc::clone(&spec.input_schema),
-        metrics: datafusion_physical_plan::metrics::ExecutionPlanMetricsSet::new(),
-    };
+    let pipeline = pipeline(&spec, lanes.len());
     let sink = AggregateSink::new(&spec, &pipeline, context)?;
     let mut locals = Vec::new();
     for (lane, batches) in lanes.iter().enumerate() {

@@ -35,7 +35,13 @@ impl UngroupedLocal {
 
     fn add(&mut self, morsel: &Morsel) -> Result<()> {
         let before = self.size();
-        if self.plan.spec.stage.reads_states() {
+        if morsel.states().is_some() {
+            let columns = self.plan.states(morsel)?;
+            let (_, states) = self.plan.split(&columns);
+            for (state, columns) in self.states.iter_mut().zip(states) {
+                state.merge_batch(columns)?;
+            }
+        } else if self.plan.spec.stage.reads_states() {
             let arguments = self.plan.arguments(morsel)?;
             for (state, columns) in self.states.iter_mut().zip(&arguments) {
                 state.merge_batch(columns)?;

@@ -10,9 +10,9 @@ use datafusion_physical_expr_common::physical_expr::PhysicalExpr;
 
 use super::Draft;
 use crate::bound::through;
-use crate::plan::node::{FilterSpec, Node, ProjectSpec};
-use crate::plan::pipeline::{OpKind, Source};
-use crate::plan::scan::{Place, ScanLanes, ScanRequest};
+use crate::plan::node::{AggregateSpec, FilterSpec, Node, ProjectSpec};
+use crate::plan::pipeline::{Op, OpKind, Source};
+use crate::plan::scan::{Place, ScanAggregate, ScanLanes, ScanRequest};
 
 /// The request of a scan on a device that is all there is of the draft but for filters that it does.
 fn request<'a>(draft: &'a mut Draft, node: &Node) -> Option<&'a mut ScanRequest> {
@@ -36,7 +36,7 @@ pub(super) fn deals_rows(draft: &mut Draft, lanes: usize, visible: bool) -> bool
         return false;
     };
     let shared = matches!(request.lanes, ScanLanes::Shared(_));
-    if !draft.ops.is_empty() || !shared || !matches!(request.place, Place::Gpu(_)) {
+    if !draft.ops.iter().all(idle) || !shared || !matches!(request.place, Place::Gpu(_)) {
         return false;
     }
     if visible {
@@ -44,6 +44,31 @@ pub(super) fn deals_rows(draft: &mut Draft, lanes: usize, visible: bool) -> bool
         draft.lanes = lanes;
     }
     true
+}
+
+/// Whether nothing is left to do for an operator: the scan does it.
+fn idle(op: &Op) -> bool {
+    match &op.kind {
+        OpKind::Filter(spec) => super::holds(spec) && spec.projection.is_none(),
+        OpKind::Project(spec) => {
+            let same = |(at, expr): (usize, &Arc<dyn PhysicalExpr>)| {
+                expr.downcast_ref::<Column>().is_some_and(|column| column.index() == at)
+            };
+            op.input.fields().len() == spec.exprs.len() && spec.exprs.iter().enumerate().all(same)
+        }
+        OpKind::Probe(..) | OpKind::Limit(_) => false,
+    }
+}
+
+/// Has a scan on a device aggregate too, where its rows go right into the aggregation. `node` is the one of the
+/// plan that reads rows.
+pub(super) fn aggregate(draft: &mut Draft, node: &Node, spec: &Arc<AggregateSpec>) {
+    let Source::Scan(_, request) = &mut draft.source else { return };
+    let there = matches!(request.place, Place::Gpu(_)) && super::on_device(node);
+    if there && !spec.stage.reads_states() && draft.ops.iter().all(idle) {
+        let (spec, metrics) = (Arc::clone(spec), node.metrics.clone());
+        request.aggregate = Some(ScanAggregate { spec, metrics });
+    }
 }
 
 /// The draft gives rows of `schema` from its source on.

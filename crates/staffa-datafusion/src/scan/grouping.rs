@@ -1,0 +1,335 @@
+//! A lane's groups on the device, from the first morsel until their states are here.
+//!
+//! A morsel that the device made is added to the groups, and only what the device itself has counted is taken to
+//! be in them. Until the states are on the host the lane remembers what it counted; whatever goes wrong
+//! after that (a lost context, no memory, a NaN where its place decides) leaves just those rows to the CPU's
+//! path. So no row is counted twice and none is lost.
+
+use std::sync::Arc;
+
+use staffa_common::StaffaError;
+use staffa_cuda::{DeviceBuffer, Letter, Timer};
+use staffa_engine::Morsel;
+use staffa_engine::cuda::aggregate::{Grouping, Groups, Settled};
+use staffa_engine::cuda::{Gpu, GpuLane};
+use staffa_kernels::abi::{ErrorSlot, GroupState};
+use staffa_kernels::expression::InputColumn;
+use staffa_kernels::parquet::Context;
+use staffa_parquet::cuda::DecodeContext;
+
+use super::metrics::GroupMetrics;
+use super::open::{GroupToRead, OpenFile};
+use super::states::download;
+
+/// Strings in the groups may point into this part of the device's budget at most; then the groups leave. There
+/// are several lanes, and morsels need room too.
+const KEPT_PART: u64 = 32;
+/// Morsels in a row that found no room, after which a lane leaves the rest to the CPU.
+const FAILURES: usize = 2;
+
+/// Rows that the CPU may have to read after all.
+type Work = (Arc<OpenFile>, GroupToRead);
+
+/// What comes out of the groups.
+#[derive(Default)]
+pub(super) struct Outcome {
+    /// Partial states.
+    pub(super) states: Vec<Morsel>,
+    /// What the CPU has to do, in the order of its rows; it is in no states.
+    pub(super) undone: Vec<Work>,
+    /// Times that the device was waited for.
+    pub(super) awaits: usize,
+}
+
+/// A lane's device.
+#[derive(Clone, Copy)]
+pub(super) struct Here<'a> {
+    pub(super) gpu: &'a Gpu,
+    pub(super) lane: &'a GpuLane,
+}
+
+impl<'a> Here<'a> {
+    /// What launchers and the decoder need.
+    pub(super) fn context(self, error: &'a DeviceBuffer<ErrorSlot>) -> DecodeContext<'a> {
+        DecodeContext {
+            kernels: Context {
+                kernels: self.gpu.kernels(),
+                stream: &self.lane.stream,
+                memory: &self.lane.memory,
+                ring: &self.lane.ring,
+                error,
+            },
+            staging: &self.lane.staging,
+            results: &self.lane.results,
+            pinned: self.gpu.pinned(),
+        }
+    }
+
+    fn slot(self) -> Result<DeviceBuffer<ErrorSlot>, StaffaError> {
+        Ok(self.lane.memory.buffer(1, &self.lane.stream)?)
+    }
+}
+
+/// A morsel on its way into the groups.
+pub(super) struct Entering {
+    /// The columns of [`Grouping::columns`].
+    pub(super) columns: Vec<InputColumn>,
+    pub(super) rows: u32,
+    pub(super) work: Work,
+}
+
+/// A morsel whose launches are queued.
+struct Queued {
+    morsel: Entering,
+    state: Letter<GroupState>,
+}
+
+/// See the module.
+pub(super) struct LaneGroups {
+    grouping: Arc<Grouping>,
+    metrics: GroupMetrics,
+    morsel_rows: usize,
+    groups: Option<Groups>,
+    /// The last morsel, until the device says whether it counts.
+    queued: Option<Queued>,
+    /// What is in the groups, and how many rows.
+    counted: Vec<Work>,
+    rows: usize,
+    timers: Vec<Timer>,
+    failures: usize,
+    retired: bool,
+}
+
+impl LaneGroups {
+    pub(super) fn new(grouping: &Arc<Grouping>, metrics: GroupMetrics, morsel_rows: usize) -> Self {
+        Self {
+            grouping: Arc::clone(grouping),
+            metrics,
+            morsel_rows,
+            groups: None,
+            queued: None,
+            counted: Vec::new(),
+            rows: 0,
+            timers: Vec::new(),
+            failures: 0,
+            retired: false,
+        }
+    }
+
+    /// Whether the CPU does the rest.
+    pub(super) fn is_retired(&self) -> bool {
+        self.retired
+    }
+
+    /// Whether something is to come out.
+    pub(super) fn holds(&self) -> bool {
+        self.queued.is_some() || !self.counted.is_empty()
+    }
+
+    /// Adds a morsel, once it is known that the one before counts.
+    pub(super) async fn add(&mut self, here: Here<'_>, morsel: Entering) -> Outcome {
+        let mut outcome = Outcome::default();
+        self.settle(here, &mut outcome).await;
+        let kept = self.groups.as_ref().map_or(0, Groups::kept_bytes);
+        if kept > here.gpu.usage().budget_bytes / KEPT_PART {
+            self.leave(here, &mut outcome).await;
+        }
+        self.queue(here, morsel, &mut outcome).await;
+        outcome
+    }
+
+    /// Brings everything out.
+    pub(super) async fn flush(&mut self, here: Here<'_>) -> Outcome {
+        let mut outcome = Outcome::default();
+        self.settle(here, &mut outcome).await;
+        self.leave(here, &mut outcome).await;
+        outcome
+    }
+
+    /// Waits for the last morsel's counts; adds it again where there was no room.
+    async fn settle(&mut self, here: Here<'_>, outcome: &mut Outcome) {
+        while let Some(Queued { morsel, state }) = self.queued.take() {
+            outcome.awaits += 1;
+            let state = state.await.ok().and_then(|state| state.first().copied());
+            let settled = match (&state, &mut self.groups) {
+                (Some(state), Some(groups)) => groups.settle(state),
+                _ => Settled::Broken,
+            };
+            match settled {
+                Settled::Counted => self.count(morsel),
+                Settled::TooSmall => {
+                    if self.make_room(here, outcome).await {
+                        self.queue(here, morsel, outcome).await;
+                    } else {
+                        self.left(morsel, outcome);
+                    }
+                }
+                Settled::Broken => {
+                    self.give_up(outcome);
+                    self.left(morsel, outcome);
+                }
+            }
+        }
+    }
+
+    /// The device has counted a morsel.
+    fn count(&mut self, morsel: Entering) {
+        self.failures = 0;
+        self.rows += morsel.rows as usize;
+        self.counted.push(morsel.work);
+        self.metrics.morsels.add(1);
+        self.metrics.rows.add(morsel.rows as usize);
+        self.read_timers();
+    }
+
+    /// Times that have been taken go to the lane's counters.
+    fn read_timers(&mut self) {
+        let timers = std::mem::take(&mut self.timers).into_iter();
+        // A fault shows elsewhere too.
+        self.timers = timers.filter_map(|timer| timer.elapsed_ns().ok()?.err()).collect();
+    }
+
+    /// A larger table, or an empty one.
+    async fn make_room(&mut self, here: Here<'_>, outcome: &mut Outcome) -> bool {
+        let grown = match (&mut self.groups, here.slot()) {
+            (Some(groups), Ok(slot)) => groups.grow(&here.context(&slot).kernels).unwrap_or(false),
+            _ => false,
+        };
+        if grown {
+            self.metrics.growths.add(1);
+            return true;
+        }
+        if self.counted.is_empty() {
+            // An empty table has no room either.
+            self.groups = None;
+            return false;
+        }
+        self.leave(here, outcome).await;
+        !self.retired
+    }
+
+    /// Queues a morsel's launches: in an empty table, if they find no memory beside the groups.
+    async fn queue(&mut self, here: Here<'_>, morsel: Entering, outcome: &mut Outcome) {
+        loop {
+            if self.retired {
+                return self.left(morsel, outcome);
+            }
+            match self.launch(here, &morsel) {
+                Ok(Some(state)) => {
+                    self.queued = Some(Queued { morsel, state });
+                    return;
+                }
+                Ok(None) => return self.count(morsel),
+                Err(_) if !self.is_intact(here, outcome).await => {
+                    self.give_up(outcome);
+                    return self.left(morsel, outcome);
+                }
+                Err(_) if self.counted.is_empty() => {
+                    self.groups = None;
+                    return self.left(morsel, outcome);
+                }
+                Err(_) => self.leave(here, outcome).await,
+            }
+        }
+    }
+
+    /// The counts on their way; none without keys, where every morsel counts.
+    fn launch(
+        &mut self,
+        here: Here<'_>,
+        morsel: &Entering,
+    ) -> Result<Option<Letter<GroupState>>, StaffaError> {
+        let slot = here.slot()?;
+        let context = here.context(&slot).kernels;
+        let mut timer = Timer::start(context.stream)?;
+        let groups = match &mut self.groups {
+            Some(groups) => groups,
+            None => {
+                let groups = Groups::new(&context, &self.grouping, &morsel.columns)?;
+                self.groups.insert(groups)
+            }
+        };
+        groups.add(&context, &morsel.columns, morsel.rows)?;
+        // Nothing may fail from here on without keys: the morsel counts.
+        if timer.stop(context.stream).is_ok() {
+            self.timers.push(timer);
+        }
+        match groups.state() {
+            Some(state) => Ok(Some(here.lane.mailbox.post_buffer(state, 0..1, context.stream)?)),
+            None => Ok(None),
+        }
+    }
+
+    /// Whether the groups still hold what was counted and nothing else, after a launch failed.
+    async fn is_intact(&self, here: Here<'_>, outcome: &mut Outcome) -> bool {
+        let Some(groups) = &self.groups else { return self.counted.is_empty() };
+        let Some(state) = groups.state() else { return groups.is_intact(None) };
+        match here.lane.mailbox.post_buffer(state, 0..1, &here.lane.stream) {
+            Ok(letter) => {
+                outcome.awaits += 1;
+                let state = letter.await.ok().and_then(|state| state.first().copied());
+                state.is_some_and(|state| groups.is_intact(Some(&state)))
+            }
+            Err(_) => false,
+        }
+    }
+
+    /// Brings the groups to the host as states; the next morsel meets an empty table.
+    async fn leave(&mut self, here: Here<'_>, outcome: &mut Outcome) {
+        let Some(groups) = self.groups.take().filter(|_| !self.counted.is_empty()) else { return };
+        outcome.awaits += 2;
+        match self.download(here, groups).await {
+            Ok(states) => {
+                self.metrics.downloads.add(1);
+                self.counted.clear();
+                self.rows = 0;
+                self.read_timers();
+                outcome.states.extend(states);
+            }
+            Err(_) => self.give_up(outcome),
+        }
+    }
+
+    async fn download(
+        &mut self,
+        here: Here<'_>,
+        groups: Groups,
+    ) -> Result<Vec<Morsel>, StaffaError> {
+        let slot = here.slot()?;
+        let states = download(here, &slot, &self.grouping, groups).await?;
+        let rows = states.first().map_or(0, |state| state.len());
+        self.metrics.groups.add(rows);
+        let morsel = Morsel::from_arrays(states, rows);
+        let mut pieces = Vec::new();
+        for start in (0..rows).step_by(self.morsel_rows.max(1)) {
+            let length = self.morsel_rows.max(1).min(rows - start);
+            let piece = morsel.slice(start, length);
+            let piece = piece.map_err(|error| StaffaError::bug(error.to_string()))?;
+            let columns = (0..piece.width()).map(|at| piece.column(at));
+            let columns = columns.collect::<datafusion::common::Result<Vec<_>>>();
+            let columns = columns.map_err(|error| StaffaError::bug(error.to_string()))?;
+            // The rows are told once.
+            let of_rows = if start == 0 { self.rows } else { 0 };
+            pieces.push(Morsel::from_states(columns, length, of_rows));
+        }
+        Ok(pieces)
+    }
+
+    /// Leaves a morsel to the CPU.
+    fn left(&mut self, morsel: Entering, outcome: &mut Outcome) {
+        self.failures += 1;
+        self.retired |= self.failures >= FAILURES;
+        self.metrics.left.add(1);
+        outcome.undone.push(morsel.work);
+    }
+
+    /// The groups are lost, or not to be believed: the CPU counts all of their rows.
+    fn give_up(&mut self, outcome: &mut Outcome) {
+        self.retired = true;
+        self.groups = None;
+        self.rows = 0;
+        self.timers.clear();
+        self.metrics.left.add(self.counted.len());
+        outcome.undone.append(&mut self.counted);
+    }
+}
