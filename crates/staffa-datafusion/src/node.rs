@@ -105,6 +105,7 @@ impl StaffaExec {
             ordered: self.ordered,
             metrics: self.metrics.clone(),
             place: self.placement().map(|placement| placement.place.clone()).unwrap_or_default(),
+            least_rows: self.placement().map_or(0, |placement| placement.least_rows),
         }
     }
 
@@ -134,6 +135,7 @@ fn subtree(plan: &Arc<dyn ExecutionPlan>, inputs: &mut Vec<Arc<dyn ExecutionPlan
         ordered: plan.output_ordering().is_some(),
         metrics: ExecutionPlanMetricsSet::new(),
         place: Place::Cpu,
+        least_rows: 0,
     }
 }
 

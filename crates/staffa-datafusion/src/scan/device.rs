@@ -45,6 +45,8 @@ pub(super) struct DeviceLane {
     gpu: Arc<Gpu>,
     lane: GpuLane,
     metrics: DeviceMetrics,
+    /// A row group with fewer to read is not worth a morsel.
+    least_rows: u64,
 }
 
 /// A morsel whose work is queued.
@@ -78,9 +80,9 @@ pub(super) enum Finished {
 
 impl DeviceLane {
     /// `None` when the device has nothing for a lane (any more); the CPU goes on.
-    pub(super) fn open(gpu: &Arc<Gpu>, metrics: DeviceMetrics) -> Option<Self> {
+    pub(super) fn open(gpu: &Arc<Gpu>, metrics: DeviceMetrics, least_rows: u64) -> Option<Self> {
         match gpu.lane("scan") {
-            Ok(lane) => Some(Self { gpu: Arc::clone(gpu), lane, metrics }),
+            Ok(lane) => Some(Self { gpu: Arc::clone(gpu), lane, metrics, least_rows }),
             Err(_) => {
                 metrics.lanes_refused.add(1);
                 None
@@ -123,6 +125,12 @@ impl DeviceLane {
             queue.push_back(undone(group));
             return Ok(());
         };
+        let rows: u64 = selected.iter().map(|rows| rows.end - rows.start).sum();
+        if rows < self.least_rows.saturating_mul(pieces.len() as u64) {
+            self.metrics.small_groups.add(1);
+            queue.push_back(undone(group));
+            return Ok(());
+        }
         let wanted = fetched(&group, &pieces);
         let chunks = fetch(file, &wanted, plan.lowered.columns()).await?.into_chunks();
         let opened = chunks

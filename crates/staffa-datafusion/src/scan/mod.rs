@@ -24,6 +24,7 @@ mod ranges;
 mod riding;
 mod rows;
 mod run;
+mod sizes;
 
 use std::any::Any;
 use std::sync::Arc;

@@ -32,6 +32,7 @@ struct Run {
     /// Whether the predicate may change while the scan runs.
     dynamic: bool,
     place: Place,
+    least_rows: u64,
 }
 
 /// Sets a scan up.
@@ -90,6 +91,7 @@ pub(super) fn start(
         queues,
         dynamic,
         place: request.place.clone(),
+        least_rows: request.least_rows,
     }))
 }
 
@@ -112,7 +114,8 @@ impl ScanRun for Run {
         let metrics = BaselineMetrics::new(&self.opener.metrics, lane);
         let device = match &self.place {
             Place::Gpu(gpu) => {
-                DeviceLane::open(gpu, DeviceMetrics::new(&self.opener.metrics, lane))
+                let metrics = DeviceMetrics::new(&self.opener.metrics, lane);
+                DeviceLane::open(gpu, metrics, self.least_rows)
             }
             Place::Cpu => None,
         };

@@ -31,6 +31,8 @@ pub struct Node {
     pub metrics: ExecutionPlanMetricsSet,
     /// Where it runs: of use for scans, and for the filter and projection right above one.
     pub place: Place,
+    /// See [`ScanRequest::least_rows`](super::ScanRequest::least_rows).
+    pub least_rows: u64,
 }
 
 /// What a node does.

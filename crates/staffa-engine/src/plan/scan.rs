@@ -47,6 +47,9 @@ pub struct ScanRequest {
     pub output: Option<Vec<Arc<dyn PhysicalExpr>>>,
     /// Where morsels are made.
     pub place: Place,
+    /// A row group of which fewer rows are wanted is left to the CPU: what a morsel costs whatever its size
+    /// would not come in again. 0 where a setting sent the scan to the device.
+    pub least_rows: u64,
     /// Where the metrics of the scan's node go.
     pub metrics: ExecutionPlanMetricsSet,
 }
