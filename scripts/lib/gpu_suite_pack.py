@@ -32,7 +32,8 @@ WANTED = [
     ("crates/staffa-parquet/tests/cuda_hostile.rs", "test", "cuda_hostile"),
     ("crates/staffa-engine/tests/lowering/main.rs", "test", "lowering"),
     ("tests/scan.rs", "test", "scan"),
-    ("tests/gpu.rs", "test", "gpu"),
+    ("tests/gpu/main.rs", "test", "gpu"),
+    ("tests/operators/main.rs", "test", "operators"),
     ("kernels/benches/parquet/main.rs", "bench", "parquet"),
 ]
 
