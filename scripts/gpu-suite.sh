@@ -8,7 +8,7 @@
 #   --staffa FILE     the program, instead of the folder's
 #   --bench FILE      the binary of kernels/benches, instead of the folder's
 #   --out DIR         a folder DATE-COMMIT is made in it  [default: gpu-suite]
-#   --part NAMES      doctor,tests,memcheck,racecheck,kernels,tpch  [default: all]; may be given again
+#   --part NAMES      doctor,tests,memcheck,racecheck,kernels,counters,tpch  [default: all]; may be given again
 #   --scale N         of TPC-H  [default: 1]
 #   --timeout SECONDS of each part  [default: 3600]
 #   --commit TEXT     what the binaries were built from, where no folder says so
@@ -19,9 +19,10 @@
 #   memcheck    the kernels' tests under compute-sanitizer, where that is installed;
 #   racecheck   likewise
 #   kernels     the kernels' micro-benchmarks, as fractions of the measured copy bandwidth
+#   counters    the same, small, with the device's counters, where ncu is installed and may read them
 #   tpch        TPC-H on DataFusion, the CPU engine and the GPU, answers compared
 #
-# Needs bash, coreutils and python3 (3.8, with lzma). Uses nvidia-smi and compute-sanitizer where they are.
+# Needs bash, coreutils and python3 (3.8, with lzma). Uses nvidia-smi, compute-sanitizer and ncu where they are.
 # TPC-H's tables are kept in STAFFA_DATA_DIR [default: data, in --out]. Goes on after a failed part.
 # Exit code: 0 when no part failed, else 1. A part that cannot run for want of a tool has not failed;
 # one without its binary has.
@@ -44,7 +45,11 @@ usage() {
     done <"${BASH_SOURCE[0]}"
 }
 
-all_parts=(doctor tests memcheck racecheck kernels tpch)
+all_parts=(doctor tests memcheck racecheck kernels counters tpch)
+# Time; memory's and multiprocessors' use; warps in flight; bytes that a sector of 32 is used for.
+ncu_metrics=gpu__time_duration.sum,dram__throughput.avg.pct_of_peak_sustained_elapsed
+ncu_metrics+=,sm__throughput.avg.pct_of_peak_sustained_elapsed,sm__warps_active.avg.pct_of_peak_sustained_active
+ncu_metrics+=,smsp__sass_average_data_bytes_per_sector_mem_global_op_ld.ratio
 parts=() tests=() binaries='' staffa='' bench='' out=gpu-suite scale=1 timeout=3600 commit='' smoke=''
 while [ "$#" -gt 0 ]; do
     case $1 in
@@ -160,11 +165,14 @@ doctor() {
 }
 
 tests() {
-    local i
+    local i only
     [ "${#tests[@]}" -gt 0 ] || { lacking "no test binary was given" && return; }
     for i in "${!tests[@]}"; do
         # --show-output: a test that left something out says so in its output.
-        run "${names[i]}" "${tests[i]}" --show-output
+        # Of the operators' contracts, those that a device holds.
+        only=()
+        [ "${names[i]}" != operators ] || only=(device::)
+        run "${names[i]}" "${tests[i]}" --show-output ${only[@]+"${only[@]}"}
     done
 }
 
@@ -188,6 +196,16 @@ racecheck() { sanitize racecheck --racecheck-report all; }
 kernels() {
     [ -n "$bench" ] || { lacking "no bench binary was given" && return; }
     run kernels "$bench" ${smoke:+--smoke}
+}
+
+# What the kernels' benchmark asks of the device's units, by ncu, where it is installed and may count.
+counters() {
+    # Not `ncu`: a function of that name would be found in the tool's place.
+    local profiler launches=400
+    [ -z "$smoke" ] || launches=20
+    [ -n "$bench" ] || { lacking "no bench binary was given" && return; }
+    profiler=$(tool ncu) || { without "ncu is not installed" && return; }
+    run counters "$profiler" --csv --page raw --metrics "$ncu_metrics" --launch-count "$launches" "$bench" --smoke
 }
 
 tpch() {

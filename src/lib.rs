@@ -15,7 +15,7 @@ use datafusion::prelude::SessionContext;
 pub use staffa_common::{FaultClass, Reason, ReasonCode, StaffaError};
 pub use staffa_datafusion::{
     AccelerateRule, Device, NodeReport, OnUnsupported, Place, PlanReport, Policy, StaffaConfig,
-    figures, gpu, register, report, rewrite,
+    figures, gpu, register, release_gpus, report, rewrite, set_figures,
 };
 pub use staffa_engine::cuda::Gpu;
 pub use staffa_engine::cuda::cost::Figures;

@@ -204,6 +204,13 @@ fn the_gpu_suite_goes_on_after_a_failed_part() {
         "bench",
         "echo 'device copy   100.0  1000.0  99999%'; echo 'levels (of 4-byte values)   9.9  250.0  25%'",
     );
+    let csv = [
+        r#""ID","Kernel Name","gpu__time_duration.sum","dram__throughput.avg.pct_of_peak""#,
+        r#""","","us","%""#,
+        r#""0","levels_index(Args)","2.0","40.5""#,
+        r#""1","levels_index(Args)","1,004.0","59.5""#,
+    ];
+    machine.script("ncu", &format!("echo ==PROF== on\nprintf '%s\\n' '{}'", csv.join("' '")));
     let file = |name: &str| machine.folder.join(name).display().to_string();
     let out = file("out");
     let run = |more: &[&str]| {
@@ -223,6 +230,9 @@ fn the_gpu_suite_goes_on_after_a_failed_part() {
         "parquet: ran past the part's time limit",
         "| memcheck | not run | 0.0 | compute-sanitizer is not installed |",
         "| levels (of 4-byte values) | 9.9 | 250.0 | 0.25 |",
+        "| counters | passed | 0.0 | 1 kernels |",
+        "| kernel | launches | time (us) | memory (%) |",
+        "| levels_index | 2 | 503.0 | 50.0 |",
         "| tpch | FAILED | 0.0 | tpch: exit code 1; no figures were written |",
     ] {
         assert!(report.contains(line), "{line}: {report}");
@@ -233,6 +243,71 @@ fn the_gpu_suite_goes_on_after_a_failed_part() {
     assert!(report.contains("| kernels | FAILED | 0.0 | no bench binary was given |"), "{report}");
     let (code, report) = run(&["--part", "doctor,tests", &file("stream-0123456789abcdef")]);
     assert_eq!(code, Some(0), "{report}");
+    // Counters that only administrators may read are no failure; whatever else ncu says is one.
+    machine.script("ncu", "echo '==ERROR== ERR_NVGPUCTRPERM - no permission'; exit 1");
+    let (code, report) = run(&["--part", "counters", "--bench", &file("bench")]);
+    assert_eq!(code, Some(0), "{report}");
+    assert!(report.contains("| counters | not run | 0.0 | this user may not read"), "{report}");
+    machine.script("ncu", "echo '==ERROR== no kernels were profiled'");
+    let (code, report) = run(&["--part", "counters", "--bench", &file("bench")]);
+    assert_eq!(code, Some(1), "{report}");
+    assert!(report.contains("no kernel was counted"), "{report}");
+}
+
+/// The operators' contracts are packed, and of them those run that a device holds.
+#[test]
+fn the_gpu_suite_holds_the_operators_contracts() {
+    let Some(machine) = gpu_machine("gpu-suite-operators") else { return };
+    machine.script(
+        "operators-0123456789abcdef",
+        "case \" $* \" in *' device:: '*) echo 'test result: ok. 7 passed; 0 failed; 0 ignored';; esac",
+    );
+    let out = machine.folder.join("out").display().to_string();
+    let test = machine.folder.join("operators-0123456789abcdef").display().to_string();
+    let output = machine.run("scripts/gpu-suite.sh", &["--out", &out, "--part", "tests", &test]);
+    let report = String::from_utf8_lossy(&output.stdout);
+    assert!(report.contains("| operators | 7 | 0 | 0 |"), "{report}");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |file: &str| fs::read_to_string(root.join(file)).expect("a script");
+    let packed = read("scripts/lib/gpu_suite_pack.py");
+    for target in ["tests/operators/main.rs", "tests/gpu/main.rs", "crates/staffa-cli/src/main.rs"]
+    {
+        assert!(packed.contains(&format!("(\"{target}\", ")), "{target}");
+        assert!(root.join(target).exists(), "{target}");
+    }
+    assert!(read("scripts/gpu-suite-pack").contains(" operators; do"));
+}
+
+/// Another Python than the PATH's writes the files, and what is only half there goes when that fails.
+#[test]
+fn the_matrix_of_other_writers_leaves_nothing_behind() {
+    let machine = Machine::new("parquet-matrix", "1.95.0");
+    for tool in ["mkdir", "mktemp", "rm", "mv", "cksum", "cut", "basename"] {
+        machine.link(tool);
+    }
+    let python = "case \"$*\" in '-m pip --version' | --version) echo 'Python 3.9';; \
+                  *install*) ;; *) echo half >\"${!#}/a.parquet\"; exit 1;; esac";
+    machine.script("python-of-ours", python);
+    let target = machine.folder.join("target");
+    let run = |python: &str| {
+        Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/parquet-matrix"))
+            .env("PATH", &machine.folder)
+            .env("CARGO_TARGET_DIR", &target)
+            .env("PYTHON", python)
+            .output()
+            .expect("the script starts")
+    };
+    let output = run("");
+    assert!(stderr(&output).contains("python3 with pip is needed"), "{}", stderr(&output));
+    let output = run("python-of-ours");
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    let mut left: Vec<String> = fs::read_dir(target.join("parquet-matrix"))
+        .expect("a folder")
+        .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+        .collect();
+    left.retain(|name| !name.starts_with("python-"));
+    assert!(left.is_empty(), "{left:?}");
+    assert_eq!(machine.calls(), "");
 }
 
 #[test]

@@ -113,6 +113,12 @@ impl PinnedPool {
         (state.bytes, state.high_bytes)
     }
 
+    /// Unpins freed blocks whose copies are done, until at most `keep_bytes` are pinned. Waits for nothing;
+    /// what is in use stays.
+    pub fn trim(&self, keep_bytes: u64) {
+        self.inner.trim(keep_bytes);
+    }
+
     /// The device.
     pub fn device(&self) -> &Device {
         &self.inner.device
@@ -120,6 +126,18 @@ impl PinnedPool {
 }
 
 impl Inner {
+    fn trim(&self, keep_bytes: u64) {
+        let free = std::mem::take(&mut self.state.lock().free);
+        for raw in free.into_values().flatten() {
+            let keeps = self.state.lock().bytes <= keep_bytes;
+            if !keeps && (raw.log.is_done().unwrap_or(false) || self.device.lost().is_some()) {
+                self.unpin(raw);
+            } else {
+                self.give_back(raw, false);
+            }
+        }
+    }
+
     fn acquire(&self, kind: PinnedKind, bytes: usize, counters: &Counters) -> Result<Raw> {
         self.device.alive()?;
         let size = bytes

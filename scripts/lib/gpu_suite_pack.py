@@ -34,8 +34,9 @@ WANTED = [
     ("crates/staffa-parquet/tests/cuda_hostile.rs", "test", "cuda_hostile"),
     ("crates/staffa-engine/tests/lowering/main.rs", "test", "lowering"),
     ("tests/scan.rs", "test", "scan"),
-    ("tests/gpu.rs", "test", "gpu"),
+    ("tests/gpu/main.rs", "test", "gpu"),
     ("tests/gpu_aggregate/main.rs", "test", "gpu_aggregate"),
+    ("tests/operators/main.rs", "test", "operators"),
     ("kernels/benches/parquet/main.rs", "bench", "parquet"),
 ]
 

@@ -14,7 +14,8 @@ from datetime import datetime, timezone
 
 TITLES = {
     "doctor": "What staffa found", "tests": "GPU tests", "memcheck": "compute-sanitizer memcheck",
-    "racecheck": "compute-sanitizer racecheck", "kernels": "Kernels", "tpch": "TPC-H",
+    "racecheck": "compute-sanitizer racecheck", "kernels": "Kernels",
+    "counters": "What kernels ask of the device, by ncu", "tpch": "TPC-H",
 }
 ENGINES = ["datafusion", "cpu", "gpu"]
 
@@ -147,6 +148,34 @@ class Part:
             + clocks(self.folder / "clocks-kernels.csv") + self.tails())
         self.short = f"{len(cases)} cases; copy {copy[2]} GB/s"
 
+    def counters(self):
+        log = self.log("counters")
+        if "ERR_NVGPUCTRPERM" in log:
+            # Drivers let only administrators count, unless told otherwise: a setting, and no failure.
+            self.problems, self.skipped = [], "this user may not read the device's counters (ERR_NVGPUCTRPERM)"
+            return
+        lines = log.splitlines()
+        head = next((at for at, line in enumerate(lines) if line.startswith('"ID",')), None)
+        found = list(csv.DictReader(lines[head:])) if head is not None else []
+        short = {"gpu__time_duration.sum": "time", "dram__throughput": "memory", "sm__throughput": "compute",
+                 "sm__warps_active": "warps", "smsp__sass_average_data_bytes": "bytes of a sector"}
+        columns = [(key, name) for key in (found[0] if found else []) for start, name in short.items()
+                   if key and key.startswith(start)]
+        # The first row has the units.
+        units, by = (found[0] if found else {}), {}
+        for row in found[1:]:
+            by.setdefault(row.get("Kernel Name", "").split("(")[0], []).append(row)
+        if not columns or not by:
+            self.problems.append("no kernel was counted")
+            self.text = block(log[-4000:])
+            return
+        mean = lambda rows, key: sum(figure(row[key]) for row in rows) / len(rows)
+        body = [[name, len(rows), *(number(mean(rows, key)) for key, _ in columns)] for name, rows in sorted(by.items())]
+        self.text = ("Means over the launches of each kernel, in the smoke run of its benchmark: small inputs, so that "
+                     "times and use of the device are those of small launches.\n\n" + table(
+                         ["kernel", "launches", *(f"{name} ({units[key]})" for key, name in columns)], body))
+        self.short = f"{len(by)} kernels"
+
     def tpch(self):
         path = self.folder / "tpch.json"
         if not path.exists():
@@ -179,6 +208,14 @@ class Part:
         problems = [r for r in report["queries"] if r.get("problem") or not r["equal"]]
         self.problems += [f"{r['query']} on {r['engine']}: {r.get('problem', 'another answer')}" for r in problems]
         self.short = f"{len(queries)} queries"
+
+
+def figure(text):
+    """A number as ncu writes it: `1,234.5`, or a word where it could not count."""
+    try:
+        return float(text.replace(",", ""))
+    except ValueError:
+        return float("nan")
 
 
 def number(value):

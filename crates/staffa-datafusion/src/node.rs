@@ -114,6 +114,7 @@ impl StaffaExec {
             metrics: self.metrics.clone(),
             place: self.placement().map(|placement| placement.place.clone()).unwrap_or_default(),
             shared: self.shared.get().cloned(),
+            least_rows: self.placement().map_or(0, |placement| placement.least_rows),
         }
     }
 
@@ -144,6 +145,7 @@ fn subtree(plan: &Arc<dyn ExecutionPlan>, inputs: &mut Vec<Arc<dyn ExecutionPlan
         metrics: ExecutionPlanMetricsSet::new(),
         place: Place::Cpu,
         shared: None,
+        least_rows: 0,
     }
 }
 

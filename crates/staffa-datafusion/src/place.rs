@@ -32,6 +32,8 @@ pub(crate) struct Placement {
     pub(crate) size: Option<ScanSize>,
     /// What that was estimated to take, where the estimate decided.
     pub(crate) estimate: Option<Estimate>,
+    /// Rows of a row group below which the device leaves it to the CPU, where the estimate decided.
+    pub(crate) least_rows: u64,
 }
 
 impl Placement {
@@ -53,7 +55,7 @@ impl Placement {
     }
 }
 
-fn estimate(gpu: &Gpu, size: &ScanSize) -> Result<Estimate, Reason> {
+fn estimate(gpu: &Arc<Gpu>, size: &ScanSize) -> Result<Estimate, Reason> {
     Ok(size.estimate(&probe::figures(gpu)?))
 }
 
@@ -146,21 +148,25 @@ impl Placer<'_> {
             return self.refuse(chain.nodes(), &reason, true);
         }
         let whole = self.ask(chain, chain.filter, chain.project, None, &gpu);
-        let Err(reason) = whole else { return };
+        let Err(mut reason) = whole else { return };
         // That the device cannot be measured has to do with no part of the chain either.
-        if matches!(reason.code, ReasonCode::NotFaster | ReasonCode::NoGpu) {
+        let of_all = |why: &Reason| matches!(why.code, ReasonCode::NotFaster | ReasonCode::NoGpu);
+        if of_all(&reason) {
             return self.refuse(chain.nodes(), &reason, true);
         }
+        let filter = chain.filter.map(|filter| filter.0);
         if let Some(project) = chain.project {
             self.refuse([Some(project.0), None, None], &reason, true);
-            if self.ask(chain, chain.filter, None, None, &gpu).is_ok() {
-                return;
+            // Each node shows its own reason, not that of the node above.
+            match self.ask(chain, chain.filter, None, None, &gpu) {
+                Ok(()) => return,
+                Err(of_the_rest) => reason = of_the_rest,
             }
         }
-        let Some(filter) = chain.filter else {
-            return self.refuse([Some(chain.scan.0), None, None], &reason, true);
-        };
-        self.refuse([Some(filter.0), None, None], &reason, true);
+        if filter.is_none() || of_all(&reason) {
+            return self.refuse([Some(chain.scan.0), filter, None], &reason, true);
+        }
+        self.refuse([filter, None, None], &reason, true);
         if let Err(reason) = self.ask(chain, None, None, None, &gpu) {
             self.refuse([Some(chain.scan.0), None, None], &reason, true);
         }
@@ -211,9 +217,12 @@ impl Placer<'_> {
                 ScanSize { grouped: grouping.values() as f64, output_row_bytes: 0.0, ..size }
             }
         };
-        let estimate = match self.config.device {
-            Device::Auto => Some(estimate(gpu, &size)?),
-            _ => None,
+        let (estimate, least_rows) = match self.config.device {
+            Device::Auto => {
+                let figures = probe::figures(gpu)?;
+                (Some(size.estimate(&figures)), size.least_rows(&figures))
+            }
+            _ => (None, 0),
         };
         if let Some(estimate) = estimate.filter(|estimate| !estimate.favours_gpu(MARGIN)) {
             let what = format!("{estimate}, which is not {MARGIN} times as fast on {}", gpu.name());
@@ -231,6 +240,7 @@ impl Placer<'_> {
                 reason: None,
                 size: Some(size),
                 estimate,
+                least_rows,
             });
         }
         Ok(())

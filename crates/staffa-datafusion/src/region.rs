@@ -114,10 +114,18 @@ pub fn compute_jobs(threads: usize) -> Result<usize> {
     Ok(runtime(threads)?.jobs())
 }
 
+/// Closes the process's GPUs that no plan and no query holds, with all their memory, and says how many are
+/// still held. The next plan that wants one opens it again.
+pub fn release_gpus() -> usize {
+    RUNTIMES.lock().values().map(|runtime| runtime.release_gpus()).sum()
+}
+
+/// The process's compute pools with what belongs to them, by threads.
+static RUNTIMES: LazyLock<Mutex<HashMap<usize, Arc<StaffaRuntime>>>> =
+    LazyLock::new(Mutex::default);
+
 /// The process's pool of so many threads, made when first asked for.
 pub(crate) fn runtime(threads: usize) -> Result<Arc<StaffaRuntime>> {
-    static RUNTIMES: LazyLock<Mutex<HashMap<usize, Arc<StaffaRuntime>>>> =
-        LazyLock::new(Mutex::default);
     let mut runtimes = RUNTIMES.lock();
     if let Some(runtime) = runtimes.get(&threads) {
         return Ok(Arc::clone(runtime));

@@ -1,5 +1,6 @@
 //! What runs where: a plan's nodes with their place or reason.
 
+use std::fmt;
 use std::sync::Arc;
 
 use datafusion::physical_plan::ExecutionPlan;
@@ -20,6 +21,16 @@ pub enum Place {
     Gpu(u32),
     /// On DataFusion's own operator.
     DataFusion,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cpu => f.write_str("cpu"),
+            Self::Gpu(ordinal) => write!(f, "gpu:{ordinal}"),
+            Self::DataFusion => f.write_str("datafusion"),
+        }
+    }
 }
 
 /// One node of a plan.

@@ -1,6 +1,5 @@
 //! What a running region shares: settings, the compute pool, the cancel flag.
 
-use std::collections::HashMap;
 use std::num::NonZero;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -8,11 +7,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use datafusion_common::{Result, exec_err, internal_datafusion_err};
 use datafusion_execution::TaskContext;
 use datafusion_execution::memory_pool::{MemoryConsumer, MemoryReservation};
-use parking_lot::Mutex;
 use staffa_common::Reason;
 
 use crate::buffers::Buffers;
-use crate::cuda::{Gpu, GpuLimits};
+use crate::cuda::{Gpu, GpuLimits, KnownGpus};
 
 /// Idle memory that scans keep for the next read: what the lanes of a small machine have in flight.
 const BUFFERS_BYTES: usize = 64 << 20;
@@ -24,7 +22,7 @@ pub struct StaffaRuntime {
     pool: rayon::ThreadPool,
     jobs: Arc<AtomicUsize>,
     buffers: Arc<Buffers>,
-    gpus: Mutex<HashMap<GpuLimits, Result<Arc<Gpu>, Reason>>>,
+    gpus: KnownGpus,
 }
 
 impl StaffaRuntime {
@@ -47,7 +45,7 @@ impl StaffaRuntime {
             pool,
             jobs: Arc::default(),
             buffers: Buffers::new(BUFFERS_BYTES),
-            gpus: Mutex::default(),
+            gpus: KnownGpus::default(),
         })
     }
 
@@ -69,24 +67,16 @@ impl StaffaRuntime {
     /// The GPU with pools of these limits, opened when first asked for (0.1 to 0.5 s where there is one).
     ///
     /// # Errors
-    /// Why none can be used, a context that was lost since included.
+    /// Why none can be used, a context that was lost since included. Where the device was busy or full, it is
+    /// asked again after a pause.
     pub fn gpu(&self, limits: GpuLimits) -> Result<Arc<Gpu>, Reason> {
-        let mut gpus = self.gpus.lock();
-        let gpu = match gpus.get(&limits) {
-            Some(gpu) => gpu.clone(),
-            None => {
-                // What other limits' pools keep for later is not free otherwise.
-                gpus.values().flatten().for_each(|gpu| gpu.trim());
-                let gpu = Gpu::open(limits);
-                gpus.insert(limits, gpu.clone());
-                gpu
-            }
-        }?;
-        drop(gpus);
-        match gpu.lost() {
-            Some(reason) => Err(reason),
-            None => Ok(gpu),
-        }
+        self.gpus.get(limits)
+    }
+
+    /// Closes the GPUs that no plan and no query holds, with all their memory; the next that asks opens them
+    /// again. How many are still held.
+    pub fn release_gpus(&self) -> usize {
+        self.gpus.release()
     }
 
     /// Runs `work` on the compute pool (where rayon's parallel iterators use all its threads)

@@ -25,7 +25,9 @@ pub(crate) fn staffa_in(folder: &Path, arguments: &[&str], variables: &[(&str, &
     let mut command = Command::new(env!("CARGO_BIN_EXE_staffa"));
     command.args(arguments).current_dir(folder).stdin(std::process::Stdio::null());
     for (name, _) in std::env::vars() {
-        let ours = name.starts_with("STAFFA_") && name != "STAFFA_DATA_DIR";
+        // How the emulated driver behaves is the run's to say: its architecture, order of work, checks.
+        let kept = name == "STAFFA_DATA_DIR" || name.starts_with("STAFFA_EMULATOR_");
+        let ours = name.starts_with("STAFFA_") && !kept;
         if ours || name.starts_with("DATAFUSION_") {
             command.env_remove(name);
         }
@@ -35,6 +37,28 @@ pub(crate) fn staffa_in(folder: &Path, arguments: &[&str], variables: &[(&str, &
     command.env("CUDA_VISIBLE_DEVICES", "-1").env("STAFFA_EMULATOR_DEVICES", "0");
     command.envs(variables.iter().copied());
     outcome(command.output().unwrap())
+}
+
+/// The variables that let a program see the emulated driver's GPU; `None`, with a note, without that driver.
+pub(crate) fn with_gpu() -> Option<Vec<(&'static str, String)>> {
+    let Ok(kernels) = std::env::var("STAFFA_EMULATED_KERNELS") else {
+        eprintln!("SKIPPED: needs scripts/with-emulated-gpu");
+        return None;
+    };
+    Some(vec![
+        ("STAFFA_EMULATED_KERNELS", kernels),
+        ("STAFFA_EMULATOR_DEVICES", "1".to_string()),
+        ("CUDA_VISIBLE_DEVICES", "0".to_string()),
+    ])
+}
+
+/// [`staffa_in`] here, on the emulated GPU, with more variables.
+pub(crate) fn staffa_on_gpu(arguments: &[&str], more: &[(&str, &str)]) -> Option<Outcome> {
+    let variables = with_gpu()?;
+    let mut variables: Vec<_> =
+        variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    variables.extend(more);
+    Some(staffa_in(Path::new("."), arguments, &variables))
 }
 
 fn outcome(output: Output) -> Outcome {

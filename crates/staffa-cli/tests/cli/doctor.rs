@@ -1,6 +1,6 @@
 //! `staffa doctor` tells what it found, and proves that nodes run on Staffa.
 
-use crate::common::{staffa, staffa_in};
+use crate::common::{staffa, staffa_in, staffa_on_gpu};
 
 #[test]
 fn the_self_test_proves_that_staffa_ran() {
@@ -43,33 +43,26 @@ fn no_gpu_is_no_failure() {
     assert!(!text.contains("GPU ok"), "{text}");
 }
 
-/// On the emulated driver: a device, its kernels, and the proof that it runs a query.
+/// On the emulated driver: a device, its kernels, and the proof that it runs a query; at the architecture that
+/// the run is for.
 #[test]
 fn the_gpu_is_proved() {
-    let Some(kernels) = std::env::var_os("STAFFA_EMULATED_KERNELS") else {
-        eprintln!("SKIPPED: needs scripts/with-emulated-gpu");
-        return;
-    };
-    let kernels = kernels.to_string_lossy().into_owned();
-    let with = |more: &[(&str, &str)]| {
-        let mut variables = vec![
-            ("STAFFA_EMULATED_KERNELS", kernels.as_str()),
-            ("STAFFA_EMULATOR_DEVICES", "1"),
-            ("CUDA_VISIBLE_DEVICES", "0"),
-        ];
-        variables.extend(more);
-        staffa_in(std::path::Path::new("."), &["doctor"], &variables)
-    };
-    let outcome = with(&[]);
+    let Some(outcome) = staffa_on_gpu(&["doctor"], &[]) else { return };
     let text = &outcome.stdout;
     assert_eq!(outcome.code, 0, "{text}");
     assert!(text.contains("driver           CUDA 13."), "{text}");
-    assert!(text.contains("compute capability "), "{text}");
+    let architecture = std::env::var("STAFFA_EMULATOR_ARCH").unwrap_or("9.0".to_string());
+    assert!(text.contains(&format!("compute capability {architecture}, ")), "{text}");
     assert!(text.contains("engine           gpu:0 with a budget of "), "{text}");
     assert!(text.contains("measured         ") && text.contains(" GB/s to the device, "), "{text}");
     assert!(text.contains("  GPU ok: ") && text.contains(" morsels on a GPU"), "{text}");
+}
 
-    let outcome = with(&[("STAFFA_EMULATOR_MEMORY_BYTES", "100000000")]);
+/// A device with too little memory is named with what it lacks, and the CPU is no worse for it.
+#[test]
+fn the_gpu_without_memory_is_left_alone() {
+    let variables = [("STAFFA_EMULATOR_MEMORY_BYTES", "100000000")];
+    let Some(outcome) = staffa_on_gpu(&["doctor"], &variables) else { return };
     let text = &outcome.stdout;
     assert_eq!(outcome.code, 0, "{text}");
     assert!(text.contains("A015 gpu:0 has "), "{text}");

@@ -1,7 +1,8 @@
-//! What the node's GPU, the link to it and its cores do, measured once per device and process.
+//! What the node's GPU, the link to it and its cores do, measured per device and process.
 //!
 //! The first plan that a device could take asks for the figures; everything after is arithmetic
-//! ([`staffa_engine::cuda::cost`]). Both sides do the same small work ([`work`]): a row group in memory
+//! ([`staffa_engine::cuda::cost`]). They are measured on a thread of their own ([`verdict`]), for which a
+//! plan waits a few seconds at most, and again from time to time. Both sides do the same small work ([`work`]): a row group in memory
 //! is decoded, filtered and projected, on one core by the CPU decoder and DataFusion's expressions, on
 //! the device by the kernels that a scan uses. Two sizes tell what a launch costs from what a row costs;
 //! with and without the program, decoding from computing.
@@ -11,41 +12,47 @@
 
 mod cpu;
 mod device;
+mod verdict;
 mod work;
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use staffa_common::{FaultClass, Reason, ReasonCode, StaffaError};
+use staffa_common::{Reason, StaffaError};
 use staffa_engine::cuda::Gpu;
 use staffa_engine::cuda::cost::Figures;
 
-/// By device.
-type Known = HashMap<u32, Arc<Mutex<Option<Result<Figures, Reason>>>>>;
+use verdict::{Pace, Verdict};
 
-/// The figures of a device, measured when first asked for.
+/// A device takes some tens of milliseconds, the first time perhaps a second.
+const PACE: Pace = Pace {
+    limit: Duration::from_secs(5),
+    pause: Duration::from_secs(10),
+    fresh: Duration::from_secs(60),
+    longest: Duration::from_secs(3600),
+};
+
+/// The figures of a device, measured when first asked for, and again now and then beside what runs.
 ///
 /// # Errors
-/// Why it could not be measured: it then gets nothing unless a setting says so. Without memory for once, or
-/// under a session's limit, the next one asks again.
-pub fn figures(gpu: &Gpu) -> Result<Figures, Reason> {
-    static KNOWN: LazyLock<Mutex<Known>> = LazyLock::new(Mutex::default);
-    let known = Arc::clone(KNOWN.lock().entry(gpu.ordinal()).or_default());
-    let mut known = known.lock();
-    if let Some(outcome) = &*known {
-        return outcome.clone();
-    }
-    let measured = measure(gpu);
-    let lasts = !matches!(&measured, Err(error) if error.class() == FaultClass::OutOfMemory);
-    let outcome = measured.map_err(|error| {
-        Reason::new(ReasonCode::NoGpu, format!("measuring {} failed: {error}", gpu.name()))
-    });
-    if lasts {
-        *known = Some(outcome.clone());
-    }
-    outcome
+/// Why there are none, yet or for some time: the device then gets nothing unless a setting says so.
+pub fn figures(gpu: &Arc<Gpu>) -> Result<Figures, Reason> {
+    let device = Arc::clone(gpu);
+    of(gpu).ask(gpu.usage().budget_bytes, move || measure(&device))
+}
+
+/// Has plans take these figures of a device until it is measured again, a minute later or more: an embedder
+/// that knows its machines spares their first plan the measuring.
+pub fn set_figures(gpu: &Gpu, figures: Figures) {
+    of(gpu).set(figures);
+}
+
+fn of(gpu: &Gpu) -> Arc<Verdict> {
+    static KNOWN: LazyLock<Mutex<HashMap<u32, Arc<Verdict>>>> = LazyLock::new(Mutex::default);
+    let mut known = KNOWN.lock();
+    Arc::clone(known.entry(gpu.ordinal()).or_insert_with(|| Arc::new(Verdict::new(PACE))))
 }
 
 fn measure(gpu: &Gpu) -> Result<Figures, StaffaError> {

@@ -47,6 +47,8 @@ pub(super) struct DeviceLane {
     metrics: DeviceMetrics,
     /// Where the device aggregates too.
     groups: Option<LaneGroups>,
+    /// A row group with fewer to read is not worth a morsel.
+    least_rows: u64,
 }
 
 /// A morsel whose work is queued.
@@ -88,9 +90,10 @@ impl DeviceLane {
         gpu: &Arc<Gpu>,
         metrics: DeviceMetrics,
         groups: Option<LaneGroups>,
+        least_rows: u64,
     ) -> Option<Self> {
         match gpu.lane("scan") {
-            Ok(lane) => Some(Self { gpu: Arc::clone(gpu), lane, metrics, groups }),
+            Ok(lane) => Some(Self { gpu: Arc::clone(gpu), lane, metrics, groups, least_rows }),
             Err(_) => {
                 metrics.lanes_refused.add(1);
                 None
@@ -154,6 +157,12 @@ impl DeviceLane {
             queue.push_back(undone(group));
             return Ok(());
         };
+        let rows: u64 = selected.iter().map(|rows| rows.end - rows.start).sum();
+        if rows < self.least_rows.saturating_mul(pieces.len() as u64) {
+            self.metrics.small_groups.add(1);
+            queue.push_back(undone(group));
+            return Ok(());
+        }
         let wanted = fetched(&group, &pieces);
         let chunks = fetch(file, &wanted, plan.lowered.columns()).await?.into_chunks();
         let opened = chunks

@@ -12,10 +12,10 @@ use staffa_common::{Reason, ReasonCode};
 use staffa_engine::cuda::cost::ScanSize;
 use staffa_engine::cuda::expression::{lower, storage};
 
+use super::{bytes, sizes};
+
 /// A row of a table whose statistics nobody gathered, per column that is read.
 const GUESSED_VALUE_BYTES: f64 = 4.0;
-/// Rows of a row group, where nobody has looked.
-const GUESSED_GROUP_ROWS: f64 = 1024.0 * 1024.0;
 
 /// See [`staffa_engine::plan::Scan::on_device`]. Files may still differ from the table: each is lowered
 /// again when it is opened.
@@ -102,12 +102,9 @@ fn size(
     threads: usize,
 ) -> ScanSize {
     let files = || config.file_groups.iter().flat_map(|group| group.files());
-    let bytes = |file: &datafusion::datasource::listing::PartitionedFile| match &file.range {
-        Some(range) => (range.end - range.start).max(0) as f64,
-        None => file.object_meta.size as f64,
-    };
     let in_files = source.table_schema().file_schema().fields().len().max(1);
-    let file_bytes = files().map(bytes).sum::<f64>() * (columns as f64 / in_files as f64).min(1.0);
+    let file_bytes = files().map(|file| bytes(file) as f64).sum::<f64>()
+        * (columns as f64 / in_files as f64).min(1.0);
     let rows = match config.statistics().num_rows.get_value() {
         Some(rows) => *rows as f64,
         None => file_bytes / (columns as f64 * GUESSED_VALUE_BYTES),
@@ -118,7 +115,7 @@ fn size(
     };
     ScanSize {
         rows,
-        morsels: (rows / GUESSED_GROUP_ROWS).ceil().max(files().count() as f64),
+        morsels: sizes::morsels(config, source, rows),
         columns: columns as f64,
         operations: 0.0,
         grouped: 0.0,

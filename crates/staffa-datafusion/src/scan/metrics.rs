@@ -18,6 +18,8 @@ pub(super) struct DeviceMetrics {
     pub(super) riding: Count,
     /// Row groups of which the page index leaves scattered pages, which the CPU reads.
     pub(super) selected_groups: Count,
+    /// Row groups too small to pay on the device, which the CPU reads in `auto`.
+    pub(super) small_groups: Count,
     /// Lanes for which the device had no stream or memory.
     pub(super) lanes_refused: Count,
     launches: Count,
@@ -74,6 +76,7 @@ impl DeviceMetrics {
             refused_groups: count("gpu_refused_row_groups"),
             riding: count("gpu_riding_columns"),
             selected_groups: count("gpu_page_selected_row_groups"),
+            small_groups: count("gpu_small_row_groups"),
             lanes_refused: count("gpu_refused_lanes"),
             launches: count("gpu_launches"),
             uploads: count("gpu_uploads"),

@@ -27,6 +27,7 @@ mod ranges;
 mod riding;
 mod rows;
 mod run;
+mod sizes;
 mod states;
 
 use std::any::Any;

@@ -11,7 +11,7 @@ use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
 use super::open::GroupToRead;
 
 /// The most rows of a device morsel. Larger row groups are several.
-const MORSEL_ROWS: u64 = 1 << 21;
+pub(super) const MORSEL_ROWS: u64 = 1 << 21;
 /// The most ranges of a row group that are morsels of their own.
 const MOST_RANGES: usize = 16;
 /// Rows that may be decoded for each one that is selected. Scattered further, the CPU reads only their pages.

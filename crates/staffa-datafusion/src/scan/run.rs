@@ -37,6 +37,7 @@ struct Run {
     place: Place,
     /// What a device groups by, and where its node's metrics go.
     aggregate: Option<(Arc<Grouping>, ExecutionPlanMetricsSet)>,
+    least_rows: u64,
 }
 
 /// Sets a scan up.
@@ -103,6 +104,7 @@ pub(super) fn start(
         dynamic,
         place: request.place.clone(),
         aggregate,
+        least_rows: request.least_rows,
     }))
 }
 
@@ -129,7 +131,8 @@ impl ScanRun for Run {
                     let metrics = GroupMetrics::new(metrics, lane);
                     LaneGroups::new(grouping, metrics, self.context.morsel_rows)
                 });
-                DeviceLane::open(gpu, DeviceMetrics::new(&self.opener.metrics, lane), groups)
+                let metrics = DeviceMetrics::new(&self.opener.metrics, lane);
+                DeviceLane::open(gpu, metrics, groups, self.least_rows)
             }
             Place::Cpu => None,
         };

@@ -17,6 +17,8 @@ const WAITS_PER_MORSEL: f64 = 2.0;
 
 /// Launches of a morsel that goes into groups, beside one for each key and each accumulator.
 const LAUNCHES_PER_GROUPED: f64 = 4.0;
+/// Rows over which what a row costs is worked out.
+const ROWS: f64 = 1e6;
 
 /// What a device, the link to it and a core of the CPU do, as measured on the node. None is zero.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -39,6 +41,27 @@ pub struct Figures {
     pub cpu_value_ns: f64,
     /// A core's time for an operation of a filter or projection on a row.
     pub cpu_operation_ns: f64,
+}
+
+impl Figures {
+    /// The better of two measurements, figure by figure.
+    pub fn best(&self, other: &Self) -> Self {
+        let (rate, time) = (f64::max, f64::min);
+        Self {
+            to_device_bytes_per_ns: rate(self.to_device_bytes_per_ns, other.to_device_bytes_per_ns),
+            to_host_bytes_per_ns: rate(self.to_host_bytes_per_ns, other.to_host_bytes_per_ns),
+            device_copy_bytes_per_ns: rate(
+                self.device_copy_bytes_per_ns,
+                other.device_copy_bytes_per_ns,
+            ),
+            launch_ns: time(self.launch_ns, other.launch_ns),
+            wait_ns: time(self.wait_ns, other.wait_ns),
+            gpu_value_ns: time(self.gpu_value_ns, other.gpu_value_ns),
+            gpu_operation_ns: time(self.gpu_operation_ns, other.gpu_operation_ns),
+            cpu_value_ns: time(self.cpu_value_ns, other.cpu_value_ns),
+            cpu_operation_ns: time(self.cpu_operation_ns, other.cpu_operation_ns),
+        }
+    }
 }
 
 impl fmt::Display for Figures {
@@ -97,6 +120,22 @@ impl ScanSize {
     /// At both places.
     pub fn estimate(&self, figures: &Figures) -> Estimate {
         Estimate { gpu: self.gpu(figures), cpu: self.cpu(figures) }
+    }
+
+    /// Rows that a morsel must have, so that the device takes no longer for it than the CPU: what it costs whatever
+    /// its size, over what each row gains. All there are where no row gains.
+    pub fn least_rows(&self, figures: &Figures) -> u64 {
+        let of = |rows: f64| {
+            let part = rows / self.rows.max(1.0);
+            Self { rows, morsels: 1.0, file_bytes: self.file_bytes * part, ..*self }
+        };
+        let (none, some) = (of(0.0).estimate(figures), of(ROWS).estimate(figures));
+        let fixed = none.gpu.total_ns() - none.cpu.total_ns();
+        let gain = some.cpu.total_ns() - (some.gpu.total_ns() - fixed);
+        if gain <= 0.0 {
+            return u64::MAX;
+        }
+        (fixed * ROWS / gain).ceil() as u64
     }
 
     /// On the device. One lane's morsels at a time: that a lane copies while another's kernels run is
@@ -189,6 +228,23 @@ mod tests {
         assert!(!tiny.favours_gpu(1.0), "{tiny}");
         // Of a tiny one, launches and waits are all there is.
         assert!(tiny.gpu.run_ns > 22.0 * FAST.launch_ns && tiny.gpu.transfer_ns < 1e4, "{tiny}");
+    }
+
+    #[test]
+    fn small_row_groups_do_not_pay() {
+        let large = scan(6e7);
+        let least = large.least_rows(&FAST) as f64;
+        let of = |rows: f64| {
+            let one = ScanSize { rows, morsels: 1.0, file_bytes: rows * 20.0, ..large };
+            one.estimate(&FAST)
+        };
+        assert!(least > 1e4 && least < 1e6, "{least}");
+        assert!(of(least + 1.0).favours_gpu(1.0) && !of(least - 1.0).favours_gpu(1.0), "{least}");
+        // As many rows in so many more row groups cost their launches and waits.
+        let many = ScanSize { morsels: 6e7 / (least / 2.0), ..large };
+        assert!(!many.estimate(&FAST).favours_gpu(1.0));
+        let slow = Figures { gpu_value_ns: 10.0, ..FAST };
+        assert_eq!(large.least_rows(&slow), u64::MAX);
     }
 
     #[test]

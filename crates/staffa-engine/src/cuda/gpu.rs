@@ -3,10 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
-use staffa_common::{Reason, ReasonCode};
+use staffa_common::{FaultClass, Reason, ReasonCode};
 use staffa_cuda::{
     Counters, CudaError, Device, DevicePool, Mailbox, PinnedConfig, PinnedKind, PinnedPool,
-    PoolConfig, PoolUsage, Reservation, Result, StagingRing, Stream, probe,
+    PoolConfig, PoolUsage, Reservation, Result, StagingRing, Stream, Unavailable, probe,
 };
 use staffa_kernels::Kernels;
 
@@ -41,6 +41,39 @@ pub struct Gpu {
     kernels: Kernels,
     pool: DevicePool,
     pinned: PinnedPool,
+    /// Cloned by each lane.
+    lanes: Arc<()>,
+}
+
+/// Why no GPU was opened.
+#[derive(Debug, Clone)]
+pub struct Refusal {
+    /// What EXPLAIN shows.
+    pub reason: Reason,
+    /// Whether it would be the same another time: not where the device is busy or full.
+    pub lasts: bool,
+}
+
+impl Refusal {
+    fn new(why: impl fmt::Display, lasts: bool) -> Self {
+        Self { reason: Reason::new(ReasonCode::NoGpu, why.to_string()), lasts }
+    }
+}
+
+impl From<CudaError> for Refusal {
+    fn from(error: CudaError) -> Self {
+        let passes = match &error {
+            // What a driver says when it gives no context is often somebody else's doing.
+            CudaError::Unavailable(
+                Unavailable::Busy(_) | Unavailable::NoMemory(_) | Unavailable::NoContext(_),
+            )
+            | CudaError::OverBudget(_)
+            | CudaError::Busy(_) => true,
+            CudaError::Driver { fault, .. } => fault.class() != FaultClass::Unsupported,
+            _ => false,
+        };
+        Self::new(error, !passes)
+    }
 }
 
 impl Gpu {
@@ -49,30 +82,36 @@ impl Gpu {
     /// # Errors
     /// Why there is none: no driver, no kernels in this build, too little memory or too low a limit. A machine without a
     /// GPU is an ordinary answer, not a failure.
-    pub fn open(limits: GpuLimits) -> std::result::Result<Arc<Self>, Reason> {
-        let none = |why: String| Reason::new(ReasonCode::NoGpu, why);
+    pub fn open(limits: GpuLimits) -> std::result::Result<Arc<Self>, Refusal> {
         staffa_kernels::availability()
-            .map_err(|why| none(format!("this build has no CUDA kernels: {why}")))?;
+            .map_err(|why| Refusal::new(format!("this build has no CUDA kernels: {why}"), true))?;
         let probe = probe(false);
         if let Some(reason) = probe.reason() {
-            return Err(none(reason.to_string()));
+            return Err(CudaError::Unavailable(reason).into());
         }
         let ordinal = probe.usable().next().map_or(0, |device| device.ordinal);
-        Self::on(ordinal, limits).map_err(|error| none(error.to_string()))
-    }
-
-    fn on(ordinal: u32, limits: GpuLimits) -> Result<Arc<Self>> {
         let too_low = |setting: &str, bytes: u64, least: u64| {
-            CudaError::OverBudget(format!(
-                "staffa.memory.{setting} leaves {} MiB for gpu:{ordinal}, less than the {} MiB of a scan",
-                bytes >> 20,
-                least.div_ceil(1 << 20)
-            ))
+            let least = least.div_ceil(1 << 20);
+            format!(
+                "staffa.memory.{setting} leaves {} MiB for gpu:{ordinal}, less than the {least} MiB of a scan",
+                bytes >> 20
+            )
         };
         let Bytes(pinned_bytes) = limits.pinned;
         if pinned_bytes < LANE_PINNED_BYTES {
-            return Err(too_low("pinned_limit", pinned_bytes, LANE_PINNED_BYTES));
+            let why = too_low("pinned_limit", pinned_bytes, LANE_PINNED_BYTES);
+            return Err(Refusal::new(why, true));
         }
+        // However much is free.
+        let most = limits.device.of_free(u64::MAX);
+        if most < LEAST_BUDGET_BYTES {
+            let why = too_low("device_limit", most, LEAST_BUDGET_BYTES);
+            return Err(Refusal::new(why, true));
+        }
+        Ok(Self::on(ordinal, limits, |bytes| too_low("device_limit", bytes, LEAST_BUDGET_BYTES))?)
+    }
+
+    fn on(ordinal: u32, limits: GpuLimits, too_low: impl Fn(u64) -> String) -> Result<Arc<Self>> {
         let device = Device::open(ordinal)?;
         let (free, _) = device.memory()?;
         if free < LEAST_FREE_BYTES {
@@ -84,14 +123,15 @@ impl Gpu {
         }
         let budget_bytes = limits.device.of_free(free);
         if budget_bytes < LEAST_BUDGET_BYTES {
-            return Err(too_low("device_limit", budget_bytes, LEAST_BUDGET_BYTES));
+            return Err(CudaError::OverBudget(too_low(budget_bytes)));
         }
         let kernels = Kernels::new(&device)?;
         // An image that does not load shows here, and not at the first morsel.
         kernels.function("parquet/levels", "levels_index")?;
         let pool = DevicePool::new(&device, PoolConfig { budget_bytes, reuse: true })?;
-        let pinned = PinnedPool::new(&device, PinnedConfig { budget_bytes: pinned_bytes });
-        Ok(Arc::new(Self { device, kernels, pool, pinned }))
+        let Bytes(budget_bytes) = limits.pinned;
+        let pinned = PinnedPool::new(&device, PinnedConfig { budget_bytes });
+        Ok(Arc::new(Self { device, kernels, pool, pinned, lanes: Arc::default() }))
     }
 
     /// `gpu:0`.
@@ -124,10 +164,19 @@ impl Gpu {
         self.pool.usage()
     }
 
-    /// Gives memory that nobody uses back to the system.
+    /// Gives memory that nobody uses back to the system: the device's, and pinned memory where no lane is
+    /// left that would pin it again.
     pub fn trim(&self) {
         // What the driver says to it, the next allocation will hear too.
         let _ = self.pool.trim(0);
+        if self.is_idle() {
+            self.pinned.trim(0);
+        }
+    }
+
+    /// Whether no lane uses it.
+    pub fn is_idle(&self) -> bool {
+        Arc::strong_count(&self.lanes) == 1
     }
 
     /// Why the device cannot be used any more, if its context was lost.
@@ -156,6 +205,7 @@ impl Gpu {
             results: StagingRing::new(&self.pinned, PinnedKind::ToHost, RESULT_SLAB_BYTES, 2),
             mailbox: Mailbox::new(&self.pinned, LETTERS, LETTER_BYTES, &counters)?,
             counters,
+            _one: Arc::clone(&self.lanes),
         })
     }
 }
@@ -182,4 +232,6 @@ pub struct GpuLane {
     pub mailbox: Mailbox,
     /// What the lane asked of the device.
     pub counters: Arc<Counters>,
+    /// Last, so that what the lane holds is given back before.
+    _one: Arc<()>,
 }

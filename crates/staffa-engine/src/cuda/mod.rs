@@ -7,7 +7,9 @@ pub mod aggregate;
 pub mod cost;
 pub mod expression;
 mod gpu;
+mod known;
 mod limits;
 
-pub use gpu::{Gpu, GpuLane, LEAST_FREE_BYTES};
+pub use gpu::{Gpu, GpuLane, LEAST_FREE_BYTES, Refusal};
+pub(crate) use known::KnownGpus;
 pub use limits::{Bytes, DeviceLimit, GpuLimits};

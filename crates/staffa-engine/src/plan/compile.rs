@@ -175,6 +175,7 @@ impl<'a> Compiler<'a> {
             output: None,
             aggregate: None,
             place: node.place.clone(),
+            least_rows: node.least_rows,
             metrics: node.metrics.clone(),
         };
         Self::draft(Source::Scan(Arc::clone(scan), request), count, &node.schema)

@@ -34,6 +34,8 @@ pub struct Node {
     pub place: Place,
     /// Whether its state is shared with a node of another region.
     pub shared: Option<Shared>,
+    /// See [`ScanRequest::least_rows`](super::ScanRequest::least_rows).
+    pub least_rows: u64,
 }
 
 /// What a node does.

@@ -50,6 +50,9 @@ pub struct ScanRequest {
     pub aggregate: Option<ScanAggregate>,
     /// Where morsels are made.
     pub place: Place,
+    /// A row group of which fewer rows are wanted is left to the CPU: what a morsel costs whatever its size
+    /// would not come in again. 0 where a setting sent the scan to the device.
+    pub least_rows: u64,
     /// Where the metrics of the scan's node go.
     pub metrics: ExecutionPlanMetricsSet,
 }

@@ -93,6 +93,7 @@ impl QueryResult {
             gpu_nodes: 0,
             gpu_morsels: 0,
             datafusion_nodes: 0,
+            places: vec![],
             reasons: vec![],
             problem: None,
         }
@@ -129,6 +130,7 @@ async fn check(
     result.gpu_nodes = report.gpu_nodes();
     result.gpu_morsels = report.gpu_morsels();
     result.datafusion_nodes = report.datafusion_nodes();
+    result.places = report.nodes.iter().map(|n| format!("{} {}", n.name, n.place)).collect();
     if lane.engine.is_accelerated() {
         result.reasons = report.reasons();
     }

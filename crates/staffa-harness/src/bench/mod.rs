@@ -83,6 +83,8 @@ pub struct QueryResult {
     pub gpu_morsels: usize,
     /// Nodes of the plan on DataFusion.
     pub datafusion_nodes: usize,
+    /// Each node of the plan with its place, in pre-order, e.g. `FilterExec gpu:0`.
+    pub places: Vec<String>,
     /// Why nodes of an accelerated plan stayed with DataFusion, as `node: reason`.
     pub reasons: Vec<String>,
     /// What differs from DataFusion's answer, or the error; absent when all is well.
