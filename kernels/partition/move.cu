@@ -77,7 +77,7 @@ STAFFA_DEVICE void copy_value(const move_column& c, u32 width, u64 from_row, u64
 }  // namespace
 
 // Grid: rows / 2,048. Block: 256.
-extern "C" __global__ void STAFFA_BOUNDS(256) partition_scatter(partition_move_args args) {
+extern "C" __global__ void STAFFA_BOUNDS(256, 2) partition_scatter(partition_move_args args) {
     STAFFA_SHARED(u16, ranks, kTileWarps * RADIX);
     STAFFA_SHARED(u32, digit_starts, RADIX);
     STAFFA_SHARED(u32, targets, RADIX);

@@ -20,6 +20,7 @@
 // Not taken: three kernels a pass (count, scan, scatter), which read keys twice; ranks by atomics, which are
 // not stable; 128-bit keys as two sorts of 64 bits, which gather keys at random in between.
 #include "staffa/keys/rows.cuh"
+#include "staffa/sort/count.cuh"
 #include "staffa/sort/tile.cuh"
 
 using namespace staffa;
@@ -51,18 +52,9 @@ STAFFA_DEVICE void count_digits(const radix_count_args& args) {
     for (u64 base = u64(blockIdx.x) * BLOCK; base < rows; base += u64(gridDim.x) * BLOCK) {
         const u64 at = base + threadIdx.x;
         const Key key = at < rows ? keys[at] : Key(0);
-        const u32 live = ballot(kFullMask, at < rows);
-        if (live == 0) continue;
         for (u32 pass = 0; pass < args.passes; ++pass) {
             const u32 digit = digit_of(key, args.first_shift + pass * RADIX_BITS);
-            u32* bin = counts + pass * RADIX + digit;
-            // Where a warp has one value, 32 additions to one word would follow each other.
-            const u32 first = shfl(kFullMask, digit, 0);
-            if (all(kFullMask, at >= rows || digit == first)) {
-                if (lane() == 0) atomic_add(bin, popc(live));
-            } else if (at < rows) {
-                atomic_add(bin, 1u);
-            }
+            count_digit(counts + pass * RADIX, digit, at < rows);
         }
     }
     block_sync();
