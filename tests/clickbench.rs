@@ -14,7 +14,7 @@ const SCALE: f64 = 0.002;
 const SMALLER: [(&str, &str); 4] = [
     ("COUNT(*) > 100000", "COUNT(*) > 50"),
     ("OFFSET 10000", "OFFSET 1"),
-    ("OFFSET 1000", "OFFSET 20"),
+    ("OFFSET 1000", "OFFSET 1"),
     ("OFFSET 100", "OFFSET 1"),
 ];
 
