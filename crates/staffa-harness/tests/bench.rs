@@ -45,6 +45,7 @@ async fn the_json_has_the_agreed_fields() {
         "staffa_nodes",
         "gpu_nodes",
         "gpu_morsels",
+        "places",
         "datafusion_nodes",
         "reasons",
     ];

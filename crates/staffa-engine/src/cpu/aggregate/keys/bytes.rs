@@ -219,12 +219,7 @@ impl ByteCodes {
 
     #[inline(always)]
     fn short(&mut self, view: u128) -> u32 {
-        let next = self.views.len() as u32;
-        let code = self.short.intern(view, next);
-        if code == next {
-            self.views.push(view);
-        }
-        code
+        self.short.intern(view, &mut self.views)
     }
 
     fn long(&mut self, value: &[u8]) -> u32 {

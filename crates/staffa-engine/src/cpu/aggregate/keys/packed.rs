@@ -22,7 +22,7 @@ struct Column {
 }
 
 /// Keys as numbers of type `K`.
-pub(super) struct PackedKeys<K> {
+pub(super) struct PackedKeys<K: Key> {
     columns: Vec<Column>,
     slots: Slots<K>,
     /// Packed key by id.
@@ -142,12 +142,7 @@ impl<K: Key> PackedKeys<K> {
 
 #[inline(always)]
 fn id<K: Key>(slots: &mut Slots<K>, keys: &mut Vec<K>, key: K) -> usize {
-    let next = keys.len() as u32;
-    let id = slots.intern(key, next);
-    if id == next {
-        keys.push(key);
-    }
-    id as usize
+    slots.intern(key, keys) as usize
 }
 
 impl<K: Key> Keys for PackedKeys<K> {

@@ -7,6 +7,21 @@ pub(super) trait Key: Copy + Eq + Default + Send + 'static {
     /// Number of bits.
     const BITS: u32;
 
+    /// A slot of the hash table; free while it is all zeros, so that a new table need not be written.
+    type Slot: Copy + Default + Send;
+
+    /// The slot of a key with this hash and id.
+    fn slot(self, hash: u64, id: u32) -> Self::Slot;
+
+    /// The id in a slot that is taken.
+    fn id_in(slot: Self::Slot) -> Option<u32>;
+
+    /// Whether a slot that is taken is this key's. `keys` holds the keys by id.
+    fn is_in(self, slot: Self::Slot, hash: u64, keys: &[Self]) -> bool;
+
+    /// The hash of the key in a slot: as many of the upper bits as a table of 2^32 slots needs.
+    fn hash_in(slot: Self::Slot) -> u64;
+
     /// The key with `bits` added at `shift` (where it has none).
     fn with(self, bits: u128, shift: u32) -> Self;
 
@@ -34,6 +49,29 @@ fn fold(bits: u64) -> u64 {
 impl Key for u64 {
     const BITS: u32 = 64;
 
+    /// The key and its id, plus one: one cache miss a look-up.
+    type Slot = [u64; 2];
+
+    #[inline(always)]
+    fn slot(self, _: u64, id: u32) -> [u64; 2] {
+        [self, u64::from(id) + 1]
+    }
+
+    #[inline(always)]
+    fn id_in(slot: [u64; 2]) -> Option<u32> {
+        slot[1].checked_sub(1).map(|id| id as u32)
+    }
+
+    #[inline(always)]
+    fn is_in(self, slot: [u64; 2], _: u64, _: &[u64]) -> bool {
+        slot[0] == self
+    }
+
+    #[inline(always)]
+    fn hash_in(slot: [u64; 2]) -> u64 {
+        slot[0].hash()
+    }
+
     #[inline(always)]
     fn with(self, bits: u128, shift: u32) -> Self {
         self | ((bits as u64) << shift)
@@ -55,8 +93,36 @@ impl Key for u64 {
     }
 }
 
+/// Of a hash, what a slot of [`u128`] keeps.
+const UPPER: u64 = 0xFFFF_FFFF_0000_0000;
+
 impl Key for u128 {
     const BITS: u32 = 128;
+
+    /// The upper half of the hash, then the id plus one: a quarter of what the key with its id would take.
+    /// The key itself is among the keys by id.
+    type Slot = u64;
+
+    #[inline(always)]
+    fn slot(self, hash: u64, id: u32) -> u64 {
+        (hash & UPPER) | (u64::from(id) + 1)
+    }
+
+    #[inline(always)]
+    fn id_in(slot: u64) -> Option<u32> {
+        (slot as u32).checked_sub(1)
+    }
+
+    #[inline(always)]
+    fn is_in(self, slot: u64, hash: u64, keys: &[u128]) -> bool {
+        (slot ^ hash) & UPPER == 0
+            && Self::id_in(slot).and_then(|id| keys.get(id as usize)) == Some(&self)
+    }
+
+    #[inline(always)]
+    fn hash_in(slot: u64) -> u64 {
+        slot & UPPER
+    }
 
     #[inline(always)]
     fn with(self, bits: u128, shift: u32) -> Self {
@@ -82,11 +148,8 @@ impl Key for u128 {
 /// No key has this id. (No key value is reserved.)
 const EMPTY: u32 = u32::MAX;
 
-#[derive(Debug, Clone, Copy)]
-struct Slot<K> {
-    key: K,
-    id: u32,
-}
+/// A hash table has no more slots: so many bits of the hash stand in a slot.
+const MOST_SLOTS: usize = 1 << 32;
 
 /// Ids that an array from key to id holds at first, at most: it fits a core's cache.
 const DENSE: usize = 1 << 16;
@@ -94,13 +157,13 @@ const DENSE: usize = 1 << 16;
 /// no more memory than a hash table takes.
 const SPARSE: usize = 8;
 
-/// A table from keys to ids, which the caller deals out: an array from key to id while all keys are
+/// A table from keys to ids, which are dealt out in order: an array from key to id while all keys are
 /// small numbers, then a hash table, of which half of the slots at most are taken. A hash table that
-/// would grow becomes an array where that is smaller.
-pub(super) struct Slots<K> {
+/// would grow becomes an array where that is smaller. The caller keeps the keys by id.
+pub(super) struct Slots<K: Key> {
     /// Id by key. While it is not empty, `slots` is.
     direct: Vec<u32>,
-    slots: Vec<Slot<K>>,
+    slots: Vec<K::Slot>,
     /// What brings a hash's top bits down to a slot's number.
     shift: u32,
     taken: usize,
@@ -113,11 +176,6 @@ impl<K: Key> Default for Slots<K> {
 }
 
 impl<K: Key> Slots<K> {
-    fn empty(slots: usize) -> Vec<Slot<K>> {
-        let key = K::default();
-        vec![Slot { key, id: EMPTY }; slots]
-    }
-
     /// Prepares for looking up these keys: one decision for many.
     pub(super) fn expect(&mut self, keys: &[K]) {
         if !self.slots.is_empty() {
@@ -139,94 +197,102 @@ impl<K: Key> Slots<K> {
     /// Makes the array a hash table.
     fn hash(&mut self) {
         let slots = (4 * self.taken).next_power_of_two().max(256);
-        self.slots = Self::empty(slots);
+        self.slots = vec![K::Slot::default(); slots];
         self.shift = 64 - slots.trailing_zeros();
         let direct = std::mem::take(&mut self.direct);
         for (index, id) in direct.into_iter().enumerate().filter(|(_, id)| *id != EMPTY) {
-            self.put(Slot { key: K::default().with(index as u128, 0), id });
+            let hash = K::default().with(index as u128, 0).hash();
+            self.put(K::default().with(index as u128, 0).slot(hash, id));
         }
     }
 
-    /// Puts a key that is not there into the hash table.
-    fn put(&mut self, slot: Slot<K>) {
+    /// Puts a slot whose key is not there into the hash table.
+    fn put(&mut self, slot: K::Slot) {
         let mask = self.slots.len() - 1;
-        let mut at = (slot.key.hash() >> self.shift) as usize & mask;
-        while self.slots[at].id != EMPTY {
+        let mut at = (K::hash_in(slot) >> self.shift) as usize & mask;
+        while K::id_in(self.slots[at]).is_some() {
             at = (at + 1) & mask;
         }
         self.slots[at] = slot;
     }
 
-    /// The key's id; `next` for a key that is new, which then has it. `next` is below `u32::MAX`.
+    /// The key's id; a key that is new has the next one, and is put at the end of `keys`, which must be all
+    /// those before it by id, and fewer than `u32::MAX`.
     #[inline(always)]
-    pub(super) fn intern(&mut self, key: K, next: u32) -> u32 {
+    pub(super) fn intern(&mut self, key: K, keys: &mut Vec<K>) -> u32 {
+        let next = keys.len() as u32;
         if self.slots.is_empty() {
             if let Some(id) = key.index().and_then(|index| self.direct.get_mut(index)) {
                 if *id == EMPTY {
                     *id = next;
                     self.taken += 1;
+                    keys.push(key);
                 }
                 return *id;
             }
             self.hash();
         }
+        let hash = key.hash();
         let mask = self.slots.len() - 1;
-        let mut at = (key.hash() >> self.shift) as usize & mask;
+        let mut at = (hash >> self.shift) as usize & mask;
         loop {
             let slot = self.slots[at];
-            if slot.key == key && slot.id != EMPTY {
-                return slot.id;
-            }
-            if slot.id == EMPTY {
-                self.insert(Slot { key, id: next }, at);
+            let Some(id) = K::id_in(slot) else {
+                keys.push(key);
+                self.insert(key.slot(hash, next), at, keys);
                 return next;
+            };
+            if key.is_in(slot, hash, keys) {
+                return id;
             }
             at = (at + 1) & mask;
         }
     }
 
     #[inline(never)]
-    fn insert(&mut self, slot: Slot<K>, at: usize) {
+    fn insert(&mut self, slot: K::Slot, at: usize, keys: &[K]) {
         self.slots[at] = slot;
         self.taken += 1;
-        if self.taken * 2 > self.slots.len() {
-            self.grow();
+        if self.taken * 2 > self.slots.len() && self.slots.len() < MOST_SLOTS {
+            self.grow(keys);
         }
     }
 
     #[cold]
-    fn grow(&mut self) {
+    fn grow(&mut self, keys: &[K]) {
         let before = std::mem::take(&mut self.slots);
-        let slots = before.iter().filter(|slot| slot.id != EMPTY);
-        let largest = slots.clone().map(|slot| slot.key.index().unwrap_or(usize::MAX)).max();
-        let wanted = largest.unwrap_or(0).saturating_add(1);
+        let taken = before.iter().filter_map(|&slot| Some((K::id_in(slot)?, slot)));
+        // `keys` may hold more than the table does; the caller's other keys only make an array less likely.
+        let largest =
+            keys.iter().map(|key| key.index()).try_fold(0, |most, at| Some(at?.max(most)));
+        let wanted = largest.map_or(usize::MAX, |largest| largest.saturating_add(1));
         if wanted <= SPARSE * self.taken {
             self.direct.resize(wanted.next_power_of_two(), EMPTY);
-            for slot in slots {
-                if let Some(id) = slot.key.index().and_then(|index| self.direct.get_mut(index)) {
-                    *id = slot.id;
+            for (id, _) in taken {
+                let index = keys.get(id as usize).and_then(|key| key.index());
+                if let Some(place) = index.and_then(|index| self.direct.get_mut(index)) {
+                    *place = id;
                 }
             }
             return;
         }
         // Small tables grow fast to skip rehashing, large ones slowly to save memory.
         let factor: usize = if before.len() < 1 << 14 { 4 } else { 2 };
-        self.slots = Self::empty(before.len() * factor);
+        self.slots = vec![K::Slot::default(); before.len() * factor];
         self.shift -= factor.trailing_zeros();
-        for &slot in slots {
+        for (_, slot) in taken {
             self.put(slot);
         }
     }
 
     /// Bytes held.
     pub(super) fn size(&self) -> usize {
-        self.slots.capacity() * size_of::<Slot<K>>() + self.direct.capacity() * size_of::<u32>()
+        self.slots.capacity() * size_of::<K::Slot>() + self.direct.capacity() * size_of::<u32>()
     }
 
     /// Forgets all keys, and stays as large as it is.
     pub(super) fn clear(&mut self) {
-        let key = K::default();
-        self.slots.fill(Slot { key, id: EMPTY });
+        self.slots.fill(K::Slot::default());
         self.direct.fill(EMPTY);
         self.taken = 0;
     }
@@ -248,21 +314,23 @@ mod tests {
     use super::*;
 
     /// Interns `keys` in batches of `batch`, and compares with a map of the standard library.
-    fn check(keys: &[u64], batch: usize) -> Slots<u64> {
+    fn check<K: Key + std::hash::Hash + std::fmt::Debug>(keys: &[K], batch: usize) -> Slots<K> {
         let mut slots = Slots::default();
         let mut known = std::collections::HashMap::new();
+        let mut by_id = Vec::new();
         for keys in keys.chunks(batch) {
             slots.expect(keys);
             for &key in keys {
                 let next = known.len() as u32;
                 let id = *known.entry(key).or_insert(next);
-                assert_eq!(slots.intern(key, next), id, "{key}");
+                assert_eq!(slots.intern(key, &mut by_id), id, "{key:?}");
             }
         }
-        assert_eq!(slots.taken, known.len());
+        assert_eq!((slots.taken, by_id.len()), (known.len(), known.len()));
         for (&key, &id) in &known {
-            assert_eq!(slots.intern(key, EMPTY - 1), id, "{key} again");
+            assert_eq!(slots.intern(key, &mut by_id), id, "{key:?} again");
         }
+        assert_eq!(by_id.len(), known.len());
         slots
     }
 
@@ -270,12 +338,12 @@ mod tests {
     fn small_keys_are_an_array() {
         let keys: Vec<u64> = (0..50_000).map(|i| i * 7919 % 30_011).collect();
         assert!(check(&keys, 1000).slots.is_empty());
-        assert!(check(&[0], 1).slots.is_empty());
+        assert!(check(&[0_u64], 1).slots.is_empty());
     }
 
     #[test]
     fn far_keys_are_hashed() {
-        let far = [0, 1, u64::MAX, u64::MAX - 1, 1 << 40, 5, 5, u64::MAX, 0];
+        let far = [0_u64, 1, u64::MAX, u64::MAX - 1, 1 << 40, 5, 5, u64::MAX, 0];
         assert!(check(&far, 9).direct.is_empty());
         // The array is full of keys when the first far one comes, in the midst of a batch too.
         let mut keys: Vec<u64> = (0..5000).rev().collect();
@@ -299,10 +367,39 @@ mod tests {
 
     #[test]
     fn clearing_forgets_in_either_form() {
-        for keys in [[3, 4], [3, u64::MAX]] {
+        for keys in [[3_u64, 4], [3, u64::MAX]] {
             let mut slots = check(&keys, 2);
             slots.clear();
-            assert_eq!((slots.intern(4, 0), slots.intern(3, 1), slots.intern(4, 2)), (0, 1, 0));
+            let mut keys = Vec::new();
+            let ids = [4, 3, 4].map(|key: u64| slots.intern(key, &mut keys));
+            assert_eq!((ids, keys), ([0, 1, 0], vec![4, 3]));
         }
+    }
+
+    #[test]
+    fn wide_keys_are_told_apart_by_themselves() {
+        // Few bits in either half, so that halves repeat; and keys that follow each other.
+        let keys: Vec<u128> = (0..120_000_u128)
+            .map(|i| (i * 7919 % 300_007) << 64 | (i % 3) << 100 | i % 5)
+            .chain((0..60_000).map(|i| u128::MAX - i % 40_000))
+            .chain([0, u128::MAX, 1 << 127])
+            .collect();
+        for batch in [1, 1000, 200_000] {
+            assert!(check(&keys, batch).direct.is_empty());
+        }
+    }
+
+    /// Slots of wide keys hold a part of the hash only: two keys that agree in it are two keys.
+    #[test]
+    fn equal_hashes_in_a_slot_are_not_equal_keys() {
+        let mut by_hash = std::collections::HashMap::new();
+        let twins = (0_u128..).find_map(|key| {
+            let other = by_hash.insert(key.hash() & UPPER, key)?;
+            Some([other, key])
+        });
+        let twins = twins.unwrap();
+        let (mut slots, mut keys) = (Slots::default(), Vec::new());
+        let ids = [0, 1, 0, 1].map(|at| slots.intern(twins[at], &mut keys));
+        assert_eq!((ids, keys.as_slice()), ([0, 1, 0, 1], twins.as_slice()));
     }
 }
