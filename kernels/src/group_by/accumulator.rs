@@ -332,13 +332,19 @@ fn filled(context: &Context<'_>, len: usize, value: u64) -> Result<DeviceBuffer<
     Ok(words)
 }
 
-/// Copies `old` to the front of `new`, which takes its place.
+/// Copies `old` to the front of `new`, which takes its place. After an error `old` is as it was.
 fn take_over<T: bytemuck::Pod>(
     context: &Context<'_>,
     new: &mut DeviceBuffer<T>,
     old: &mut DeviceBuffer<T>,
 ) -> Result<()> {
+    let empty = context.memory.buffer(0, context.stream)?;
+    let source = std::mem::replace(old, empty).freeze();
+    let copied = new.copy_from(&source, context.stream);
+    *old = source
+        .thaw()
+        .map_err(|_| CudaError::Misuse("an accumulator is shared with somebody".into()))?;
+    copied?;
     std::mem::swap(new, old);
-    let spare = std::mem::replace(new, context.memory.buffer(0, context.stream)?);
-    old.copy_from(&spare.freeze(), context.stream)
+    Ok(())
 }
