@@ -393,7 +393,15 @@ mod tests {
     #[test]
     fn equal_hashes_in_a_slot_are_not_equal_keys() {
         let mut by_hash = std::collections::HashMap::new();
-        let twins = (0_u128..).find_map(|key| {
+        let mut state = 1_u64;
+        let mut half = || {
+            // Steele's splitmix64: as good as random.
+            state = state.wrapping_add(GOLDEN);
+            let mixed = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+            u128::from(mixed ^ (mixed >> 27))
+        };
+        let twins = (0..10_000_000).find_map(|_| {
+            let key = half() << 64 | half();
             let other = by_hash.insert(key.hash() & UPPER, key)?;
             Some([other, key])
         });
