@@ -17,7 +17,7 @@ const ROWS: usize = 3_000;
 /// The number of a row's value among `count`, and none for every sixth row or so.
 fn pick(row: usize, count: usize, salt: usize) -> Option<usize> {
     let mixed = (row + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15_usize).rotate_left(17) ^ (salt * 7919);
-    (mixed % 6 != 0).then(|| mixed / 6 % count)
+    (!mixed.is_multiple_of(6)).then(|| mixed / 6 % count)
 }
 
 /// A value of each row, from a list.

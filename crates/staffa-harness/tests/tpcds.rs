@@ -1,5 +1,4 @@
 //! TPC-DS is read from the folder that its script makes, and what is missing there is named.
-#![expect(clippy::unwrap_used, reason = "a test fails by a panic, its helpers too")]
 
 use staffa_harness::tpcds;
 

@@ -21,11 +21,11 @@ pub struct TopRows {
 }
 
 /// The first `limit` rows of a list in the order of columns: those, and in the order, of
-/// [`sort_rows`](super::sort_rows). Sorts no others but, where the columns need more than 128 bits, rows that tie
+/// [`sort_rows`]. Sorts no others but, where the columns need more than 128 bits, rows that tie
 /// with the last one in those: how many they are is read, and what `sort_rows` reads of them.
 ///
 /// # Errors
-/// As [`sort_rows`](super::sort_rows).
+/// As [`sort_rows`].
 pub fn top_rows(
     context: &Context<'_>,
     columns: &[SortColumn],

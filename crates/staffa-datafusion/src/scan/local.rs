@@ -237,7 +237,8 @@ mod tests {
                 assert_eq!(read, bytes[range.start as usize..range.end as usize]);
             }
         }
-        assert!(open.read(&[199_999..200_001]).await.is_none(), "beyond the end");
+        let beyond = 199_999..200_001;
+        assert!(open.read(std::slice::from_ref(&beyond)).await.is_none(), "beyond the end");
         let reading = |len| Reading { buffer: buffers().take(len), offset: 1, done: 0 };
         let rest = open.wait(vec![reading(0), reading(70_000)]).await.unwrap();
         assert_eq!(rest[1].buffer.as_ref(), &bytes[1..70_001]);

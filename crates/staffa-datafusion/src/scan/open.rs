@@ -112,11 +112,11 @@ impl OpenFile {
     /// # Errors
     /// Reading.
     pub(super) async fn read(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        if let Some(local) = &self.local {
-            if let Some(bytes) = local.read(ranges).await {
-                self.metrics.bytes_scanned.add(bytes.iter().map(Bytes::len).sum());
-                return Ok(bytes);
-            }
+        if let Some(local) = &self.local
+            && let Some(bytes) = local.read(ranges).await
+        {
+            self.metrics.bytes_scanned.add(bytes.iter().map(Bytes::len).sum());
+            return Ok(bytes);
         }
         let mut reader = self.reader()?;
         let bytes = reader.get_byte_ranges(ranges.to_vec()).await?;

@@ -8,9 +8,12 @@ use parking_lot::Mutex;
 
 use crate::engine::Sealed;
 
+/// A state, and the execution that it was made in.
+type Left = (Weak<TaskContext>, Arc<dyn Sealed>);
+
 /// Where the state lies between the two. It is held for one execution: that of the maker's context.
 #[derive(Default)]
-pub struct Slot(Mutex<Option<(Weak<TaskContext>, Arc<dyn Sealed>)>>);
+pub struct Slot(Mutex<Option<Left>>);
 
 impl std::fmt::Debug for Slot {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -46,7 +46,7 @@ pub(super) fn phrase(out: &mut String, seed: u64) {
 /// The name of a site's host.
 fn host(out: &mut String, rank: u64) {
     out.push_str("http://");
-    if rank % 3 == 0 {
+    if rank.is_multiple_of(3) {
         out.push_str("www.");
     }
     word(out, &LATIN, rank);
@@ -80,7 +80,7 @@ pub(super) fn url(out: &mut String, site: &Site, page: u64, once: Option<u64>) {
 
 /// An address that has "google" in it: on the search engine's host, or on a page about it.
 pub(super) fn google(out: &mut String, seed: u64) {
-    if seed % 3 == 0 {
+    if seed.is_multiple_of(3) {
         host(out, seed % 900);
         out.push_str("google-");
         words(out, seed % 500, 2, '-');
@@ -104,11 +104,11 @@ pub(super) fn search(out: &mut String, engine: i16, phrase_seed: u64) {
 /// A page's title. Pages differ more in their addresses than in their titles.
 pub(super) fn title(out: &mut String, site: &Site, page: u64) {
     let seed = mix2(site.rank, page / 2);
-    if seed % 16 == 0 {
+    if seed.is_multiple_of(16) {
         return;
     }
     words(out, seed, 2 + seed % 6, ' ');
-    if mix(seed) % 800 == 0 {
+    if mix(seed).is_multiple_of(800) {
         out.push_str(" - Google");
     }
     out.push_str(" - ");

@@ -95,7 +95,7 @@ impl User {
     /// Number and model of the phone, if the user has one.
     pub(super) fn phone(&self) -> Option<(i16, &'static str)> {
         let bits = self.trait_of(3);
-        (bits % 14 == 0).then(|| {
+        bits.is_multiple_of(14).then(|| {
             let model = skewed(mix(bits), MODELS.len() as u64, 2) as usize;
             (even(mix2(bits, 1), 8) as i16 + model as i16 % 70, MODELS[model])
         })

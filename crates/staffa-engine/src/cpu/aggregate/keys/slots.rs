@@ -380,7 +380,7 @@ mod tests {
     fn wide_keys_are_told_apart_by_themselves() {
         // Few bits in either half, so that halves repeat; and keys that follow each other.
         let keys: Vec<u128> = (0..120_000_u128)
-            .map(|i| (i * 7919 % 300_007) << 64 | (i % 3) << 100 | i % 5)
+            .map(|i| ((i * 7919 % 300_007) << 64) | ((i % 3) << 100) | (i % 5))
             .chain((0..60_000).map(|i| u128::MAX - i % 40_000))
             .chain([0, u128::MAX, 1 << 127])
             .collect();
@@ -401,7 +401,7 @@ mod tests {
             u128::from(mixed ^ (mixed >> 27))
         };
         let twins = (0..10_000_000).find_map(|_| {
-            let key = half() << 64 | half();
+            let key = (half() << 64) | half();
             let other = by_hash.insert(key.hash() & UPPER, key)?;
             Some([other, key])
         });
