@@ -71,15 +71,19 @@ async fn child_runs_q1_and_q6() {
 /// the lane fetches what comes after them in the meantime.
 #[test]
 fn a_device_lost_between_row_groups_costs_no_row() {
+    // In the middle it is up to the schedule whether a lane has counted a row group before.
+    let middle = ["failed", "failed in part"];
     for (fault, expected) in [
-        ("cuLaunchKernel:1=700", "failed"),
-        ("kernel:12=719", "failed"),
-        ("copy:20=700", "failed"),
-        ("cuLaunchKernel:30=700", "failed in part"),
-        ("alloc:9999=2", "device"),
+        ("cuLaunchKernel:1=700", &middle[..1]),
+        ("kernel:12=719", &middle),
+        ("copy:20=700", &middle),
+        ("cuLaunchKernel:30=700", &middle),
+        ("alloc:9999=2", &["device"]),
     ] {
         let Some(child) = Child::new("faults::child_reads_many_row_groups") else { return };
-        assert_eq!(child.faults(fault).told(), [expected], "{fault}");
+        let told = child.faults(fault).told();
+        let as_expected = matches!(told.as_slice(), [told] if expected.contains(&told.as_str()));
+        assert!(as_expected, "{fault}: {told:?}");
     }
 }
 
