@@ -33,7 +33,7 @@ WANTED = [
     ("crates/staffa-parquet/tests/cuda.rs", "test", "cuda"),
     ("crates/staffa-parquet/tests/cuda_hostile.rs", "test", "cuda_hostile"),
     ("crates/staffa-engine/tests/lowering/main.rs", "test", "lowering"),
-    ("tests/scan.rs", "test", "scan"),
+    ("tests/scan/main.rs", "test", "scan"),
     ("tests/gpu/main.rs", "test", "gpu"),
     ("tests/gpu_aggregate/main.rs", "test", "gpu_aggregate"),
     ("tests/operators/main.rs", "test", "operators"),
