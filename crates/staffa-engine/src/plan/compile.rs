@@ -6,6 +6,7 @@
 //! table and aggregates meet in one sink. The order within partitions is kept where it is needed.
 
 mod device;
+mod fused;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -281,8 +282,8 @@ impl<'a> Compiler<'a> {
         }
         // The node that reads rows, where the spec does.
         let (spec, reader) = match spec.stage {
-            AggregateStage::Final => match fused_partial(&node.children[0]) {
-                Some((partial, reader)) => (Arc::new(fuse(partial, spec)), reader),
+            AggregateStage::Final => match fused::partial(&node.children[0]) {
+                Some((partial, reader)) => (Arc::new(fused::fuse(partial, spec)), reader),
                 None => (Arc::clone(spec), node),
             },
             _ => (Arc::clone(spec), node),
@@ -461,35 +462,6 @@ fn min_fetch(a: Option<usize>, b: Option<usize>) -> Option<usize> {
     match (a, b) {
         (Some(a), Some(b)) => Some(a.min(b)),
         (a, b) => a.or(b),
-    }
-}
-
-/// The partial half below a final one, through exchanges that nobody else sees, and its node.
-fn fused_partial(node: &Node) -> Option<(&AggregateSpec, &Node)> {
-    match &node.op {
-        NodeOp::Repartition(_) | NodeOp::Coalesce(None) | NodeOp::Pass => {
-            fused_partial(&node.children[0])
-        }
-        NodeOp::Merge(_, None) => fused_partial(&node.children[0]),
-        NodeOp::Aggregate(spec)
-            if spec.stage == AggregateStage::Partial && spec.limit.is_none() =>
-        {
-            Some((spec, node))
-        }
-        _ => None,
-    }
-}
-
-/// One aggregation from rows to values, in place of its two halves.
-fn fuse(partial: &AggregateSpec, last: &AggregateSpec) -> AggregateSpec {
-    AggregateSpec {
-        stage: AggregateStage::Single,
-        group_by: Arc::clone(&partial.group_by),
-        aggregates: partial.aggregates.clone(),
-        filters: partial.filters.clone(),
-        input_schema: Arc::clone(&partial.input_schema),
-        schema: Arc::clone(&last.schema),
-        limit: last.limit,
     }
 }
 

@@ -289,12 +289,12 @@ impl Inner {
     async fn shared_state(self: &Arc<Self>, id: PipelineId) -> Result<State> {
         let state = {
             let mut cell = self.states[id].lock();
+            if cell.is_none() {
+                let ready = |state| futures::future::ready(Ok(state)).boxed().shared();
+                *cell = self.made_elsewhere(id).map(ready);
+            }
             match &*cell {
                 Some(state) => state.clone(),
-                None if let Some(state) = self.made_elsewhere(id) => {
-                    let state = futures::future::ready(Ok(state)).boxed().shared();
-                    cell.insert(state).clone()
-                }
                 None => {
                     let (sender, receiver) = tokio::sync::oneshot::channel();
                     let inner = Arc::clone(self);
