@@ -5,7 +5,7 @@
 //! breaker (hash build, aggregation, sort, exchange) or streams out. The scheduler ([`run`]) opens
 //! *lanes* of a pipeline (sequential streams of [`Morsel`]s), drives them into sinks, and hands the
 //! sealed result to the pipelines that read it. See docs/design/engine.md.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod bound;
 pub mod buffers;

@@ -97,7 +97,7 @@ impl Merger {
             local.flush_passed()?;
             for run in std::mem::take(&mut local.runs) {
                 let rows = run.rows();
-                batches.push(self.plan.output(run.into_columns(), rows)?);
+                batches.push(self.plan.output(run.into_columns()?, rows)?);
             }
             if local.table.len() > 0 {
                 batches.push(self.batch(&mut local.table)?);
@@ -149,10 +149,10 @@ impl Merger {
         runs: &[&Run],
         reservation: &MemoryReservation,
     ) -> Result<Option<RecordBatch>> {
-        let mut merged = Table::new(&self.plan)?;
+        let mut merged = Table::of_kept(&self.plan)?;
         for run in runs {
             self.context.cancel.check()?;
-            if let Some((columns, _)) = run.slice(partition..partition + 1) {
+            if let Some((columns, _)) = run.slice(partition..partition + 1)? {
                 merged.merge(&columns)?;
                 reservation.try_resize(merged.size())?;
             }

@@ -1,21 +1,29 @@
 //! Runs: groups in the order of their radix partition.
 
 use std::ops::Range;
+use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, UInt32Array};
-use arrow::compute::take;
+use arrow::array::{Array, ArrayRef, AsArray, UInt32Array};
+use arrow::compute::{concat, take};
 use arrow::datatypes::DataType;
 use datafusion_common::Result;
 use datafusion_common::hash_utils::{RandomState, create_hashes};
 
-use crate::cpu::compact::release;
-
 /// Not DataFusion's seed for exchanges: the rows of one of its partitions share hash bits.
 const SEED: RandomState = RandomState::with_seed(0x57AF_FA00_A66E_6A7E);
 
+/// A column of a run.
+enum Column {
+    /// All rows.
+    Whole(ArrayRef),
+    /// The rows of each partition, with the bytes of just their strings: whoever reads a partition then reads
+    /// memory in order, and holds no more than that.
+    Parts(Vec<ArrayRef>),
+}
+
 /// Columns of the state schema whose rows are sorted by partition.
 pub(super) struct Run {
-    columns: Vec<ArrayRef>,
+    columns: Vec<Column>,
     /// Where each partition starts, and the end.
     offsets: Vec<u32>,
     bytes: usize,
@@ -31,20 +39,27 @@ impl Run {
         let (order, offsets) = scatter(&hashes, partitions);
         let columns = columns
             .iter()
-            .map(|column| Ok(release_view(take(column.as_ref(), &order, None)?)))
+            .map(|column| Ok(Column::new(take(column.as_ref(), &order, None)?, &offsets)))
             .collect::<Result<Vec<_>>>()?;
-        let bytes = columns.iter().map(|c| c.get_array_memory_size()).sum();
+        let bytes = columns.iter().map(Column::size).sum();
         Ok(Self { columns, offsets, bytes })
     }
 
     /// The rows of some partitions, and how many they are; none if they have none.
-    pub(super) fn slice(&self, partitions: Range<usize>) -> Option<(Vec<ArrayRef>, usize)> {
+    ///
+    /// # Errors
+    /// Arrow's, where several partitions are too large for one array.
+    pub(super) fn slice(&self, partitions: Range<usize>) -> Result<Option<(Vec<ArrayRef>, usize)>> {
         let start = self.offsets[partitions.start] as usize;
         let rows = self.offsets[partitions.end] as usize - start;
-        (rows > 0).then(|| {
-            let slice = |column: &ArrayRef| column.slice(start, rows);
-            (self.columns.iter().map(slice).collect(), rows)
-        })
+        if rows == 0 {
+            return Ok(None);
+        }
+        let slice = |column: &Column| match column {
+            Column::Whole(column) => Ok(column.slice(start, rows)),
+            Column::Parts(parts) => joined(&parts[partitions.clone()]),
+        };
+        Ok(Some((self.columns.iter().map(slice).collect::<Result<_>>()?, rows)))
     }
 
     /// Number of rows.
@@ -53,8 +68,15 @@ impl Run {
     }
 
     /// All rows.
-    pub(super) fn into_columns(self) -> Vec<ArrayRef> {
-        self.columns
+    ///
+    /// # Errors
+    /// As [`slice`](Self::slice).
+    pub(super) fn into_columns(self) -> Result<Vec<ArrayRef>> {
+        let whole = |column| match column {
+            Column::Whole(column) => Ok(column),
+            Column::Parts(parts) => joined(&parts),
+        };
+        self.columns.into_iter().map(whole).collect()
     }
 
     /// Bytes held.
@@ -63,12 +85,32 @@ impl Run {
     }
 }
 
-/// Rows that passed by a table may hold on to buffers of the input that they use little of.
-fn release_view(array: ArrayRef) -> ArrayRef {
-    match array.data_type() {
-        DataType::Utf8View => release(array.as_string_view(), &array),
-        DataType::BinaryView => release(array.as_binary_view(), &array),
-        _ => array,
+impl Column {
+    /// Of rows in the order of their partitions, which start at `offsets`.
+    fn new(column: ArrayRef, offsets: &[u32]) -> Self {
+        let parts = |part: &dyn Fn(ArrayRef) -> ArrayRef| {
+            let ends = offsets.windows(2).map(|ends| (ends[0] as usize, ends[1] as usize));
+            Self::Parts(ends.map(|(start, end)| part(column.slice(start, end - start))).collect())
+        };
+        match column.data_type() {
+            DataType::Utf8View => parts(&|part| Arc::new(part.as_string_view().gc())),
+            DataType::BinaryView => parts(&|part| Arc::new(part.as_binary_view().gc())),
+            _ => Self::Whole(column),
+        }
+    }
+
+    fn size(&self) -> usize {
+        match self {
+            Self::Whole(column) => column.get_array_memory_size(),
+            Self::Parts(parts) => parts.iter().map(|part| part.get_array_memory_size()).sum(),
+        }
+    }
+}
+
+fn joined(parts: &[ArrayRef]) -> Result<ArrayRef> {
+    match parts {
+        [part] => Ok(Arc::clone(part)),
+        parts => Ok(concat(&parts.iter().map(|part| part.as_ref()).collect::<Vec<_>>())?),
     }
 }
 

@@ -64,7 +64,7 @@ impl SpillWriter {
         for (at, file) in self.files.iter_mut().enumerate() {
             let partitions = at * self.per_file..(at + 1) * self.per_file;
             for run in runs {
-                let Some((columns, rows)) = run.slice(partitions.clone()) else {
+                let Some((columns, rows)) = run.slice(partitions.clone())? else {
                     continue;
                 };
                 let append = match file {

@@ -7,7 +7,7 @@ use datafusion_common::Result;
 use datafusion_expr::{EmitTo, GroupsAccumulator};
 
 use super::functions;
-use super::keys::{Keys, keys};
+use super::keys::{Keys, keys, keys_of_kept};
 use super::plan::{Evaluated, Plan};
 
 /// A hash table from keys to the states of every function.
@@ -20,9 +20,18 @@ pub(super) struct Table {
 
 impl Table {
     pub(super) fn new(plan: &Arc<Plan>) -> Result<Self> {
+        Self::of(plan, keys(&plan.key_schema)?)
+    }
+
+    /// A table for [`merge`](Self::merge) alone, of columns that are kept until it has been emptied.
+    pub(super) fn of_kept(plan: &Arc<Plan>) -> Result<Self> {
+        Self::of(plan, keys_of_kept(&plan.key_schema)?)
+    }
+
+    fn of(plan: &Arc<Plan>, keys: Box<dyn Keys>) -> Result<Self> {
         Ok(Self {
             plan: Arc::clone(plan),
-            keys: keys(&plan.key_schema)?,
+            keys,
             functions: plan.spec.aggregates.iter().map(functions::groups).collect::<Result<_>>()?,
             ids: Vec::new(),
         })

@@ -2,11 +2,15 @@
 
 mod bytes;
 mod fixed;
+mod hashed;
+mod layout;
 mod packed;
+mod referred;
 mod single_bytes;
 mod slots;
 #[cfg(test)]
 mod tests;
+mod text;
 mod vanilla;
 
 use arrow::array::ArrayRef;
@@ -36,7 +40,7 @@ pub(super) trait Keys: Send {
 /// DataFusion's, for types that it cannot group by.
 pub(super) fn keys(schema: &SchemaRef) -> Result<Box<dyn Keys>> {
     if let [field] = schema.fields().as_ref()
-        && bytes::supported(field.data_type())
+        && text::supported(field.data_type())
     {
         return Ok(Box::new(single_bytes::BytesKeys::new(field.data_type())));
     }
@@ -47,12 +51,24 @@ pub(super) fn keys(schema: &SchemaRef) -> Result<Box<dyn Keys>> {
     })
 }
 
+/// A table for keys of arrays that stay in memory until it has been emptied, which all are of the types of
+/// `schema`: no codes.
+///
+/// # Errors
+/// As [`keys`].
+pub(super) fn keys_of_kept(schema: &SchemaRef) -> Result<Box<dyn Keys>> {
+    match referred::ReferredKeys::new(schema) {
+        Some(keys) => Ok(Box::new(keys)),
+        None => keys(schema),
+    }
+}
+
 /// Per key column of `schema`, whether its table takes a dictionary array with `u32` keys in place of
 /// the column's own type.
 pub(super) fn takes_codes(schema: &SchemaRef) -> Vec<bool> {
     let single = schema.fields().len() == 1;
     let ours = single || packed::width(schema).is_some_and(|bits| bits <= 128);
-    schema.fields().iter().map(|field| ours && bytes::supported(field.data_type())).collect()
+    schema.fields().iter().map(|field| ours && text::supported(field.data_type())).collect()
 }
 
 /// Validity of `keys` keys of which one may be NULL.

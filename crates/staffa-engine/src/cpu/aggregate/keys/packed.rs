@@ -1,22 +1,21 @@
 //! One or more key columns packed into 64 or 128 bits.
 
 use arrow::array::{Array, ArrayRef, UInt32Array};
-use arrow::buffer::{BooleanBuffer, NullBuffer};
+use arrow::buffer::NullBuffer;
 use arrow::compute::take;
-use arrow::datatypes::{DataType, Schema};
+use arrow::datatypes::{DataType, FieldRef, Schema};
 use datafusion_common::{Result, internal_err};
 
-use super::bytes::{self, ByteCodes};
-use super::fixed;
-use super::slots::{Key, Slots, check_room};
-use super::{Keys, one_null};
+use super::bytes::ByteCodes;
+use super::hashed::TOUCHED;
+use super::layout::Layout;
+use super::slots::{Ids, Key, check_room};
+use super::{Keys, fixed, one_null, text};
 
-/// Where a column lies in the packed key.
+/// A column of the packed key.
 struct Column {
     data_type: DataType,
-    shift: u32,
-    /// Where the bit lies that is set for NULL.
-    null_shift: Option<u32>,
+    layout: Layout,
     /// Strings are packed as 32-bit codes.
     codes: Option<ByteCodes>,
 }
@@ -24,7 +23,7 @@ struct Column {
 /// Keys as numbers of type `K`.
 pub(super) struct PackedKeys<K: Key> {
     columns: Vec<Column>,
-    slots: Slots<K>,
+    slots: K::Ids,
     /// Packed key by id.
     keys: Vec<K>,
     /// The id of NULL where a single column has no bit for it.
@@ -33,51 +32,31 @@ pub(super) struct PackedKeys<K: Key> {
 }
 
 /// Bits that keys of `schema` take together; none if a column cannot be packed.
-///
-/// A single column leaves out the bit for NULL, which then is looked after by itself.
 pub(super) fn width(schema: &Schema) -> Option<u32> {
-    let fields = schema.fields();
-    let null_bit = u32::from(fields.len() > 1);
-    fields
-        .iter()
-        .map(|field| {
-            Some(value_width(field.data_type())? + null_bit * u32::from(field.is_nullable()))
-        })
-        .sum()
+    layouts(schema).map(|(_, bits)| bits)
 }
 
-fn value_width(data_type: &DataType) -> Option<u32> {
-    if bytes::supported(data_type) {
-        return Some(32);
-    }
-    fixed::width(data_type)
+/// A single column leaves out the bit for NULL, which then is looked after by itself.
+fn layouts(schema: &Schema) -> Option<(Vec<Layout>, u32)> {
+    Layout::of(schema, schema.fields().len() > 1, |data_type| match text::supported(data_type) {
+        true => Some(32),
+        false => fixed::width(data_type),
+    })
 }
 
 impl<K: Key> PackedKeys<K> {
     pub(super) fn new(schema: &Schema) -> Result<Self> {
-        let single = schema.fields().len() == 1;
-        let mut at = 0;
-        let mut columns = Vec::new();
-        for field in schema.fields() {
+        let Some((layouts, _)) = layouts(schema).filter(|(_, bits)| *bits <= K::BITS) else {
+            return internal_err!("no packed keys of {schema}");
+        };
+        let column = |(field, layout): (&FieldRef, Layout)| {
             let data_type = field.data_type().clone();
-            let Some(width) = value_width(&data_type) else {
-                return internal_err!("no packed keys of {data_type}");
-            };
-            let null_shift = (field.is_nullable() && !single).then_some(at + width);
-            columns.push(Column {
-                codes: bytes::supported(&data_type).then(ByteCodes::default),
-                data_type,
-                shift: at,
-                null_shift,
-            });
-            at += width + u32::from(null_shift.is_some());
-        }
-        if at > K::BITS {
-            return internal_err!("{at} key bits do not fit");
-        }
+            let codes = text::supported(&data_type).then(|| ByteCodes::new(&data_type));
+            Column { codes, data_type, layout }
+        };
         Ok(Self {
-            columns,
-            slots: Slots::default(),
+            columns: schema.fields().iter().zip(layouts).map(column).collect(),
+            slots: K::Ids::default(),
             keys: Vec::new(),
             null: None,
             packed: Vec::new(),
@@ -91,7 +70,7 @@ impl<K: Key> PackedKeys<K> {
         self.packed.resize(rows, K::default());
         let single = self.columns.len() == 1;
         for (column, array) in self.columns.iter_mut().zip(arrays) {
-            let shift = column.shift;
+            let shift = column.layout.shift;
             match &mut column.codes {
                 None => fixed::pack(array, shift, &mut self.packed)?,
                 Some(codes) => {
@@ -103,18 +82,7 @@ impl<K: Key> PackedKeys<K> {
                     })?;
                 }
             }
-            let Some(nulls) = array.nulls().filter(|nulls| nulls.null_count() > 0) else {
-                continue;
-            };
-            match column.null_shift {
-                Some(shift) => {
-                    for (key, valid) in self.packed.iter_mut().zip(nulls) {
-                        *key = key.with(u128::from(!valid), shift);
-                    }
-                }
-                None if single => {}
-                None => return internal_err!("NULLs in a key column declared without"),
-            }
+            column.layout.pack_nulls(array.nulls(), single, &mut self.packed)?;
         }
         Ok(())
     }
@@ -123,12 +91,15 @@ impl<K: Key> PackedKeys<K> {
         let (slots, keys) = (&mut self.slots, &mut self.keys);
         slots.expect(&self.packed);
         let Some(nulls) = nulls else {
-            ids.extend(self.packed.iter().map(|&key| id(slots, keys, key)));
+            for packed in self.packed.chunks(TOUCHED) {
+                slots.touch(packed, keys);
+                ids.extend(packed.iter().map(|&key| slots.intern(key, keys) as usize));
+            }
             return;
         };
         for (&key, valid) in self.packed.iter().zip(nulls) {
             if valid {
-                ids.push(id(slots, keys, key));
+                ids.push(slots.intern(key, keys) as usize);
             } else {
                 let null = *self.null.get_or_insert_with(|| {
                     keys.push(K::default());
@@ -138,11 +109,6 @@ impl<K: Key> PackedKeys<K> {
             }
         }
     }
-}
-
-#[inline(always)]
-fn id<K: Key>(slots: &mut Slots<K>, keys: &mut Vec<K>, key: K) -> usize {
-    slots.intern(key, keys) as usize
 }
 
 impl<K: Key> Keys for PackedKeys<K> {
@@ -175,22 +141,15 @@ impl<K: Key> Keys for PackedKeys<K> {
 
 impl Column {
     fn unpack<K: Key>(&mut self, keys: &[K], null: Option<NullBuffer>) -> Result<ArrayRef> {
-        let nulls = match self.null_shift {
-            None => null,
-            Some(shift) => {
-                let valid = |i: usize| keys[i].bits_at(shift) & 1 == 0;
-                let nulls = NullBuffer::new(BooleanBuffer::collect_bool(keys.len(), valid));
-                (nulls.null_count() > 0).then_some(nulls)
-            }
-        };
+        let (nulls, shift) = (self.layout.nulls(keys, null), self.layout.shift);
         let Some(codes) = &mut self.codes else {
-            return fixed::unpack(&self.data_type, keys, self.shift, nulls);
+            return fixed::unpack(&self.data_type, keys, shift, nulls);
         };
         if codes.len() == 0 {
             codes.reserve();
         }
         let values = codes.take(&self.data_type, None)?;
-        let codes = keys.iter().map(|key| key.bits_at(self.shift) as u32).collect();
+        let codes = keys.iter().map(|key| key.bits_at(shift) as u32).collect();
         let codes = UInt32Array::try_new(codes, nulls)?;
         Ok(take(values.as_ref(), &codes, None)?)
     }

@@ -15,7 +15,7 @@ pub(super) struct BytesKeys {
 
 impl BytesKeys {
     pub(super) fn new(data_type: &DataType) -> Self {
-        Self { data_type: data_type.clone(), codes: ByteCodes::with_null() }
+        Self { data_type: data_type.clone(), codes: ByteCodes::with_null(data_type) }
     }
 }
 

@@ -1,26 +1,16 @@
-//! An open-addressing table from fixed-width keys to dense ids.
+//! Tables from fixed-width keys to dense ids.
 
 use datafusion_common::{Result, resources_err};
+
+use super::hashed::HashedIds;
 
 /// A key of a fixed number of bits.
 pub(super) trait Key: Copy + Eq + Default + Send + 'static {
     /// Number of bits.
     const BITS: u32;
 
-    /// A slot of the hash table; free while it is all zeros, so that a new table need not be written.
-    type Slot: Copy + Default + Send;
-
-    /// The slot of a key with this hash and id.
-    fn slot(self, hash: u64, id: u32) -> Self::Slot;
-
-    /// The id in a slot that is taken.
-    fn id_in(slot: Self::Slot) -> Option<u32>;
-
-    /// Whether a slot that is taken is this key's. `keys` holds the keys by id.
-    fn is_in(self, slot: Self::Slot, hash: u64, keys: &[Self]) -> bool;
-
-    /// The hash of the key in a slot: as many of the upper bits as a table of 2^32 slots needs.
-    fn hash_in(slot: Self::Slot) -> u64;
+    /// What tells keys of this width apart.
+    type Ids: Ids<Self>;
 
     /// The key with `bits` added at `shift` (where it has none).
     fn with(self, bits: u128, shift: u32) -> Self;
@@ -30,9 +20,26 @@ pub(super) trait Key: Copy + Eq + Default + Send + 'static {
 
     /// A hash whose top bits are good.
     fn hash(self) -> u64;
+}
 
-    /// The key as an index, if it is a small number.
-    fn index(self) -> Option<usize>;
+/// A table from keys to ids, which are dealt out in order. The caller keeps the keys by id.
+pub(super) trait Ids<K>: Default + Send {
+    /// Prepares for looking up these keys: one decision for many.
+    fn expect(&mut self, keys: &[K]);
+
+    /// Reads what a few keys that are looked up next are compared with, so that cache misses overlap. `known` are
+    /// the keys by id.
+    fn touch(&mut self, keys: &[K], known: &[K]);
+
+    /// The key's id; a key that is new has the next one, and is put at the end of `keys`, which must be all
+    /// those before it by id, and fewer than `u32::MAX`.
+    fn intern(&mut self, key: K, keys: &mut Vec<K>) -> u32;
+
+    /// Bytes held.
+    fn size(&self) -> usize;
+
+    /// Forgets all keys, and stays as large as it is.
+    fn clear(&mut self);
 }
 
 /// The golden ratio's fraction: multiples of it lie evenly between 0 and 1. (Those of pi's do not:
@@ -48,29 +55,7 @@ fn fold(bits: u64) -> u64 {
 
 impl Key for u64 {
     const BITS: u32 = 64;
-
-    /// The key and its id, plus one: one cache miss a look-up.
-    type Slot = [u64; 2];
-
-    #[inline(always)]
-    fn slot(self, _: u64, id: u32) -> [u64; 2] {
-        [self, u64::from(id) + 1]
-    }
-
-    #[inline(always)]
-    fn id_in(slot: [u64; 2]) -> Option<u32> {
-        slot[1].checked_sub(1).map(|id| id as u32)
-    }
-
-    #[inline(always)]
-    fn is_in(self, slot: [u64; 2], _: u64, _: &[u64]) -> bool {
-        slot[0] == self
-    }
-
-    #[inline(always)]
-    fn hash_in(slot: [u64; 2]) -> u64 {
-        slot[0].hash()
-    }
+    type Ids = Slots;
 
     #[inline(always)]
     fn with(self, bits: u128, shift: u32) -> Self {
@@ -86,43 +71,11 @@ impl Key for u64 {
     fn hash(self) -> u64 {
         fold(self)
     }
-
-    #[inline(always)]
-    fn index(self) -> Option<usize> {
-        usize::try_from(self).ok()
-    }
 }
-
-/// Of a hash, what a slot of [`u128`] keeps.
-const UPPER: u64 = 0xFFFF_FFFF_0000_0000;
 
 impl Key for u128 {
     const BITS: u32 = 128;
-
-    /// The upper half of the hash, then the id plus one: a quarter of what the key with its id would take.
-    /// The key itself is among the keys by id.
-    type Slot = u64;
-
-    #[inline(always)]
-    fn slot(self, hash: u64, id: u32) -> u64 {
-        (hash & UPPER) | (u64::from(id) + 1)
-    }
-
-    #[inline(always)]
-    fn id_in(slot: u64) -> Option<u32> {
-        (slot as u32).checked_sub(1)
-    }
-
-    #[inline(always)]
-    fn is_in(self, slot: u64, hash: u64, keys: &[u128]) -> bool {
-        (slot ^ hash) & UPPER == 0
-            && Self::id_in(slot).and_then(|id| keys.get(id as usize)) == Some(&self)
-    }
-
-    #[inline(always)]
-    fn hash_in(slot: u64) -> u64 {
-        slot & UPPER
-    }
+    type Ids = WideIds;
 
     #[inline(always)]
     fn with(self, bits: u128, shift: u32) -> Self {
@@ -138,10 +91,36 @@ impl Key for u128 {
     fn hash(self) -> u64 {
         fold(self as u64 ^ fold((self >> 64) as u64).rotate_left(32))
     }
+}
+
+/// Ids of keys that are too wide to stand in a slot.
+#[derive(Default)]
+pub(super) struct WideIds(HashedIds);
+
+impl Ids<u128> for WideIds {
+    fn expect(&mut self, _: &[u128]) {}
+
+    fn touch(&mut self, keys: &[u128], known: &[u128]) {
+        let read = |id: u32| known.get(id as usize).map_or(0, |key| *key as u64);
+        self.0.touch(keys.iter().map(|key| key.hash()), read);
+    }
 
     #[inline(always)]
-    fn index(self) -> Option<usize> {
-        None
+    fn intern(&mut self, key: u128, keys: &mut Vec<u128>) -> u32 {
+        let next = keys.len() as u32;
+        let id = self.0.intern(key.hash(), next, |id| keys.get(id as usize) == Some(&key));
+        if id == next {
+            keys.push(key);
+        }
+        id
+    }
+
+    fn size(&self) -> usize {
+        self.0.size()
+    }
+
+    fn clear(&mut self) {
+        self.0.clear();
     }
 }
 
@@ -157,32 +136,85 @@ const DENSE: usize = 1 << 16;
 /// no more memory than a hash table takes.
 const SPARSE: usize = 8;
 
-/// A table from keys to ids, which are dealt out in order: an array from key to id while all keys are
-/// small numbers, then a hash table, of which half of the slots at most are taken. A hash table that
-/// would grow becomes an array where that is smaller. The caller keeps the keys by id.
-pub(super) struct Slots<K: Key> {
+/// An array from key to id while all keys are small numbers, then a hash table, of which half of the slots at
+/// most are taken. A hash table that would grow becomes an array where that is smaller.
+#[derive(Default)]
+pub(super) struct Slots {
     /// Id by key. While it is not empty, `slots` is.
     direct: Vec<u32>,
-    slots: Vec<K::Slot>,
+    /// The key and its id, plus one: one cache miss a look-up. All zeros where it is free.
+    slots: Vec<[u64; 2]>,
     /// What brings a hash's top bits down to a slot's number.
     shift: u32,
     taken: usize,
+    /// What [`touch`](Ids::touch) read.
+    touched: u64,
 }
 
-impl<K: Key> Default for Slots<K> {
-    fn default() -> Self {
-        Self { direct: Vec::new(), slots: Vec::new(), shift: 0, taken: 0 }
+impl Slots {
+    /// Makes the array a hash table.
+    fn hash(&mut self) {
+        let slots = (4 * self.taken).next_power_of_two().max(256);
+        self.slots = vec![[0; 2]; slots];
+        self.shift = 64 - slots.trailing_zeros();
+        let direct = std::mem::take(&mut self.direct);
+        for (key, id) in direct.into_iter().enumerate().filter(|(_, id)| *id != EMPTY) {
+            self.put([key as u64, u64::from(id) + 1]);
+        }
+    }
+
+    /// Puts a slot whose key is not there into the hash table.
+    fn put(&mut self, slot: [u64; 2]) {
+        let mask = self.slots.len() - 1;
+        let mut at = (slot[0].hash() >> self.shift) as usize & mask;
+        while self.slots[at][1] != 0 {
+            at = (at + 1) & mask;
+        }
+        self.slots[at] = slot;
+    }
+
+    #[inline(never)]
+    fn insert(&mut self, slot: [u64; 2], at: usize, keys: &[u64]) {
+        self.slots[at] = slot;
+        self.taken += 1;
+        if self.taken * 2 > self.slots.len() && self.slots.len() < MOST_SLOTS {
+            self.grow(keys);
+        }
+    }
+
+    #[cold]
+    fn grow(&mut self, keys: &[u64]) {
+        let before = std::mem::take(&mut self.slots);
+        let taken = before.iter().filter(|slot| slot[1] != 0);
+        // `keys` may hold more than the table does; the caller's other keys only make an array less likely.
+        let largest = keys.iter().max().copied().unwrap_or(u64::MAX);
+        let wanted = usize::try_from(largest).unwrap_or(usize::MAX).saturating_add(1);
+        if wanted <= SPARSE * self.taken {
+            self.direct.resize(wanted.next_power_of_two(), EMPTY);
+            for &[key, id] in taken {
+                if let Some(place) = self.direct.get_mut(key as usize) {
+                    *place = (id - 1) as u32;
+                }
+            }
+            return;
+        }
+        // Small tables grow fast to skip rehashing, large ones slowly to save memory.
+        let factor: usize = if before.len() < 1 << 14 { 4 } else { 2 };
+        self.slots = vec![[0; 2]; before.len() * factor];
+        self.shift -= factor.trailing_zeros();
+        for &slot in taken {
+            self.put(slot);
+        }
     }
 }
 
-impl<K: Key> Slots<K> {
-    /// Prepares for looking up these keys: one decision for many.
-    pub(super) fn expect(&mut self, keys: &[K]) {
+impl Ids<u64> for Slots {
+    fn expect(&mut self, keys: &[u64]) {
         if !self.slots.is_empty() {
             return;
         }
-        let indices = keys.iter().map(|key| key.index().unwrap_or(usize::MAX));
-        let wanted = indices.max().unwrap_or(0).saturating_add(1);
+        let largest = keys.iter().max().copied().unwrap_or(0);
+        let wanted = usize::try_from(largest).unwrap_or(usize::MAX).saturating_add(1);
         if wanted <= self.direct.len() {
             return;
         }
@@ -194,35 +226,19 @@ impl<K: Key> Slots<K> {
         }
     }
 
-    /// Makes the array a hash table.
-    fn hash(&mut self) {
-        let slots = (4 * self.taken).next_power_of_two().max(256);
-        self.slots = vec![K::Slot::default(); slots];
-        self.shift = 64 - slots.trailing_zeros();
-        let direct = std::mem::take(&mut self.direct);
-        for (index, id) in direct.into_iter().enumerate().filter(|(_, id)| *id != EMPTY) {
-            let hash = K::default().with(index as u128, 0).hash();
-            self.put(K::default().with(index as u128, 0).slot(hash, id));
+    fn touch(&mut self, keys: &[u64], _: &[u64]) {
+        if let Some(mask) = self.slots.len().checked_sub(1) {
+            let read = |key: &u64| self.slots[(key.hash() >> self.shift) as usize & mask][0];
+            self.touched = keys.iter().fold(self.touched, |sum, key| sum ^ read(key));
         }
     }
 
-    /// Puts a slot whose key is not there into the hash table.
-    fn put(&mut self, slot: K::Slot) {
-        let mask = self.slots.len() - 1;
-        let mut at = (K::hash_in(slot) >> self.shift) as usize & mask;
-        while K::id_in(self.slots[at]).is_some() {
-            at = (at + 1) & mask;
-        }
-        self.slots[at] = slot;
-    }
-
-    /// The key's id; a key that is new has the next one, and is put at the end of `keys`, which must be all
-    /// those before it by id, and fewer than `u32::MAX`.
     #[inline(always)]
-    pub(super) fn intern(&mut self, key: K, keys: &mut Vec<K>) -> u32 {
+    fn intern(&mut self, key: u64, keys: &mut Vec<u64>) -> u32 {
         let next = keys.len() as u32;
         if self.slots.is_empty() {
-            if let Some(id) = key.index().and_then(|index| self.direct.get_mut(index)) {
+            let index = usize::try_from(key).ok();
+            if let Some(id) = index.and_then(|index| self.direct.get_mut(index)) {
                 if *id == EMPTY {
                     *id = next;
                     self.taken += 1;
@@ -232,67 +248,28 @@ impl<K: Key> Slots<K> {
             }
             self.hash();
         }
-        let hash = key.hash();
         let mask = self.slots.len() - 1;
-        let mut at = (hash >> self.shift) as usize & mask;
+        let mut at = (key.hash() >> self.shift) as usize & mask;
         loop {
             let slot = self.slots[at];
-            let Some(id) = K::id_in(slot) else {
+            let Some(id) = slot[1].checked_sub(1) else {
                 keys.push(key);
-                self.insert(key.slot(hash, next), at, keys);
+                self.insert([key, u64::from(next) + 1], at, keys);
                 return next;
             };
-            if key.is_in(slot, hash, keys) {
-                return id;
+            if slot[0] == key {
+                return id as u32;
             }
             at = (at + 1) & mask;
         }
     }
 
-    #[inline(never)]
-    fn insert(&mut self, slot: K::Slot, at: usize, keys: &[K]) {
-        self.slots[at] = slot;
-        self.taken += 1;
-        if self.taken * 2 > self.slots.len() && self.slots.len() < MOST_SLOTS {
-            self.grow(keys);
-        }
+    fn size(&self) -> usize {
+        self.slots.capacity() * size_of::<[u64; 2]>() + self.direct.capacity() * size_of::<u32>()
     }
 
-    #[cold]
-    fn grow(&mut self, keys: &[K]) {
-        let before = std::mem::take(&mut self.slots);
-        let taken = before.iter().filter_map(|&slot| Some((K::id_in(slot)?, slot)));
-        // `keys` may hold more than the table does; the caller's other keys only make an array less likely.
-        let largest =
-            keys.iter().map(|key| key.index()).try_fold(0, |most, at| Some(at?.max(most)));
-        let wanted = largest.map_or(usize::MAX, |largest| largest.saturating_add(1));
-        if wanted <= SPARSE * self.taken {
-            self.direct.resize(wanted.next_power_of_two(), EMPTY);
-            for (id, _) in taken {
-                let index = keys.get(id as usize).and_then(|key| key.index());
-                if let Some(place) = index.and_then(|index| self.direct.get_mut(index)) {
-                    *place = id;
-                }
-            }
-            return;
-        }
-        // Small tables grow fast to skip rehashing, large ones slowly to save memory.
-        let factor: usize = if before.len() < 1 << 14 { 4 } else { 2 };
-        self.slots = vec![K::Slot::default(); before.len() * factor];
-        self.shift -= factor.trailing_zeros();
-        for (_, slot) in taken {
-            self.put(slot);
-        }
-    }
-
-    /// Bytes held.
-    pub(super) fn size(&self) -> usize {
-        self.slots.capacity() * size_of::<K::Slot>() + self.direct.capacity() * size_of::<u32>()
-    }
-
-    /// Forgets all keys, and stays as large as it is.
-    pub(super) fn clear(&mut self) {
-        self.slots.fill(K::Slot::default());
+    fn clear(&mut self) {
+        self.slots.fill([0; 2]);
         self.direct.fill(EMPTY);
         self.taken = 0;
     }
@@ -314,19 +291,20 @@ mod tests {
     use super::*;
 
     /// Interns `keys` in batches of `batch`, and compares with a map of the standard library.
-    fn check<K: Key + std::hash::Hash + std::fmt::Debug>(keys: &[K], batch: usize) -> Slots<K> {
-        let mut slots = Slots::default();
+    fn check<K: Key + std::hash::Hash + std::fmt::Debug>(keys: &[K], batch: usize) -> K::Ids {
+        let mut slots = K::Ids::default();
         let mut known = std::collections::HashMap::new();
         let mut by_id = Vec::new();
         for keys in keys.chunks(batch) {
             slots.expect(keys);
+            slots.touch(keys, &by_id);
             for &key in keys {
                 let next = known.len() as u32;
                 let id = *known.entry(key).or_insert(next);
                 assert_eq!(slots.intern(key, &mut by_id), id, "{key:?}");
             }
         }
-        assert_eq!((slots.taken, by_id.len()), (known.len(), known.len()));
+        assert_eq!(by_id.len(), known.len());
         for (&key, &id) in &known {
             assert_eq!(slots.intern(key, &mut by_id), id, "{key:?} again");
         }
@@ -385,7 +363,7 @@ mod tests {
             .chain([0, u128::MAX, 1 << 127])
             .collect();
         for batch in [1, 1000, 200_000] {
-            assert!(check(&keys, batch).direct.is_empty());
+            check(&keys, batch);
         }
     }
 
@@ -402,11 +380,11 @@ mod tests {
         };
         let twins = (0..10_000_000).find_map(|_| {
             let key = (half() << 64) | half();
-            let other = by_hash.insert(key.hash() & UPPER, key)?;
+            let other = by_hash.insert(key.hash() >> 32, key)?;
             Some([other, key])
         });
         let twins = twins.unwrap();
-        let (mut slots, mut keys) = (Slots::default(), Vec::new());
+        let (mut slots, mut keys) = (WideIds::default(), Vec::new());
         let ids = [0, 1, 0, 1].map(|at| slots.intern(twins[at], &mut keys));
         assert_eq!((ids, keys.as_slice()), ([0, 1, 0, 1], twins.as_slice()));
     }

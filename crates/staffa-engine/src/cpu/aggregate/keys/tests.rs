@@ -8,10 +8,10 @@ use arrow::array::{
     TimestampMicrosecondArray, UInt32Array,
 };
 use arrow::compute::take;
-use arrow::datatypes::{Field, Schema};
+use arrow::datatypes::{Field, Schema, SchemaRef};
 
 use super::vanilla::VanillaKeys;
-use super::{Keys, keys};
+use super::{Keys, keys, keys_of_kept, referred};
 
 fn random(seed: u64) -> impl FnMut(u64) -> u64 {
     let mut state = seed;
@@ -65,8 +65,12 @@ fn check(columns: &[ArrayRef]) {
     };
     let fields: Vec<Field> = columns.iter().enumerate().map(field).collect();
     let schema = Arc::new(Schema::new(fields));
-    let mut ours = keys(&schema).unwrap();
-    let mut theirs = VanillaKeys::new(&schema).unwrap();
+    check_table(columns, &schema, keys(&schema).unwrap());
+    check_table(columns, &schema, keys_of_kept(&schema).unwrap());
+}
+
+fn check_table(columns: &[ArrayRef], schema: &SchemaRef, mut ours: Box<dyn Keys>) {
+    let mut theirs = VanillaKeys::new(schema).unwrap();
     for round in 0..2 {
         let rows = columns[0].len();
         let (mut ids, mut their_ids) = (Vec::new(), Vec::new());
@@ -168,4 +172,21 @@ fn only_nulls() {
     for column in all(1) {
         check(&[arrow::array::new_null_array(column.data_type(), 100)]);
     }
+}
+
+#[test]
+fn strings_of_several_columns_are_referred_to() {
+    let columns = all(3);
+    let schema = |columns: &[ArrayRef]| {
+        let field = |array: &ArrayRef| Field::new("k", array.data_type().clone(), true);
+        Schema::new(columns.iter().map(field).collect::<Vec<_>>())
+    };
+    // Five strings are more than 128 bits of codes, but no bits here.
+    let five: Vec<ArrayRef> = columns[8..12].iter().chain(&columns[8..9]).cloned().collect();
+    assert!(referred::supported(&schema(&five)));
+    check(&five);
+    let two = [Arc::clone(&columns[0]), Arc::clone(&columns[8])];
+    assert!(referred::supported(&schema(&two)));
+    assert!(!referred::supported(&schema(&columns[2..6])), "no strings");
+    assert!(!referred::supported(&schema(&columns)), "more than 128 bits of numbers");
 }
