@@ -11,7 +11,7 @@ use staffa_harness::bench::{self, Format, Options, Runs};
 use staffa_harness::compare::Tolerance;
 use staffa_harness::{self as harness, Engine, Progress, SessionOptions, clickbench, tpcds, tpch};
 
-use crate::{output, size};
+use crate::{operators, output, size};
 
 /// Options of `staffa bench`.
 #[derive(Debug, clap::Args)]
@@ -26,7 +26,10 @@ pub(crate) struct Args {
 }
 
 #[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "one of them, once")]
 enum Workload {
+    /// Single operators over tables in memory, DataFusion's beside Staffa's
+    Operators(operators::Args),
     /// The 22 TPC-H queries over Parquet, made on first use and kept
     Tpch {
         /// Which queries, e.g. 1,6,8-10 [default: all]
@@ -114,11 +117,15 @@ impl Numbers {
 }
 
 impl Workload {
-    fn into_parts(self) -> (Kind, Option<Numbers>, Measure) {
+    /// Measures and writes the report; false if something is wrong with an answer.
+    async fn run(self) -> Result<bool> {
         match self {
-            Self::Tpch { queries, options } => (Kind::Tpch, queries, options),
-            Self::Tpcds { queries, options } => (Kind::Tpcds, queries, options),
-            Self::Clickbench { queries, options } => (Kind::Clickbench, queries, options),
+            Self::Operators(args) => operators::run(args).await,
+            Self::Tpch { queries, options } => run_queries(Kind::Tpch, queries, options).await,
+            Self::Tpcds { queries, options } => run_queries(Kind::Tpcds, queries, options).await,
+            Self::Clickbench { queries, options } => {
+                run_queries(Kind::Clickbench, queries, options).await
+            }
         }
     }
 }
@@ -165,7 +172,10 @@ impl Kind {
 
 /// Measures and writes the report; false if something is wrong with an answer.
 pub(crate) async fn run(args: Args) -> Result<bool> {
-    let (kind, queries, args) = args.workload.into_parts();
+    args.workload.run().await
+}
+
+async fn run_queries(kind: Kind, queries: Option<Numbers>, args: Measure) -> Result<bool> {
     let numbers = queries.map_or_else(|| kind.numbers().collect(), |list| list.0);
     let session = SessionOptions {
         target_partitions: args.partitions,
@@ -232,7 +242,7 @@ async fn made(
 }
 
 /// On standard error; invisible when that is not a terminal.
-fn bar(length: u64, template: &str) -> ProgressBar {
+pub(crate) fn bar(length: u64, template: &str) -> ProgressBar {
     let style = ProgressStyle::with_template(template);
     ProgressBar::new(length).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }

@@ -7,6 +7,7 @@
 mod bench;
 mod doctor;
 mod files;
+mod operators;
 mod output;
 mod size;
 mod sql;

@@ -23,6 +23,7 @@ use crate::display::with_place;
 use crate::kept::KeptExec;
 use crate::place::Placement;
 use crate::region::Runs;
+use crate::rule::holds_order;
 
 /// One DataFusion node, run by a Staffa engine. It keeps the original, with the original's inputs,
 /// and has its properties. Connected Staffa nodes run together, as a region, when the topmost of
@@ -141,7 +142,7 @@ fn subtree(plan: &Arc<dyn ExecutionPlan>, inputs: &mut Vec<Arc<dyn ExecutionPlan
         children: Vec::new(),
         schema: plan.schema(),
         partitions: plan.output_partitioning().partition_count(),
-        ordered: plan.output_ordering().is_some(),
+        ordered: holds_order(plan),
         metrics: ExecutionPlanMetricsSet::new(),
         place: Place::Cpu,
         shared: None,

@@ -54,8 +54,8 @@ pub fn rewrite(plan: Arc<dyn ExecutionPlan>, policy: &Policy) -> Result<Arc<dyn 
     if !policy.config.enabled || reads_too_little(&plan, policy.config.min_rows) {
         return Ok(plan);
     }
-    let order_used = plan.output_ordering().is_some();
-    let rewritten = node(&plan, order_used, false)?;
+    // What comes out at the top is looked at in the order that it comes in, declared or not.
+    let rewritten = node(&plan, true, false)?;
     place(&rewritten, &policy.config, &*runtime(policy.config.threads)?)?;
     share(&rewritten);
     let seen = report(&rewritten);
@@ -77,8 +77,9 @@ fn node(
     if StaffaExec::of(plan.as_ref()).is_some() || plan.is::<RecursiveQueryExec>() {
         return Ok(Arc::clone(plan));
     }
-    let order_used = order_used && plan.output_ordering().is_some();
-    let lowered = lower(plan, Setting { order_used, cut });
+    let order_used = order_used && holds_order(plan);
+    let declared = order_used && plan.output_ordering().is_some();
+    let lowered = lower(plan, Setting { order_used: declared, cut });
     let cut = !blocks_filters(plan) && (cut || cuts(plan));
     let keeps = plan.maintains_input_order();
     let needs = plan.required_input_ordering();
@@ -107,6 +108,15 @@ fn node(
             let inner = replace_children_if_necessary(Arc::clone(plan), rewritten)?;
             Ok(Arc::new(KeptExec::new(inner, reason)))
         }
+    }
+}
+
+/// Whether rows come out of a node in an order: one that it declares, or one that a projection declares no longer
+/// because it drops the columns, as in `SELECT a FROM t ORDER BY b`.
+pub(crate) fn holds_order(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    plan.output_ordering().is_some() || {
+        let mut inputs = plan.children().into_iter().zip(plan.maintains_input_order());
+        inputs.any(|(child, keeps)| keeps && holds_order(child))
     }
 }
 

@@ -6,6 +6,7 @@
 //! | [`tpch`] | the 22 TPC-H queries, their tables as Parquet, made in parallel and cached |
 //! | [`clickbench`] | the 43 ClickBench queries over a generated `hits` |
 //! | [`tpcds`] | the 99 TPC-DS queries over data that a script makes |
+//! | [`operators`] | joins, group-bys, exchanges and sorts over tables in memory, one at a time |
 //! | [`workload`] | queries plus tables, registered in a session |
 //! | [`engine`] | `datafusion`, `cpu`, `gpu`: each a session of its own |
 //! | [`run`] | one query from SQL to its answer, timed |
@@ -17,8 +18,10 @@ pub mod bench;
 mod cache;
 pub mod clickbench;
 pub mod compare;
+mod dice;
 pub mod engine;
 pub mod machine;
+pub mod operators;
 mod parallel;
 pub mod run;
 pub mod tpcds;

@@ -26,7 +26,8 @@ pub struct Node {
     pub schema: SchemaRef,
     /// The number of partitions that it declares.
     pub partitions: usize,
-    /// Whether it declares an order of the rows within each partition.
+    /// Whether somebody uses the order of the rows within each partition (one that it declares, or one that it keeps of
+    /// columns that it drops).
     pub ordered: bool,
     /// Where its metrics go.
     pub metrics: ExecutionPlanMetricsSet,

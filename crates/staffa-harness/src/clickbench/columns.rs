@@ -1,8 +1,8 @@
 //! The columns of `hits`, in ClickBench's order.
 
-use super::dice::{mix, skewed};
 use super::hit::{Hit, Referer};
 use super::text;
+use crate::dice::{mix, skewed};
 
 /// How a column's values follow from a hit; the variant is the column's type.
 #[derive(Clone, Copy)]

@@ -1,8 +1,8 @@
 //! Hits, in the order of a file: by site, by date, by visit.
 
-use super::dice::{Dice, mix2, skewed};
 use super::site::Site;
 use super::user::User;
+use crate::dice::{Dice, mix2, skewed};
 
 /// 2013-07-01, in days since 1970-01-01.
 const FIRST_DAY: u16 = 15_887;

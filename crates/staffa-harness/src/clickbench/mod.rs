@@ -10,7 +10,6 @@
 //! "EventDate"; here the queries have its expression.
 
 mod columns;
-mod dice;
 mod hit;
 mod queries;
 mod site;

@@ -1,6 +1,6 @@
 //! Sites: who counts the hits ("CounterID"), and which pages they have.
 
-use super::dice::{even, mix, mix2};
+use crate::dice::{even, mix, mix2};
 
 /// Sites at any scale, as many as the original has.
 const SITES: u64 = 6_500;

@@ -1,7 +1,7 @@
 //! Words, addresses and titles.
 
-use super::dice::{even, mix, mix2, skewed};
 use super::site::Site;
+use crate::dice::{even, mix, mix2, skewed};
 
 /// Syllables of made-up words.
 const SYLLABLES: [&str; 32] = [

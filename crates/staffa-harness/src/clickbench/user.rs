@@ -1,6 +1,6 @@
 //! Users: everything that stays the same over their hits.
 
-use super::dice::{even, mix, mix2, skewed};
+use crate::dice::{even, mix, mix2, skewed};
 
 /// The "UserID" that query 19 asks for.
 pub(super) const ASKED_ID: i64 = 435_090_932_899_640_449;
