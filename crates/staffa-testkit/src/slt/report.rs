@@ -19,7 +19,7 @@ pub struct FileReport {
     /// EXPLAIN records, excluded.
     pub explains: usize,
     /// Records that pass as multisets, the file's order of rows being one of several.
-    pub reordered: usize,
+    pub reordered: Vec<String>,
     /// Records in which a LIMIT without ORDER BY took other rows, as many and as they may come.
     pub open_limits: usize,
     /// Records that pass on stock and fail with Staffa: place and what differs.
@@ -77,7 +77,13 @@ pub(super) fn judge(name: &Path, stock: &[Done], staffa: &[Done]) -> FileReport 
             (true, None) => {}
             (true, Some(complaint)) => match difference(theirs, ours) {
                 None if theirs.ran.open_limit => report.open_limits += 1,
-                None => report.reordered += 1,
+                None if has_order(&ours.ran.sql) && !ours.place.starts_with(TIES) => {
+                    report.failures.push(format!(
+                        "{} [{} Staffa nodes]: rows in another order\n{}\n{complaint}",
+                        ours.place, ours.ran.staffa_nodes, ours.ran.sql
+                    ));
+                }
+                None => report.reordered.push(format!("{}\n{}", ours.place, ours.ran.sql)),
                 Some(text) => report.failures.push(format!(
                     "{} [{} Staffa nodes]: {text}\n{}\n{complaint}",
                     ours.place, ours.ran.staffa_nodes, ours.ran.sql
@@ -94,6 +100,15 @@ pub(super) fn judge(name: &Path, stock: &[Done], staffa: &[Done]) -> FileReport 
         }
     }
     report
+}
+
+/// Its ORDER BY leaves ties, which stock happens to put as the file has them.
+const TIES: &str = "information_schema.slt:860";
+
+/// Whether the statement ends in an ORDER BY of its own.
+fn has_order(sql: &str) -> bool {
+    let end = sql.rsplit(')').next().unwrap_or_default().to_ascii_lowercase();
+    end.split_whitespace().collect::<Vec<_>>().windows(2).any(|words| words == ["order", "by"])
 }
 
 fn is_explain(sql: &str) -> bool {
@@ -177,6 +192,9 @@ impl Report {
         for beside in self.files.iter().flat_map(|f| &f.differs_beside) {
             text.push_str(&format!("differs, fails on stock too: {beside}\n\n"));
         }
+        for reordered in self.files.iter().flat_map(|f| &f.reordered) {
+            text.push_str(&format!("passes in another order of rows: {reordered}\n\n"));
+        }
         text.push_str(&format!(
             "{} files ({} skipped by DataFusion's runner) in {:.0} s\n",
             self.files.len(),
@@ -188,7 +206,7 @@ impl Report {
             ("a Staffa node ran in", self.accelerated()),
             ("EXPLAIN, excluded", self.sum(|f| f.explains)),
             ("pass on stock", self.pass_on_stock()),
-            ("pass with rows in another order", self.sum(|f| f.reordered)),
+            ("pass with rows in another order", self.sum(|f| f.reordered.len())),
             ("pass with other rows under LIMIT without ORDER BY", self.sum(|f| f.open_limits)),
             ("FAIL with Staffa", self.failures().len()),
             ("fail on stock too, answers equal", self.sum(|f| f.equal_beside)),
