@@ -15,6 +15,7 @@ mod output;
 mod partition;
 mod produce;
 mod queue;
+mod scatter;
 #[cfg(test)]
 mod tests;
 

@@ -1,20 +1,25 @@
 //! Which output a row goes to, and the batches for each output.
 //!
 //! A producer holds a few morsels and, per output, the places of its rows in them. When the rows
-//! are about a batch for every output, each output's rows are gathered, once, from all the morsels.
+//! are about a batch for every output, each output's rows are gathered, once, from all the morsels: numbers by
+//! reading the morsels in order, the rest by their places.
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch};
+use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow::compute::interleave;
 use arrow::datatypes::SchemaRef;
-use datafusion_common::Result;
+use arrow::error::ArrowError;
 use datafusion_common::hash_utils::create_hashes;
+use datafusion_common::{DataFusionError, Result};
 use datafusion_execution::memory_pool::MemoryReservation;
 use datafusion_physical_expr_common::physical_expr::PhysicalExpr;
 use datafusion_physical_plan::repartition::REPARTITION_RANDOM_STATE;
 use datafusion_physical_plan::spill::get_record_batch_memory_size;
 
+use super::scatter::scatter;
 use crate::bound::BoundExpr;
+use crate::cpu::compact::release_views;
 use crate::cpu::sort::gather::Gather;
 use crate::{Morsel, RunContext};
 
@@ -30,8 +35,10 @@ pub(super) struct Partitioner {
     hashes: Vec<u64>,
     held: Vec<RecordBatch>,
     held_rows: usize,
-    /// Per output its rows: batch among `held`, row.
-    picks: Vec<Vec<(usize, usize)>>,
+    /// Of each batch held the output of every row.
+    outputs: Vec<Vec<u32>>,
+    /// Per output the number of its rows.
+    counts: Vec<usize>,
     reservation: MemoryReservation,
     /// The memory pool refused: what is held should go on.
     pressed: bool,
@@ -57,7 +64,8 @@ impl Partitioner {
             hashes: Vec::new(),
             held: Vec::new(),
             held_rows: 0,
-            picks: vec![Vec::new(); partitions],
+            outputs: Vec::new(),
+            counts: vec![0; partitions],
             reservation: context.reservation("StaffaExchange"),
             pressed: false,
         })
@@ -88,18 +96,16 @@ impl Partitioner {
 
     /// Deals the rows that were hashed last to the outputs.
     fn pick(&mut self) {
-        let batch = self.held.len();
-        let outputs = self.picks.len() as u64;
-        if outputs.is_power_of_two() {
-            let mask = outputs - 1;
-            for (row, hash) in self.hashes.iter().enumerate() {
-                self.picks[(hash & mask) as usize].push((batch, row));
-            }
-        } else {
-            for (row, hash) in self.hashes.iter().enumerate() {
-                self.picks[(hash % outputs) as usize].push((batch, row));
-            }
+        let partitions = self.counts.len() as u64;
+        let hashes = self.hashes.iter();
+        let outputs: Vec<u32> = match partitions.is_power_of_two() {
+            true => hashes.map(|hash| (hash & (partitions - 1)) as u32).collect(),
+            false => hashes.map(|hash| (hash % partitions) as u32).collect(),
+        };
+        for &output in &outputs {
+            self.counts[output as usize] += 1;
         }
+        self.outputs.push(outputs);
     }
 
     /// Whether any rows are held.
@@ -120,24 +126,96 @@ impl Partitioner {
         &mut self,
         wanted: impl Fn(usize) -> bool,
     ) -> Result<Vec<(usize, RecordBatch)>> {
+        let most = self.batch_rows + self.batch_rows / 2;
+        let out = match self.counts.iter().all(|&rows| rows <= most) {
+            true => match self.scattered(&wanted) {
+                // Offsets or dictionary keys that would not do for all of an output's rows.
+                Err(error) if overflows(&error) => self.gathered(wanted, most)?,
+                out => out?,
+            },
+            false => self.gathered(wanted, most)?,
+        };
+        self.held.clear();
+        self.held_rows = 0;
+        self.outputs.clear();
+        self.counts.fill(0);
+        self.pressed = false;
+        self.reservation.free();
+        Ok(out)
+    }
+
+    /// A batch an output.
+    fn scattered(&self, wanted: impl Fn(usize) -> bool) -> Result<Vec<(usize, RecordBatch)>> {
+        let mut columns: Vec<Vec<ArrayRef>> = vec![Vec::new(); self.counts.len()];
+        let mut picks = None;
+        for at in 0..self.schema.fields().len() {
+            let arrays: Vec<&dyn Array> =
+                self.held.iter().map(|batch| batch.column(at).as_ref()).collect();
+            match scatter(&arrays, &self.outputs, &self.counts) {
+                Some(arrays) => {
+                    for (columns, array) in columns.iter_mut().zip(arrays) {
+                        columns.push(array);
+                    }
+                }
+                None => {
+                    let picks = picks.get_or_insert_with(|| self.picks());
+                    for ((columns, picks), output) in columns.iter_mut().zip(picks).zip(0..) {
+                        if wanted(output) && !picks.is_empty() {
+                            columns.push(interleave(&arrays, picks)?);
+                        }
+                    }
+                }
+            }
+        }
+        let some = columns.into_iter().zip(&self.counts).enumerate();
+        some.filter(|(output, (_, rows))| **rows > 0 && wanted(*output))
+            .map(|(output, (columns, &rows))| {
+                let options = RecordBatchOptions::new().with_row_count(Some(rows));
+                let schema = Arc::clone(&self.schema);
+                let batch = RecordBatch::try_new_with_options(schema, columns, &options)?;
+                Ok((output, release_views(batch)?))
+            })
+            .collect()
+    }
+
+    /// As few batches an output as can be of at most `most` rows.
+    fn gathered(
+        &self,
+        wanted: impl Fn(usize) -> bool,
+        most: usize,
+    ) -> Result<Vec<(usize, RecordBatch)>> {
         let gather = Gather::new(&self.schema, self.held.iter());
-        let mut out = Vec::with_capacity(self.picks.len());
+        let mut out = Vec::with_capacity(self.counts.len());
         let mut batches = Vec::new();
-        for (output, picks) in self.picks.iter_mut().enumerate() {
+        for (output, picks) in self.picks().into_iter().enumerate() {
             if !picks.is_empty() && wanted(output) {
-                // As few batches as can be of at most one and a half times the usual size.
-                let count = picks.len().div_ceil(self.batch_rows + self.batch_rows / 2);
+                let count = picks.len().div_ceil(most);
                 for chunk in picks.chunks(picks.len().div_ceil(count)) {
                     gather.take(chunk, &mut batches)?;
                 }
                 out.extend(batches.drain(..).map(|batch| (output, batch)));
             }
-            picks.clear();
         }
-        self.held.clear();
-        self.held_rows = 0;
-        self.pressed = false;
-        self.reservation.free();
         Ok(out)
     }
+
+    /// Per output its rows: batch among those held, row.
+    fn picks(&self) -> Vec<Vec<(usize, usize)>> {
+        let mut picks: Vec<Vec<(usize, usize)>> =
+            self.counts.iter().map(|&rows| Vec::with_capacity(rows)).collect();
+        for (batch, outputs) in self.outputs.iter().enumerate() {
+            for (row, &output) in outputs.iter().enumerate() {
+                picks[output as usize].push((batch, row));
+            }
+        }
+        picks
+    }
+}
+
+fn overflows(error: &DataFusionError) -> bool {
+    let DataFusionError::ArrowError(error, _) = error else { return false };
+    matches!(
+        error.as_ref(),
+        ArrowError::OffsetOverflowError(_) | ArrowError::DictionaryKeyOverflowError
+    )
 }

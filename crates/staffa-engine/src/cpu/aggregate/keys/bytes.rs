@@ -128,12 +128,7 @@ impl ByteCodes {
                     *hash = text::hash(values.view(row), || values.value(row));
                 }
             }
-            let (views, blocks) = (&self.views, &self.blocks);
-            let read = |id: u32| match views[id as usize] {
-                view if is_short(view) => view as u64,
-                view => u64::from(long_value(view, blocks)[INLINE]),
-            };
-            self.ids.touch(hashes[..rows.len()].iter().copied(), read);
+            self.touch(&hashes[..rows.len()]);
             for (row, &hash) in rows.zip(&hashes) {
                 each(match is_valid(row) {
                     true => Some(self.intern(hash, values.view(row), || values.value(row))),
@@ -141,6 +136,14 @@ impl ByteCodes {
                 });
             }
         }
+    }
+
+    fn touch(&mut self, hashes: &[u64]) {
+        let (views, blocks) = (&self.views, &self.blocks);
+        self.ids.touch(hashes.iter().copied(), |id| match views[id as usize] {
+            view if is_short(view) => view as u64,
+            view => u64::from(long_value(view, blocks)[INLINE]),
+        });
     }
 
     /// An entry is looked up for the first row that has it.
@@ -188,7 +191,7 @@ impl ByteCodes {
         }
         let id = self.ids.intern(hash, next, |id| {
             let other = views[id as usize];
-            other as u64 == view as u64 && long_value(other, blocks) == value()
+            other as u64 == view as u64 && text::equal_long(long_value(other, blocks), value())
         });
         if id == next {
             self.keep(value());

@@ -6,6 +6,8 @@ const UPPER: u64 = 0xFFFF_FFFF_0000_0000;
 const MOST_SLOTS: usize = 1 << 32;
 /// Slots of the first table.
 const FIRST_SLOTS: usize = 256;
+/// Smaller tables are in a core's cache anyway.
+const FAR_SLOTS: usize = 1 << 13;
 /// Keys whose slots are touched at once: they stay in a core's first cache.
 pub(super) const TOUCHED: usize = 256;
 
@@ -27,7 +29,10 @@ impl HashedIds {
     /// they will be compared with: the cache misses then overlap, where each would else wait for the comparisons of
     /// the row before.
     pub(super) fn touch(&mut self, hashes: impl Iterator<Item = u64>, read: impl Fn(u32) -> u64) {
-        let Some(mask) = self.slots.len().checked_sub(1) else { return };
+        if self.slots.len() < FAR_SLOTS {
+            return;
+        }
+        let mask = self.slots.len() - 1;
         let mut met = [(0, 0); TOUCHED];
         let mut rows = 0;
         for (met, hash) in met.iter_mut().zip(hashes) {

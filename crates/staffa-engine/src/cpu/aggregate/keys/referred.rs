@@ -111,7 +111,9 @@ fn equal(left: &impl Values, at: usize, right: &impl Values, other: usize) -> bo
     let (view, other_view) = (left.view(at), right.view(other));
     match is_short(view) {
         true => view == other_view,
-        false => view as u64 == other_view as u64 && left.value(at) == right.value(other),
+        false => {
+            view as u64 == other_view as u64 && text::equal_long(left.value(at), right.value(other))
+        }
     }
 }
 

@@ -213,6 +213,11 @@ impl Ids<u64> for Slots {
         if !self.slots.is_empty() {
             return;
         }
+        // No less than the largest, and quicker to find. (The array's length is a power of two.)
+        let bits = keys.iter().fold(0, |bits, key| bits | key);
+        if usize::try_from(bits).is_ok_and(|bits| bits < self.direct.len()) {
+            return;
+        }
         let largest = keys.iter().max().copied().unwrap_or(0);
         let wanted = usize::try_from(largest).unwrap_or(usize::MAX).saturating_add(1);
         if wanted <= self.direct.len() {

@@ -40,7 +40,46 @@ pub(super) fn is_short(view: u128) -> bool {
 /// A hash whose top bits are good, of a value and its view.
 #[inline(always)]
 pub(super) fn hash<'a>(view: u128, value: impl FnOnce() -> &'a [u8]) -> u64 {
-    if is_short(view) { view.hash() } else { HASHER.hash_one(value()) }
+    if is_short(view) {
+        return view.hash();
+    }
+    match value() {
+        value if value.len() <= BY_WORDS => hash_words(value),
+        value => HASHER.hash_one(value),
+    }
+}
+
+/// Whether two long values are the same.
+#[inline(always)]
+pub(super) fn equal_long(left: &[u8], right: &[u8]) -> bool {
+    if left.len() != right.len() || left.len() > BY_WORDS {
+        return left == right;
+    }
+    let mut bits = last_word(left) ^ last_word(right);
+    for (left, right) in left.as_chunks::<8>().0.iter().zip(right.as_chunks::<8>().0) {
+        bits |= u64::from_le_bytes(*left) ^ u64::from_le_bytes(*right);
+    }
+    bits == 0
+}
+
+/// Long values of up to so many bytes are hashed and compared where that is asked for: to call a function took as
+/// long again.
+const BY_WORDS: usize = 64;
+
+/// The last eight bytes of a long value.
+#[inline(always)]
+fn last_word(value: &[u8]) -> u64 {
+    value.last_chunk::<8>().map_or(0, |word| u64::from_le_bytes(*word))
+}
+
+/// A hash of a long value, of words that overlap at its end.
+#[inline(always)]
+fn hash_words(value: &[u8]) -> u64 {
+    let mut hash = value.len() as u64 ^ last_word(value);
+    for word in value.as_chunks::<8>().0 {
+        hash = hash.hash() ^ u64::from_le_bytes(*word);
+    }
+    hash.hash()
 }
 
 /// Values by row. What stands under a NULL is not asked for.

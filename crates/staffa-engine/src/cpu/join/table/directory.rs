@@ -53,14 +53,20 @@ pub(in super::super) fn mix(key: u64) -> u64 {
     (product as u64) ^ (product >> 64) as u64
 }
 
-/// Slots for so many rows: at most two thirds full. Small directories, whose lookups cost no cache
-/// misses but collisions, are at most half full.
+/// Slots for so many rows: at most two thirds full. Lookups in small directories cost no cache misses, but
+/// collisions, each a mispredicted branch: they are at most half full, and an eighth where that stays in a
+/// core's second cache.
 fn capacity(rows: usize) -> usize {
-    let slots = if rows < ROOMY_ROWS { rows * 2 } else { rows + rows / 2 + 1 };
+    let slots = match rows {
+        0..SMALL_ROWS => rows * 8,
+        SMALL_ROWS..ROOMY_ROWS => rows * 2,
+        _ => rows + rows / 2 + 1,
+    };
     slots.next_power_of_two().max(4)
 }
 
 /// See [`capacity`].
+const SMALL_ROWS: usize = 1 << 12;
 const ROOMY_ROWS: usize = 1 << 14;
 
 impl Directory {
