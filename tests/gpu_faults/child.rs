@@ -4,9 +4,11 @@
 use std::io::Read;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// A process that takes longer hangs. Sanitizers take twenty times as long as these do without.
+/// A process that says nothing for so long hangs. Sanitizers take twenty times as long as these do without.
 const LIMIT: Duration = Duration::from_secs(240);
 
 /// An ignored test of this program, to run alone.
@@ -42,36 +44,43 @@ impl Child {
     /// Runs it to its end; what it told with [`tell`].
     pub(crate) fn told(mut self) -> Vec<String> {
         let mut child = self.command.spawn().expect("a child");
-        let (mut out, mut err) =
-            (child.stdout.take().expect("a pipe"), child.stderr.take().expect("a pipe"));
-        let reader = std::thread::spawn(move || {
-            let mut text = String::new();
-            err.read_to_string(&mut text).map(|_| text)
-        });
-        let writer = std::thread::spawn(move || {
-            let mut text = String::new();
-            out.read_to_string(&mut text).map(|_| text)
-        });
-        let began = Instant::now();
+        let heard = Arc::new(Mutex::new(Instant::now()));
+        let out = listen(child.stdout.take().expect("a pipe"), &heard);
+        let err = listen(child.stderr.take().expect("a pipe"), &heard);
         let status = loop {
             if let Some(status) = child.try_wait().expect("a child") {
                 break Some(status);
             }
-            if began.elapsed() > LIMIT {
+            if heard.lock().expect("a time").elapsed() > LIMIT {
                 child.kill().expect("an end");
                 child.wait().expect("an end");
                 break None;
             }
             std::thread::sleep(Duration::from_millis(2));
         };
-        let text = writer.join().expect("a reader").expect("text");
-        let errors = reader.join().expect("a reader").expect("text");
+        let text = out.join().expect("a listener");
+        let errors = err.join().expect("a listener");
         let what = &self.what;
         let status = status.unwrap_or_else(|| panic!("{what} hangs: {text}\n{errors}"));
         assert!(status.success(), "{what}: {status}: {text}\n{errors}");
         let told = text.lines().filter_map(|line| line.split_once(TOLD));
         told.map(|(_, what)| what.to_string()).collect()
     }
+}
+
+/// All that comes from one end of a child, noting when something came.
+fn listen(mut from: impl Read + Send + 'static, heard: &Arc<Mutex<Instant>>) -> JoinHandle<String> {
+    let heard = Arc::clone(heard);
+    std::thread::spawn(move || {
+        let (mut bytes, mut part) = (Vec::new(), [0; 4096]);
+        while let Ok(length) = from.read(&mut part)
+            && length > 0
+        {
+            bytes.extend_from_slice(&part[..length]);
+            *heard.lock().expect("a time") = Instant::now();
+        }
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
 }
 
 const TOLD: &str = "the child tells: ";

@@ -20,7 +20,7 @@ use crate::tables::{QUERIES, assert_right, expected, folder, morsels, session, w
 /// Queries at once.
 const AT_ONCE: usize = 16;
 /// Seeds tried in CI, and in a night.
-const USUAL: usize = 8;
+const USUAL: usize = 16;
 const NIGHT: usize = 400;
 
 #[test]

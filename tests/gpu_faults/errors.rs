@@ -30,7 +30,7 @@ const RELEASES: [&str; 8] = [
 const END: &str = "cuDevicePrimaryCtxRelease";
 
 /// Faults tried in CI, a process each.
-const USUAL: usize = 70;
+const USUAL: usize = 200;
 
 #[test]
 fn errors_of_the_driver_cost_no_row() {
@@ -67,9 +67,10 @@ fn errors_of_the_driver_cost_no_row() {
         halfway += usize::from(told.contains("lost halfway"));
     }
     println!("{} errors: {met} met, {lost} lost the context, {halfway} halfway", tried.len());
-    // How often some functions are called, such as looks at events, is up to the schedule.
-    assert!(met * 10 >= tried.len() * 7, "{met} of {}", tried.len());
-    assert!(lost * 2 >= tried.len(), "{lost} of {}", tried.len());
+    // How often some functions are called, such as looks at events, is up to the schedule. A small sample says
+    // little about its shares.
+    assert!(met * 10 + 20 >= tried.len() * 7, "{met} of {}", tried.len());
+    assert!(lost * 2 + 4 >= tried.len(), "{lost} of {}", tried.len());
 }
 
 /// Each query on a device that is opened for it, so that all calls that there are count.

