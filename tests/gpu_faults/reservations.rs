@@ -92,10 +92,10 @@ async fn refusals(device: Device) {
     write(folder.path());
     let expected = expected(folder.path()).await;
     let mut places = Vec::new();
-    for number in 0..QUERIES.len() {
+    for (number, sql) in QUERIES.iter().enumerate() {
         let pool = FailingPool::new(usize::MAX, usize::MAX);
         let answered = troubled(folder.path(), device, number, &pool, &expected).await;
-        assert!(answered, "{}: without a refusal", QUERIES[number]);
+        assert!(answered, "{sql}: without a refusal");
         let asked = pool.asked.load(Ordering::Relaxed);
         places.extend((1..=asked).flat_map(|at| [(number, at, at), (number, at, usize::MAX)]));
     }
