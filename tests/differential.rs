@@ -5,7 +5,7 @@
 
 use std::future::Future;
 
-use staffa_testkit::differential::{Case, Progress, Report, Suite, Verdict};
+use staffa_testkit::differential::{Case, Progress, Report, Source, Suite, Verdict};
 use staffa_testkit::engine::Engine;
 
 /// Runs `future` on a runtime that is left behind, so that a hanging case ends as a failure.
@@ -27,16 +27,17 @@ fn number(name: &str, default: u64) -> u64 {
     }
 }
 
-fn run(cases: u64, engine: Option<Engine>) -> Report {
+fn run(cases: u64, engines: Vec<Engine>) -> Report {
     let first = number("STAFFA_DIFFERENTIAL_FIRST", 0);
-    let report = block_on(Suite { seeds: first..first + cases, workers: 4, engine }.run());
+    let seeds = first..first + cases;
+    let report = block_on(Suite { seeds, workers: 4, engines, source: Source::Mixed }.run());
     println!("{}", report.text());
     report
 }
 
 #[test]
 fn generated_queries_agree_with_datafusion() {
-    let report = run(number("STAFFA_DIFFERENTIAL_CASES", 2_000), Some(Engine::cpu()));
+    let report = run(number("STAFFA_DIFFERENTIAL_CASES", 2_000), vec![Engine::cpu()]);
     let cases = report.cases;
     assert!(report.failed.is_empty(), "{} of {cases} cases differ", report.failed.len());
     assert!(
@@ -66,7 +67,7 @@ fn generated_queries_agree_with_datafusion() {
 /// A generator whose queries depend on the order of evaluation would accuse the innocent.
 #[test]
 fn generated_queries_have_one_answer() {
-    let report = run(number("STAFFA_DIFFERENTIAL_CASES", 2_000) / 10, None);
+    let report = run(number("STAFFA_DIFFERENTIAL_CASES", 2_000) / 10, Vec::new());
     assert!(report.failed.is_empty(), "{} queries have two answers", report.failed.len());
     assert_eq!(report.equal, 0, "stock DataFusion ran a Staffa node");
 }
@@ -76,10 +77,10 @@ fn generated_queries_have_one_answer() {
 fn replay() {
     let seed = number("STAFFA_SEED", 1);
     let (text, outcome) = block_on(async move {
-        let case = Case::new(seed).await.expect("a case");
+        let case = Case::new(seed, Source::Mixed).await.expect("a case");
         let text = case.describe(&Engine::cpu()).await.expect("a description");
         println!("{text}");
-        (text, case.run(&Engine::cpu(), &Progress::default()).await.expect("a verdict"))
+        (text, case.run(&[Engine::cpu()], &Progress::default()).await.expect("a verdict"))
     });
     println!("{outcome:?}");
     assert!(text.contains("SELECT"), "a case without a query");

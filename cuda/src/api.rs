@@ -81,6 +81,7 @@ entry_points! {
         primary_release = "cuDevicePrimaryCtxRelease_v2" (CUdevice);
         current_get = "cuCtxGetCurrent" (*mut CUcontext);
         current_set = "cuCtxSetCurrent" (CUcontext);
+        context_synchronize = "cuCtxSynchronize" ();
         memory_info = "cuMemGetInfo_v2" (*mut usize, *mut usize);
         stream_create = "cuStreamCreate" (*mut CUstream, c_uint);
         stream_destroy = "cuStreamDestroy_v2" (CUstream);

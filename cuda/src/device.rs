@@ -173,6 +173,23 @@ impl Device {
         Some(self.inner.api)
     }
 
+    /// As [`Device::enter_to_release`], for memory that the device may be using: once the latch has
+    /// tripped, nobody can order the release behind its uses any more. The fault need not have ended
+    /// the context for the driver (999 and codes that we do not know say nothing about it), so what
+    /// was queued before is waited for here. A context that is really gone answers at once.
+    ///
+    /// `None`: who knows what still runs. The memory then stays until the context ends.
+    pub(crate) fn enter_to_free(&self) -> Option<&'static Api> {
+        let api = self.enter_to_release()?;
+        if self.lost().is_some() {
+            // SAFETY: the context is current on this thread.
+            let code = unsafe { (api.context_synchronize.call)() };
+            let idle = DriverFault::check(api.context_synchronize.name, code);
+            idle.or_else(|fault| if fault.ends_work() { Ok(()) } else { Err(fault) }).ok()?;
+        }
+        Some(api)
+    }
+
     /// A result from what the driver answered, through the latch.
     pub(crate) fn take(&self, call: &'static str, code: u32) -> Result<()> {
         self.inner.latch.take(call, code)

@@ -136,6 +136,15 @@ impl DriverFault {
     }
 }
 
+impl DriverFault {
+    /// Whether nothing that was queued runs after it, by what CUDA says of the code. Of a code that says
+    /// nothing (999, or one that is not listed) we only assume the worst, which goes both ways.
+    pub(crate) fn ends_work(self) -> bool {
+        const UNKNOWN: u32 = 999;
+        self.code != UNKNOWN && self.row().is_some_and(|row| row.3 == Scope::Context)
+    }
+}
+
 impl fmt::Display for DriverFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} failed: {} ({})", self.call, self.name(), self.code)
@@ -213,6 +222,15 @@ mod tests {
         for (number, name) in pairs {
             assert_eq!(fault(number as u32).name(), name);
         }
+    }
+
+    #[test]
+    fn a_code_that_says_nothing_does_not_say_that_work_has_ended() {
+        for (code, ends) in [(700, true), (709, true), (719, true), (999, false), (54_321, false)] {
+            assert_eq!(fault(code).ends_work(), ends, "{code}");
+            assert!(fault(code).ends_context(), "{code}");
+        }
+        assert!(!fault(2).ends_work());
     }
 
     #[test]

@@ -242,7 +242,7 @@ impl Inner {
     /// Gives a block back to the driver. Its copies are done, or their context is.
     fn unpin(&self, raw: Raw) {
         self.state.lock().bytes -= raw.bytes as u64;
-        let Some(api) = self.device.enter_to_release() else { return };
+        let Some(api) = self.device.enter_to_free() else { return };
         // SAFETY: the address came from cuMemHostAlloc and is freed once, since `raw` is consumed.
         let code = unsafe { (api.host_free.call)(raw.start.as_ptr().cast::<c_void>()) };
         self.device.take_quietly(api.host_free.name, code);

@@ -34,12 +34,6 @@ impl Child {
         self
     }
 
-    /// Without the checks when it ends.
-    pub(crate) fn not_strict(mut self) -> Self {
-        self.command.env_remove("STAFFA_EMULATOR_LEAKS").env("STAFFA_EMULATOR_STRICT_EXIT", "0");
-        self
-    }
-
     /// With so many devices.
     pub(crate) fn devices(mut self, count: u32) -> Self {
         self.command.env("STAFFA_EMULATOR_DEVICES", count.to_string());

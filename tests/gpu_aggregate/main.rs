@@ -4,9 +4,11 @@
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a helper of tests fails by panicking")]
 
+mod cardinality;
 mod common;
 mod faults;
 mod growth;
+mod joins;
 mod mixed;
 mod placement;
 mod tpch;

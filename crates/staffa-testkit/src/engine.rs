@@ -50,6 +50,15 @@ impl Engine {
         }
     }
 
+    /// Its name in messages.
+    pub fn name(&self) -> &'static str {
+        match &self.staffa {
+            None => "stock",
+            Some(_) if self.uses_a_device() => "gpu",
+            Some(_) => "cpu",
+        }
+    }
+
     /// Whether scans, and what runs with them, are meant for a device.
     pub fn uses_a_device(&self) -> bool {
         self.staffa.as_ref().is_some_and(|config| config.device == Device::Gpu)

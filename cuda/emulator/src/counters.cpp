@@ -113,3 +113,14 @@ STAFFA_EXPORT const char* staffaEmulatorLastFinding() {
 
 // Replaces the fault plan (see STAFFA_EMULATOR_FAULTS); calls are counted from zero again.
 STAFFA_EXPORT void staffaEmulatorPlanFaults(const char* plan) { plan_faults(plan); }
+
+// Copies "function times\n" lines into `out` (at most `size` bytes with the final zero): how often each function
+// was called since the fault plan was made, named as in a fault plan. The length needed.
+STAFFA_EXPORT size_t staffaEmulatorCalls(char* out, size_t size) {
+    const std::string lines = calls_met();
+    if (out && size) {
+        std::strncpy(out, lines.c_str(), size - 1);
+        out[size - 1] = 0;
+    }
+    return lines.size() + 1;
+}

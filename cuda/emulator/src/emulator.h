@@ -246,6 +246,7 @@ void set_in_host_function(bool inside);
 bool is_sticky(CUresult error);
 // The error planned for this call of `name`, or success.
 CUresult planned_fault(const char* name);
+std::string calls_met();
 void plan_faults(const char* plan);
 void plan_faults_from_environment();
 

@@ -88,7 +88,7 @@ impl Backing {
     /// either way, and the context takes it along when it ends.
     pub(crate) fn free(&self, device: &Device, address: u64, log: &AccessLog) {
         let Self::Pool { home, .. } = self else {
-            if let Some(api) = device.enter_to_release() {
+            if let Some(api) = device.enter_to_free() {
                 // SAFETY: the address came from cuMemAlloc and is freed once; the call waits for
                 // work that uses it.
                 let code = unsafe { (api.memory_free.call)(address) };
@@ -96,12 +96,14 @@ impl Backing {
             }
             return;
         };
-        // If the device cannot be made to wait, the host does; a lost context has no work left.
+        // If the device cannot be made to wait, the host does. After a lost context it is asked whether
+        // anything still runs.
         let seen = log.before(home.core(), Kind::Write);
-        if seen.is_err() && device.lost().is_none() && log.synchronize(home.counters()).is_err() {
+        let waits = seen.is_ok() || log.synchronize(home.counters()).is_ok();
+        if !waits && device.lost().is_none() {
             return;
         }
-        let Some(api) = device.enter_to_release() else { return };
+        let Some(api) = device.enter_to_free() else { return };
         let freed = home.core().submit(|queue| {
             // SAFETY: the address came from this pool and is freed once, on a stream that waits for
             // all its uses.

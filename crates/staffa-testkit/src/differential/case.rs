@@ -68,10 +68,21 @@ pub enum Verdict {
 pub struct Outcome {
     /// The verdict.
     pub verdict: Verdict,
-    /// Operators of the plan under test: name, and whether it was accelerated.
+    /// Operators of the last plan under test: name, and whether it was accelerated.
     pub nodes: Vec<(String, bool)>,
     /// `name: reason` for each node that stayed with DataFusion.
     pub reasons: Vec<String>,
+    /// Morsels that a device made, as the last plan's metrics say.
+    pub device_morsels: usize,
+}
+
+/// Where a case's tables come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// Mostly from memory, some from Parquet.
+    Mixed,
+    /// From Parquet: what a device reads.
+    Files,
 }
 
 /// How often stock DataFusion runs again where another engine's answer differs.
@@ -82,7 +93,7 @@ impl Case {
     ///
     /// # Errors
     /// Data that Arrow cannot build, or a temporary folder that cannot be written.
-    pub async fn new(seed: u64) -> Result<Self> {
+    pub async fn new(seed: u64, source: Source) -> Result<Self> {
         let mut rng = Rng::new(seed);
         // The more joins, the fewer rows, so that products stay small.
         let joins = rng.weighted(&[25, 35, 25, 15]);
@@ -92,7 +103,7 @@ impl Case {
             (0 | 1, _) | (2, 0..3) => 400,
             _ => 60,
         };
-        let tables = tables(&mut rng, max_rows)?;
+        let tables = tables(&mut rng, max_rows, source)?;
         let folder = tempfile::tempdir()?;
         for table in &tables {
             table.write_files(folder.path())?;
@@ -116,12 +127,13 @@ impl Case {
         })
     }
 
-    /// Runs the case on stock DataFusion and on `engine`, and compares.
+    /// Runs the case on stock DataFusion and on each of `engines`, and compares. The first difference
+    /// ends it.
     ///
     /// # Errors
     /// Only what is wrong with the case itself; a failing engine is a verdict.
-    pub async fn run(&self, engine: &Engine, progress: &Progress) -> Result<Outcome> {
-        self.run_with(engine, &self.settings, &self.consumption, progress).await
+    pub async fn run(&self, engines: &[Engine], progress: &Progress) -> Result<Outcome> {
+        self.run_with(engines, &self.settings, &self.consumption, progress).await
     }
 
     /// Runs stock DataFusion against itself, with other parallelism and batch sizes.
@@ -131,35 +143,51 @@ impl Case {
     pub async fn run_against_itself(&self, progress: &Progress) -> Result<Outcome> {
         let other =
             self.settings.with("execution.target_partitions", 5).with("execution.batch_size", 911);
-        self.run_with(&Engine::stock(), &other, &Consumption::Whole, progress).await
+        self.run_with(&[Engine::stock()], &other, &Consumption::Whole, progress).await
     }
 
     async fn run_with(
         &self,
-        engine: &Engine,
+        engines: &[Engine],
         settings: &Settings,
         consumption: &Consumption,
         progress: &Progress,
     ) -> Result<Outcome> {
         progress.stock();
-        let stock = Engine::stock();
-        let expected = self.answer(&stock, &self.settings).await;
-        progress.tested();
+        let expected = self.answer(&Engine::stock(), &self.settings).await;
+        let mut last = self.outcome(None, Verdict::Vacuous);
+        for engine in engines {
+            progress.tested();
+            last = self.compare(&expected, engine, settings, consumption, progress).await?;
+            if !matches!(last.verdict, Verdict::Equal) {
+                break;
+            }
+        }
+        Ok(last)
+    }
+
+    /// Runs `engine` and judges it by stock's answer.
+    async fn compare(
+        &self,
+        expected: &Result<Answer>,
+        engine: &Engine,
+        settings: &Settings,
+        consumption: &Consumption,
+        progress: &Progress,
+    ) -> Result<Outcome> {
         let engine = engine.clone().with_morsel_rows(self.morsel_rows);
         let planned = match self.plan(&engine, settings).await {
             Ok(planned) => planned,
-            Err(error) => return Ok(self.outcome(None, judge_error(&expected, &error))),
+            Err(error) => return Ok(self.outcome(None, judge_error(expected, &error))),
         };
         let (actual, ordered) = self.read(&planned, &engine, settings, consumption).await;
-        let verdict = self.judge(&planned, &expected, &actual, ordered)?;
-        if !matches!(verdict, Verdict::Failed(_)) {
+        let verdict = self.judge(&planned, expected, &actual, ordered)?;
+        let Verdict::Failed(text) = verdict else {
             return Ok(self.outcome(Some(&planned), verdict));
-        }
-        let contradicted = self.stock_contradicts(&planned, &expected, settings, progress).await?;
-        let verdict = match verdict {
-            Verdict::Failed(text) if contradicted => Verdict::StockErs(text),
-            verdict => verdict,
         };
+        let contradicted = self.stock_contradicts(&planned, expected, settings, progress).await?;
+        let text = format!("{}: {text}", engine.name());
+        let verdict = if contradicted { Verdict::StockErs(text) } else { Verdict::Failed(text) };
         Ok(self.outcome(Some(&planned), verdict))
     }
 
@@ -274,12 +302,25 @@ impl Case {
     fn outcome(&self, planned: Option<&Planned>, verdict: Verdict) -> Outcome {
         let report = planned.map(Planned::report).unwrap_or_default();
         let nodes = report.nodes.iter().map(|n| (n.name.clone(), n.place != Place::DataFusion));
-        Outcome { verdict, nodes: nodes.collect(), reasons: report.reasons() }
+        Outcome {
+            verdict,
+            nodes: nodes.collect(),
+            reasons: report.reasons(),
+            device_morsels: report.gpu_morsels(),
+        }
     }
 
     /// The line that replays the case.
-    pub fn replay_line(seed: u64) -> String {
-        format!("STAFFA_SEED={seed} scripts/test --test differential -- replay --nocapture")
+    pub fn replay_line(seed: u64, source: Source) -> String {
+        match source {
+            Source::Mixed => {
+                format!("STAFFA_SEED={seed} scripts/test --test differential -- replay --nocapture")
+            }
+            Source::Files => format!(
+                "STAFFA_SEED={seed} scripts/with-emulated-gpu scripts/test --test gpu_differential \
+                 -- replay --nocapture"
+            ),
+        }
     }
 
     /// Everything there is to know about the case, for the one who replays it.
@@ -354,8 +395,9 @@ fn judge_error(expected: &Result<Answer>, error: &DataFusionError) -> Verdict {
     }
 }
 
-fn tables(rng: &mut Rng, max_rows: usize) -> Result<Vec<Table>> {
-    let types: Vec<_> = catalogue::all().into_iter().filter(orderable).collect();
+fn tables(rng: &mut Rng, max_rows: usize, source: Source) -> Result<Vec<Table>> {
+    let types: Vec<_> =
+        catalogue::of(source).into_iter().filter(|data_type| orderable(data_type)).collect();
     let mut keys = Vec::new();
     for _ in 0..1 + rng.below(3) {
         let data_type = rng.pick(&types).clone();
@@ -366,7 +408,7 @@ fn tables(rng: &mut Rng, max_rows: usize) -> Result<Vec<Table>> {
     (0..1 + rng.below(3))
         .map(|i| {
             let rows = if rng.chance(70) { max_rows } else { 1 + max_rows / 10 };
-            Table::random(rng, &format!("t{i}"), &keys, rows)
+            Table::random(rng, &format!("t{i}"), &keys, rows, source)
         })
         .collect()
 }

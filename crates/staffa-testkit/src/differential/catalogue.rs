@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Fields, IntervalUnit, TimeUnit};
 
+use super::case::Source;
+
 /// What a type's values are, as far as SQL functions are concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Class {
@@ -93,6 +95,13 @@ pub(crate) fn all() -> Vec<DataType> {
     types.extend([Binary, LargeBinary, BinaryView, FixedSizeBinary(4), FixedSizeBinary(20)]);
     types.extend([dictionary(Int32, Utf8), dictionary(Int8, Utf8), dictionary(UInt16, LargeUtf8)]);
     types.extend(nested());
+    types
+}
+
+/// Those of them that tables of such a source have.
+pub(crate) fn of(source: Source) -> Vec<DataType> {
+    let mut types = all();
+    types.retain(|data_type| source == Source::Mixed || parquet_writes(data_type));
     types
 }
 

@@ -7,6 +7,8 @@
 //!      -> Staffa plan, answer -> oracle -> equal | vacuous | both err | failed
 //! ```
 //!
+//! Several engines may be under test: then each runs the same case, and the oracle is one.
+//!
 //! SQL is written so that its answer does not depend on the order of evaluation: a generator whose
 //! queries do would accuse the innocent. Float sums run over values whose sums are exact; LIMIT
 //! stands only under a total order; STDDEV and its like are compared within a tolerance and never
@@ -30,7 +32,7 @@ mod suite;
 mod table;
 mod window;
 
-pub use case::{Case, Outcome, Verdict};
+pub use case::{Case, Outcome, Source, Verdict};
 pub use consume::Consumption;
 pub use generator::Coverage;
 pub use progress::Progress;

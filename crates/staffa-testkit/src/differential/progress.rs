@@ -44,10 +44,13 @@ impl Progress {
         self.set(Part::Stock);
     }
 
-    /// The engine under test begins, after stock DataFusion.
+    /// An engine under test begins, after stock DataFusion or after another engine.
     pub(super) fn tested(&self) {
-        let took = self.get().1.elapsed();
-        self.set(Part::Tested(took));
+        let stock = match self.get() {
+            (Part::Stock, since) => since.elapsed(),
+            (Part::Tested(stock), _) => stock,
+        };
+        self.set(Part::Tested(stock));
     }
 
     /// What is overdue, if anything is.

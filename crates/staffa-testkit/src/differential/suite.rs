@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use datafusion::common::Result;
 use futures::StreamExt;
 
-use super::case::{Case, Outcome, Verdict};
+use super::case::{Case, Outcome, Source, Verdict};
 use super::generator::Coverage;
 use super::progress::{Overdue, Progress};
 use crate::engine::Engine;
@@ -23,8 +23,10 @@ pub struct Suite {
     pub seeds: Range<u64>,
     /// Cases in flight at once.
     pub workers: usize,
-    /// The engine under test; `None` runs stock DataFusion against itself under other settings.
-    pub engine: Option<Engine>,
+    /// The engines under test; none runs stock DataFusion against itself under other settings.
+    pub engines: Vec<Engine>,
+    /// Where the tables come from.
+    pub source: Source,
 }
 
 /// What came of it.
@@ -50,6 +52,8 @@ pub struct Report {
     pub nodes: BTreeMap<String, (usize, usize)>,
     /// Reasons why nodes stayed -> how often.
     pub reasons: BTreeMap<String, usize>,
+    /// Cases in which a device made morsels.
+    pub on_a_device: usize,
     /// Wall time.
     pub elapsed: Duration,
 }
@@ -61,12 +65,12 @@ impl Suite {
         let mut report = Report::default();
         let mut cases = futures::stream::iter(self.seeds.clone())
             .map(|seed| {
-                let engine = self.engine.clone();
-                async move { (seed, guarded(seed, engine).await) }
+                let (engines, source) = (self.engines.clone(), self.source);
+                async move { (seed, guarded(seed, source, engines).await) }
             })
             .buffer_unordered(self.workers.max(1));
         while let Some((seed, (coverage, outcome))) = cases.next().await {
-            report.add(seed, coverage, outcome);
+            report.add(seed, self.source, coverage, outcome);
         }
         report.failed.sort();
         report.vacuous.sort_unstable();
@@ -76,9 +80,9 @@ impl Suite {
 }
 
 /// Runs one case in a task of its own, so that a panic or a hang is a verdict like any other.
-async fn guarded(seed: u64, engine: Option<Engine>) -> (Coverage, Outcome) {
+async fn guarded(seed: u64, source: Source, engines: Vec<Engine>) -> (Coverage, Outcome) {
     let progress = Arc::new(Progress::default());
-    let mut task = tokio::spawn(one(seed, engine, Arc::clone(&progress)));
+    let mut task = tokio::spawn(one(seed, source, engines, Arc::clone(&progress)));
     let verdict = loop {
         match (tokio::time::timeout(ASK, &mut task).await, progress.overdue()) {
             (Ok(Ok(Ok(done))), _) => return done,
@@ -94,25 +98,28 @@ async fn guarded(seed: u64, engine: Option<Engine>) -> (Coverage, Outcome) {
         }
     };
     task.abort();
-    (Coverage::new(), Outcome { verdict, nodes: Vec::new(), reasons: Vec::new() })
+    let outcome = Outcome { verdict, nodes: Vec::new(), reasons: Vec::new(), device_morsels: 0 };
+    (Coverage::new(), outcome)
 }
 
 async fn one(
     seed: u64,
-    engine: Option<Engine>,
+    source: Source,
+    engines: Vec<Engine>,
     progress: Arc<Progress>,
 ) -> Result<(Coverage, Outcome)> {
-    let case = Case::new(seed).await?;
-    let outcome = match &engine {
-        Some(engine) => case.run(engine, &progress).await?,
-        None => case.run_against_itself(&progress).await?,
+    let case = Case::new(seed, source).await?;
+    let outcome = match engines.as_slice() {
+        [] => case.run_against_itself(&progress).await?,
+        engines => case.run(engines, &progress).await?,
     };
     Ok((case.coverage, outcome))
 }
 
 impl Report {
-    fn add(&mut self, seed: u64, coverage: Coverage, outcome: Outcome) {
+    fn add(&mut self, seed: u64, source: Source, coverage: Coverage, outcome: Outcome) {
         self.cases += 1;
+        self.on_a_device += usize::from(outcome.device_morsels > 0);
         for (name, accelerated) in outcome.nodes {
             let counts = self.nodes.entry(name).or_default();
             if accelerated {
@@ -142,7 +149,7 @@ impl Report {
                 self.stock_slow.push(seed);
             }
             Verdict::Failed(text) => {
-                println!("FAILED {text}\n  {}", Case::replay_line(seed));
+                println!("FAILED {text}\n  {}", Case::replay_line(seed, source));
                 self.failed.push((seed, text));
             }
         }
@@ -160,7 +167,7 @@ impl Report {
     pub fn text(&self) -> String {
         let mut text = format!(
             "{} cases in {:.1} s: {} equal, {} failed, {} vacuous, {} refused by both, \
-             {} stock bugs, {} too slow for stock\n",
+             {} stock bugs, {} too slow for stock, {} on a device\n",
             self.cases,
             self.elapsed.as_secs_f64(),
             self.equal,
@@ -168,7 +175,8 @@ impl Report {
             self.vacuous.len(),
             self.refused(),
             self.stock_errs.len(),
-            self.stock_slow.len()
+            self.stock_slow.len(),
+            self.on_a_device
         );
         text.push_str("\nplan nodes (accelerated / left to DataFusion)\n");
         for (name, (ours, theirs)) in &self.nodes {

@@ -13,6 +13,7 @@ use datafusion::prelude::{ParquetReadOptions, SessionContext, col};
 use parquet::arrow::ArrowWriter;
 use parquet::file::properties::WriterProperties;
 
+use super::case::Source;
 use super::catalogue::{self, Class, class, parquet_writes};
 use super::pool::{Domain, Pool};
 use super::scope::{Column, Relation};
@@ -43,6 +44,7 @@ impl Table {
         name: &str,
         keys: &[Pool],
         max_rows: usize,
+        source: Source,
     ) -> Result<Self> {
         let rows = match rng.below(12) {
             0 => 0,
@@ -52,7 +54,7 @@ impl Table {
         };
         let mut pools: Vec<(String, Pool)> =
             keys.iter().enumerate().map(|(i, p)| (format!("k{i}"), p.clone())).collect();
-        let types = catalogue::all();
+        let types = catalogue::of(source);
         for i in 0..1 + rng.below(5) {
             let domain = if rng.chance(60) { Domain::Small } else { Domain::Full };
             let distinct = *rng.pick(&[1, 2, 5, 30, rows.clamp(1, 300)]);
@@ -75,8 +77,8 @@ impl Table {
         }
         let schema = Arc::new(Schema::new(fields));
         let whole = RecordBatch::try_new(schema.clone(), arrays)?;
-        let parquet =
-            rng.chance(12) && schema.fields().iter().all(|f| parquet_writes(f.data_type()));
+        let drawn = rng.chance(12) || source == Source::Files;
+        let parquet = drawn && schema.fields().iter().all(|f| parquet_writes(f.data_type()));
         let sorted_by = (!parquet && rng.chance(15)).then(|| {
             let at = rng.below(1 + keys.len());
             if at == 0 { "id".to_string() } else { format!("k{}", at - 1) }
