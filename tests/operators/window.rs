@@ -7,7 +7,12 @@ use crate::{hold, hold_for_key_types};
 
 #[test]
 fn windows_of_every_key_type() {
-    hold_for_key_types(async |key| contract::windowed(&Engine::cpu(), &key).await);
+    let types = contract::key_types();
+    hold_for_key_types(async |key| {
+        // An eighth of the queries for each type: 700 statements of every type take minutes.
+        let turn = types.iter().position(|known| *known == key).unwrap_or(0);
+        contract::windowed(&Engine::cpu(), &key, turn, 8).await
+    });
 }
 
 #[test]
@@ -17,7 +22,7 @@ fn windows_in_larger_plans() {
 
 #[test]
 fn windows_of_one_to_many_partitions() {
-    hold(contract::many_partitions(&Engine::cpu(), 20_000));
+    hold(contract::many_partitions(&Engine::cpu(), 10_000));
 }
 
 #[test]
