@@ -10,6 +10,7 @@ mod join;
 mod rows;
 mod sort;
 mod stream;
+mod window;
 
 use std::fmt::Display;
 use std::future::Future;

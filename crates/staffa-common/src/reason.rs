@@ -80,6 +80,8 @@ reasons! {
     LoweringFault = "A025",
     /// An option of an aggregation that the device does not have.
     AggregateOption = "A026",
+    /// A window function or an order of its input that the twin does not have.
+    WindowOption = "A027",
 }
 
 impl fmt::Display for ReasonCode {

@@ -92,6 +92,8 @@ fn node(
             // The first rows of an order are other rows than the first rows of none.
             Ok(NodeOp::Limit(_)) => true,
             Ok(NodeOp::Merge(..)) => true,
+            // A frame of rows without an ORDER BY follows whatever order there is.
+            Ok(NodeOp::Window(_)) => true,
             Ok(NodeOp::Sort(_) | NodeOp::Aggregate(_) | NodeOp::Join(_)) => order_used && keeps[at],
             // DataFusion's union denies keeping an order that constants complete, and relies on it.
             Ok(NodeOp::Union | NodeOp::Interleave) => order_used,

@@ -9,6 +9,7 @@ use datafusion_common::Result;
 use futures::Stream;
 use staffa_common::Reason;
 
+use crate::bound::BoundExpr;
 use crate::plan::Pipeline;
 use crate::{Morsel, RunContext};
 
@@ -145,6 +146,23 @@ pub trait Sealed: Send + Sync {
     /// other, and a state may be read several times.
     /// A state that declares an order is read by a single lane.
     fn open(self: Arc<Self>, lane: usize, lanes: usize) -> LaneStream;
+
+    /// The same for a state whose rows of equal `keys` stand together: a stream has all rows of the keys that
+    /// it has, in order. One stream has them all where the state cannot be cut.
+    ///
+    /// # Errors
+    /// What the keys raise.
+    fn open_groups(
+        self: Arc<Self>,
+        _keys: &[BoundExpr],
+        lane: usize,
+        _lanes: usize,
+    ) -> Result<LaneStream> {
+        match lane {
+            0 => Ok(self.open(0, 1)),
+            _ => Ok(Box::pin(futures::stream::empty())),
+        }
+    }
 
     /// Whether it can be read after the region that made it is gone.
     fn outlives_region(&self) -> bool {

@@ -5,6 +5,7 @@ mod exchange;
 mod join;
 mod rows;
 mod sort;
+mod window;
 
 use std::any::Any;
 use std::sync::Arc;
@@ -39,8 +40,15 @@ pub(crate) type Lowered = Result<NodeOp, Reason>;
 type Lowering = fn(&Arc<dyn ExecutionPlan>, Setting) -> Option<Lowered>;
 
 /// Every family, in the order they are asked.
-const LOWERINGS: &[Lowering] =
-    &[scan::lower, rows::lower, join::lower, aggregate::lower, sort::lower, exchange::lower];
+const LOWERINGS: &[Lowering] = &[
+    scan::lower,
+    rows::lower,
+    join::lower,
+    aggregate::lower,
+    sort::lower,
+    exchange::lower,
+    window::lower,
+];
 
 /// The twin of `plan`, or the reason why there is none.
 pub(crate) fn lower(plan: &Arc<dyn ExecutionPlan>, setting: Setting) -> Lowered {

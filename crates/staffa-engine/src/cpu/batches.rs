@@ -4,7 +4,10 @@ use std::any::Any;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
+use datafusion_common::Result;
 
+use super::window::Edges;
+use crate::bound::BoundExpr;
 use crate::engine::Sealed;
 use crate::{LaneStream, Morsel};
 
@@ -29,6 +32,21 @@ impl Batches {
         }
         Self { chunks }
     }
+
+    /// The first place at or behind chunk `at` where keys differ from those of the row before.
+    fn group_start(&self, keys: &[BoundExpr], mut at: usize) -> Result<(usize, usize)> {
+        while let (Some(before), Some(chunk)) = (at.checked_sub(1), self.chunks.get(at)) {
+            let before = &self.chunks[before];
+            let mut edges = Edges::new(keys.to_vec());
+            edges.runs(&Morsel::from_batch(before.slice(before.num_rows() - 1, 1)))?;
+            let runs = edges.runs(&Morsel::from_batch(chunk.clone()))?;
+            if let Some(&start) = runs.starts.get(usize::from(runs.continues)) {
+                return Ok((at, start));
+            }
+            at += 1;
+        }
+        Ok((at, 0))
+    }
 }
 
 impl Sealed for Batches {
@@ -39,6 +57,25 @@ impl Sealed for Batches {
                 .step_by(lanes.max(1))
                 .map(move |at| Ok(Morsel::from_batch(self.chunks[at].clone()))),
         ))
+    }
+
+    fn open_groups(
+        self: Arc<Self>,
+        keys: &[BoundExpr],
+        lane: usize,
+        lanes: usize,
+    ) -> Result<LaneStream> {
+        let count = self.chunks.len();
+        let (first, row) = self.group_start(keys, lane * count / lanes)?;
+        let (last, end) = self.group_start(keys, (lane + 1) * count / lanes)?;
+        let part = move |at: usize| {
+            let chunk = &self.chunks[at];
+            let start = if at == first { row } else { 0 };
+            let end = if at == last { end } else { chunk.num_rows() };
+            Ok(Morsel::from_batch(chunk.slice(start, end - start)))
+        };
+        let end = if end > 0 { last + 1 } else { last };
+        Ok(Box::pin(futures::stream::iter((first..end).map(part))))
     }
 
     fn as_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {

@@ -10,6 +10,7 @@ mod limit;
 pub mod predicate;
 mod project;
 pub mod sort;
+pub mod window;
 
 use std::sync::Arc;
 
@@ -52,6 +53,7 @@ fn factory(op: &Op, context: &Arc<RunContext>) -> Result<Box<dyn OpFactory>> {
         OpKind::Filter(spec) => Box::new(filter::Filter::new(spec, op, context)?),
         OpKind::Project(spec) => Box::new(project::Project::new(spec, op)?),
         OpKind::Probe(spec, _, _) => Box::new(join::Probe::new(spec, op, context)?),
+        OpKind::Window(spec) => Box::new(window::Window::new(spec, op, context)),
         OpKind::Limit(spec) => Box::new(limit::Limit::new(spec)),
     })
 }

@@ -7,6 +7,7 @@
 
 mod device;
 mod fused;
+mod window;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -151,6 +152,7 @@ impl<'a> Compiler<'a> {
             NodeOp::Join(spec) => self.join(node, spec, need),
             NodeOp::Aggregate(spec) => self.aggregate(node, spec, need),
             NodeOp::Sort(spec) => self.sort(node, spec, need),
+            NodeOp::Window(spec) => self.window(node, spec, need),
             NodeOp::Limit(spec) => self.limit_node(node, spec, need),
             NodeOp::Union => self.union(node, need),
             NodeOp::Interleave => self.interleave(node, need),

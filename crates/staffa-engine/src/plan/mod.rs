@@ -10,7 +10,7 @@ mod shared;
 pub use compile::compile;
 pub use node::{
     AggregateSpec, AggregateStage, FilterSpec, JoinKind, JoinSpec, LimitSpec, Node, NodeOp,
-    ProjectSpec, RepartitionSpec, SortSpec,
+    ProjectSpec, RepartitionSpec, SortSpec, WindowSpec,
 };
 pub use pipeline::{Op, OpKind, Pipeline, PipelineId, Program, Scope, SinkKind, Source};
 pub use same::Same;

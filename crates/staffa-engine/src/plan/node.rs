@@ -6,6 +6,7 @@ use arrow::datatypes::SchemaRef;
 use datafusion_common::{JoinType, NullEquality};
 use datafusion_physical_expr::aggregate::AggregateFunctionExpr;
 use datafusion_physical_expr::expressions::DynamicFilterPhysicalExpr;
+use datafusion_physical_expr::window::WindowExpr;
 use datafusion_physical_expr_common::physical_expr::PhysicalExpr;
 use datafusion_physical_expr_common::sort_expr::LexOrdering;
 use datafusion_physical_plan::aggregates::PhysicalGroupBy;
@@ -56,6 +57,8 @@ pub enum NodeOp {
     Aggregate(Arc<AggregateSpec>),
     /// Sorts, or keeps the first rows of an order.
     Sort(Arc<SortSpec>),
+    /// Adds the values of window functions.
+    Window(Arc<WindowSpec>),
     /// Skips and limits.
     Limit(Arc<LimitSpec>),
     /// The rows of all inputs, partition after partition.
@@ -185,6 +188,15 @@ pub struct SortSpec {
     pub preserve_partitioning: bool,
     /// The filter on the source that a top-K narrows as it goes.
     pub dynamic_filter: Option<Arc<DynamicFilterPhysicalExpr>>,
+}
+
+/// Window functions over rows that come ordered by the keys of their partitions, then by the functions' own.
+#[derive(Debug)]
+pub struct WindowSpec {
+    /// The functions, all with the same partitions; their values follow the input's columns.
+    pub exprs: Vec<Arc<dyn WindowExpr>>,
+    /// The keys of their partitions, over the input's schema.
+    pub partition_by: Vec<Arc<dyn PhysicalExpr>>,
 }
 
 /// A limit.

@@ -11,7 +11,7 @@ use datafusion_physical_plan::metrics::ExecutionPlanMetricsSet;
 
 use super::scan::{Scan, ScanLanes, ScanRequest};
 use super::shared::Shared;
-use super::{AggregateSpec, FilterSpec, JoinSpec, LimitSpec, ProjectSpec, SortSpec};
+use super::{AggregateSpec, FilterSpec, JoinSpec, LimitSpec, ProjectSpec, SortSpec, WindowSpec};
 
 /// The index of a pipeline in its [`Program`].
 pub type PipelineId = usize;
@@ -38,6 +38,8 @@ pub enum Source {
     Zip(Vec<PipelineId>),
     /// What a breaker left.
     Sealed(PipelineId, Scope),
+    /// What a shared breaker left in order, cut between rows whose keys differ.
+    Groups(PipelineId, Vec<Arc<dyn PhysicalExpr>>),
     /// The outputs of an exchange, which runs the pipeline's lanes.
     Exchange(PipelineId),
     /// One lane that merges ordered lanes; at most so many rows.
@@ -56,6 +58,8 @@ pub enum OpKind {
     Project(Arc<ProjectSpec>),
     /// Probes the state that a pipeline's [`SinkKind::Build`] left.
     Probe(Arc<JoinSpec>, PipelineId, Scope),
+    /// See [`WindowSpec`].
+    Window(Arc<WindowSpec>),
     /// See [`LimitSpec`].
     Limit(Arc<LimitSpec>),
 }
@@ -146,6 +150,7 @@ impl fmt::Display for Pipeline {
                 OpKind::Probe(spec, build, scope) => {
                     write!(f, " -> probe {} p{build} {scope:?}", spec.join_type)?;
                 }
+                OpKind::Window(_) => f.write_str(" -> window")?,
                 OpKind::Limit(_) => f.write_str(" -> limit")?,
             }
         }
@@ -179,6 +184,7 @@ impl fmt::Display for Source {
             Self::Lanes(ids) => write!(f, "lanes {ids:?}"),
             Self::Zip(ids) => write!(f, "zip {ids:?}"),
             Self::Sealed(id, scope) => write!(f, "state p{id} {scope:?}"),
+            Self::Groups(id, _) => write!(f, "groups p{id}"),
             Self::Exchange(id) => write!(f, "exchange p{id}"),
             Self::Merge(id, _, _) => write!(f, "merge p{id}"),
             Self::Share(id) => write!(f, "share p{id}"),

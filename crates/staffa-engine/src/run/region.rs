@@ -20,6 +20,7 @@ use super::chain::{Chain, Stage};
 use super::merge::merge;
 use super::share::Share;
 use super::steal::Steal;
+use crate::bound::BoundExpr;
 use crate::context::panic_error;
 use crate::cpu::exchange::Exchange;
 use crate::engine::{Compiled, Engine, Lane, Sealed, SinkLocal};
@@ -218,6 +219,10 @@ impl Inner {
             Source::Sealed(id, Scope::Shared) => {
                 Ok(self.shared_state(*id).await?.open(lane, pipeline.lanes))
             }
+            Source::Groups(id, keys) => {
+                let keys = BoundExpr::all(keys, &self.program.pipelines[*id].schema)?;
+                self.shared_state(*id).await?.open_groups(&keys, lane, pipeline.lanes)
+            }
             Source::Share(id) => {
                 let mut cell = self.shares[pipeline.id].lock();
                 let share = cell.get_or_insert_with(|| {
@@ -389,7 +394,7 @@ impl Inner {
     fn independent(&self, id: PipelineId) -> bool {
         match &self.program.pipelines[id].source {
             Source::Input(input) => self.inputs[*input].children().is_empty(),
-            Source::Scan(..) | Source::Sealed(_, Scope::Shared) => true,
+            Source::Scan(..) | Source::Sealed(_, Scope::Shared) | Source::Groups(..) => true,
             Source::Sealed(of, Scope::PerLane) => self.independent(*of),
             Source::Lanes(ids) | Source::Zip(ids) => ids.iter().all(|&id| self.independent(id)),
             Source::Merge(..) | Source::Exchange(_) | Source::Share(_) => false,

@@ -12,6 +12,7 @@ mod rows;
 mod sort;
 mod stream;
 mod tables;
+mod window;
 
 pub use aggregate::{grouped, ungrouped};
 pub use exchange::partitions_as_datafusion;
@@ -20,6 +21,7 @@ pub use rows::{Tally, filtered, projected, scanned, who_errs};
 pub use sort::{sorted, top_k};
 pub use stream::{dropped, never_polled, out_of_order};
 pub use tables::{Shape, key_types};
+pub use window::{limited_windows, many_partitions, nested_windows, windowed};
 
 use std::sync::Arc;
 

@@ -1,8 +1,7 @@
-//! Window functions: they stay with DataFusion, so a plan with them mixes both engines.
+//! Window functions: of a row's place, of other rows' values, and aggregates over frames.
 
 use datafusion::common::Result;
 
-use super::catalogue::Class;
 use super::generator::{Generator, derived};
 use super::pool::Domain;
 use super::query::Draft;
@@ -30,24 +29,83 @@ impl Generator<'_> {
     }
 
     fn window_call(&mut self, columns: &[Column]) -> Option<Column> {
-        let by = self.pick_column(columns, Column::comparable)?;
-        let partition = match self.rng.chance(70) {
-            true => format!("PARTITION BY {} ", by.sql),
-            false => String::new(),
+        let mut keys = Vec::new();
+        for _ in 0..*self.rng.pick(&[0, 1, 1, 1, 2]) {
+            let key = self.pick_column(columns, Column::comparable)?;
+            self.cover("window", &key);
+            keys.push(key.sql);
+        }
+        let partition = match keys.is_empty() {
+            true => String::new(),
+            false => format!("PARTITION BY {} ", keys.join(", ")),
         };
-        self.cover("window", &by);
-        let unique = self.pick_column(columns, |c| c.unique);
-        let number = self.pick_column(columns, |c| c.class() == Class::Integer && c.summable())?;
+        match self.pick_column(columns, |c| c.unique) {
+            Some(id) if self.rng.chance(60) => self.by_row(columns, &partition, &id),
+            _ => self.by_peers(columns, &partition),
+        }
+    }
+
+    /// A function that tells tied rows apart, so that the order has none.
+    fn by_row(&mut self, columns: &[Column], partition: &str, id: &Column) -> Option<Column> {
+        let number = self.pick_column(columns, Column::summable)?;
+        let value = self.pick_column(columns, Column::comparable)?;
+        self.cover("window order", id);
+        self.cover("window value", &value);
+        let direction = *self.rng.pick(&["", " DESC", " NULLS FIRST"]);
+        let frame = self.rows_frame();
+        let order = format!("{partition}ORDER BY {}{direction}", id.sql);
+        let (n, v) = (&number.sql, &value.sql);
+        let nulls = *self.rng.pick(&["", "", " IGNORE NULLS"]);
+        let by = self.rng.below(4);
+        let (like, sql) = match self.rng.below(9) {
+            0 => (&number, format!("row_number() OVER ({order})")),
+            1 => (&number, format!("ntile({}) OVER ({order})", by + 1)),
+            2 => (&value, format!("lag({v}, {by}){nulls} OVER ({order})")),
+            3 => (&value, format!("lead({v}, {by}){nulls} OVER ({order})")),
+            4 => (&value, format!("first_value({v}){nulls} OVER ({order} {frame})")),
+            5 => (&value, format!("last_value({v}){nulls} OVER ({order} {frame})")),
+            6 => (&value, format!("nth_value({v}, {}){nulls} OVER ({order} {frame})", by + 1)),
+            7 => (&number, format!("sum({n}) OVER ({order} {frame})")),
+            _ => (&number, format!("count({v}) OVER ({order} {frame})")),
+        };
+        Some(derived(like, sql, Domain::Full, true))
+    }
+
+    fn rows_frame(&mut self) -> String {
+        let (before, behind) = (self.rng.below(4), self.rng.below(4));
+        match self.rng.below(5) {
+            0 => String::new(),
+            1 => "ROWS UNBOUNDED PRECEDING".to_string(),
+            2 => format!("ROWS BETWEEN {before} PRECEDING AND {behind} FOLLOWING"),
+            3 => format!("ROWS BETWEEN {} PRECEDING AND {before} PRECEDING", before + behind),
+            _ => format!("ROWS BETWEEN {before} FOLLOWING AND UNBOUNDED FOLLOWING"),
+        }
+    }
+
+    /// A function that gives tied rows one value.
+    fn by_peers(&mut self, columns: &[Column], partition: &str) -> Option<Column> {
+        let number = self.pick_column(columns, Column::summable)?;
+        let key = self.pick_column(columns, Column::comparable)?;
+        self.cover("window order", &key);
+        let frames = [
+            "",
+            "RANGE BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING",
+            "GROUPS BETWEEN 1 PRECEDING AND 1 FOLLOWING",
+        ];
+        let frame = *self.rng.pick(&frames);
+        let direction = *self.rng.pick(&["", " DESC", " NULLS FIRST"]);
+        let order = format!("{partition}ORDER BY {}{direction}", key.sql);
         let n = &number.sql;
-        let sql = match (self.rng.below(5), unique) {
-            (0, Some(id)) => format!("row_number() OVER ({partition}ORDER BY {})", id.sql),
-            (1, Some(id)) => format!("lag({n}) OVER ({partition}ORDER BY {})", id.sql),
-            (2, Some(id)) => format!(
-                "sum({n}) OVER ({partition}ORDER BY {} ROWS BETWEEN 2 PRECEDING AND CURRENT ROW)",
-                id.sql
-            ),
-            (3, _) => format!("rank() OVER ({partition}ORDER BY {n})"),
-            _ => format!("count({n}) OVER ({partition})"),
+        let sql = match self.rng.below(9) {
+            0 => format!("rank() OVER ({order})"),
+            1 => format!("dense_rank() OVER ({order})"),
+            2 => format!("percent_rank() OVER ({order})"),
+            3 => format!("cume_dist() OVER ({order})"),
+            4 => format!("sum({n}) OVER ({order} {frame})"),
+            5 => format!("count({n}) OVER ({order} {frame})"),
+            6 => format!("min({n}) OVER ({order} {frame})"),
+            7 => format!("avg({n}) OVER ({partition})"),
+            _ => format!("max({n}) OVER ({partition})"),
         };
         Some(derived(&number, sql, Domain::Full, true))
     }

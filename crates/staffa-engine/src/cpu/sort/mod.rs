@@ -12,7 +12,7 @@ mod keys;
 mod lane;
 mod parallel;
 mod run;
-mod size;
+pub(in crate::cpu) mod size;
 #[cfg(test)]
 pub(in crate::cpu) mod tests;
 mod top;
@@ -38,6 +38,7 @@ use self::run::Runs;
 use self::size::{Footprint, batch_bytes};
 use self::top::TopContext;
 use super::batches::Batches;
+use crate::bound::BoundExpr;
 use crate::engine::{Sealed, Sink, SinkLocal};
 use crate::plan::{Pipeline, Scope, SortSpec};
 use crate::{LaneStream, RunContext};
@@ -238,6 +239,19 @@ impl Sealed for SortedBatches {
         Box::pin(stream.inspect(move |_| {
             let _alive = &self;
         }))
+    }
+
+    fn open_groups(
+        self: Arc<Self>,
+        keys: &[BoundExpr],
+        lane: usize,
+        lanes: usize,
+    ) -> Result<LaneStream> {
+        use futures::StreamExt;
+        let stream = Arc::clone(&self.batches).open_groups(keys, lane, lanes)?;
+        Ok(Box::pin(stream.inspect(move |_| {
+            let _alive = &self;
+        })))
     }
 
     fn as_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {

@@ -42,7 +42,7 @@ impl Footprint {
 }
 
 /// What the rows of a batch would take in buffers of their own.
-pub(super) fn batch_bytes(batch: &RecordBatch) -> usize {
+pub(in crate::cpu) fn batch_bytes(batch: &RecordBatch) -> usize {
     batch.columns().iter().map(array_bytes).sum()
 }
 

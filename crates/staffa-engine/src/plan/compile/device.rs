@@ -56,7 +56,7 @@ fn idle(op: &Op) -> bool {
             };
             op.input.fields().len() == spec.exprs.len() && spec.exprs.iter().enumerate().all(same)
         }
-        OpKind::Probe(..) | OpKind::Limit(_) => false,
+        OpKind::Probe(..) | OpKind::Window(_) | OpKind::Limit(_) => false,
     }
 }
 

@@ -1,0 +1,42 @@
+//! Window functions.
+
+use std::sync::Arc;
+
+use datafusion::physical_expr::window::WindowExpr;
+use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
+use datafusion::physical_plan::{ExecutionPlan, InputOrderMode};
+use staffa_common::{Reason, ReasonCode};
+use staffa_engine::cpu::window::runs;
+use staffa_engine::plan::{NodeOp, WindowSpec};
+
+use super::{Lowered, Setting};
+
+pub(super) fn lower(plan: &Arc<dyn ExecutionPlan>, _: Setting) -> Option<Lowered> {
+    if let Some(window) = plan.downcast_ref::<WindowAggExec>() {
+        return Some(lowered(window.window_expr(), false));
+    }
+    let window = plan.downcast_ref::<BoundedWindowAggExec>()?;
+    if window.input_order_mode != InputOrderMode::Sorted {
+        let why = "the rows of a partition do not stand together";
+        return Some(Err(Reason::new(ReasonCode::WindowOption, why)));
+    }
+    if window.state_observer().is_some() {
+        let why = "an observer is to be given DataFusion's states";
+        return Some(Err(Reason::new(ReasonCode::WindowOption, why)));
+    }
+    Some(lowered(window.window_expr(), true))
+}
+
+fn lowered(exprs: &[Arc<dyn WindowExpr>], bounded: bool) -> Lowered {
+    let Some(first) = exprs.first() else {
+        return Err(Reason::new(ReasonCode::WindowOption, "no function"));
+    };
+    for expr in exprs {
+        if let Err(why) = runs(expr, bounded) {
+            return Err(Reason::new(ReasonCode::WindowOption, format!("{}: {why}", expr.name())));
+        }
+    }
+    // DataFusion's operator, too, has the partitions of the first.
+    let partition_by = first.partition_by().to_vec();
+    Ok(NodeOp::Window(Arc::new(WindowSpec { exprs: exprs.to_vec(), partition_by })))
+}
