@@ -158,7 +158,7 @@ async fn skew_and_nothing() {
         both.equal(sql).await;
     }
     // More pairs than the device makes of a morsel: the CPU's, with nothing lost.
-    let sql = "SELECT a.n % 10, count(*), sum(b.n) FROM many a JOIN hot b ON a.k = b.k GROUP BY 1";
+    let sql = "SELECT a.n % 10, count(*), sum(b.n) FROM many a JOIN hot b ON a.k = b.k WHERE b.n < 1000 GROUP BY 1";
     let seen = both.equal(sql).await;
     assert!(seen.of_name("unprobed_morsels") > 0, "{seen:?}");
 }

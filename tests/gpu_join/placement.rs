@@ -114,7 +114,7 @@ async fn partitioned_joins() {
     }
     let both = both().await;
     both.set(&[
-        "SET datafusion.optimizer.repartition_file_min_size = 0",
+        "SET datafusion.execution.batch_size = 1000",
         "SET datafusion.optimizer.hash_join_single_partition_threshold = 0",
         "SET datafusion.optimizer.hash_join_single_partition_threshold_rows = 0",
     ])
