@@ -11,11 +11,12 @@ use datafusion::datasource::physical_plan::{FileScanConfig, FileSource, ParquetS
 use datafusion::physical_expr::expressions::DynamicFilterTracking;
 use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet};
 use datafusion_physical_expr_adapter::DefaultPhysicalExprAdapterFactory;
+use futures::future::{BoxFuture, FutureExt, Shared};
 use futures::stream;
+use parking_lot::Mutex;
 use staffa_engine::cuda::aggregate::{self, Grouping};
 use staffa_engine::plan::{Place, ScanBehind, ScanLanes, ScanRequest, ScanRun};
 use staffa_engine::{LaneStream, Morsel, RunContext, Sealed};
-use tokio::sync::OnceCell;
 
 use super::advisory::Advice;
 use super::device::{DeviceLane, Finished, Step};
@@ -41,7 +42,7 @@ struct Run {
     aggregate: Option<(Arc<Grouping>, ExecutionPlanMetricsSet)>,
     /// What a device does behind the scan. It is known how much of that once `resolved` is set.
     behind: Option<ScanBehind>,
-    resolved: OnceCell<()>,
+    resolved: Mutex<Option<Shared<BoxFuture<'static, ()>>>>,
     least_rows: u64,
 }
 
@@ -114,7 +115,7 @@ pub(super) fn start(
         place: request.place.clone(),
         aggregate,
         behind: request.behind.clone(),
-        resolved: OnceCell::new(),
+        resolved: Mutex::default(),
         least_rows: request.least_rows,
     }))
 }
@@ -131,18 +132,26 @@ impl Run {
         }
     }
 
-    /// Finds how much of what stands behind the scan the device can do; the build sides are there by now.
+    /// Finds how much of what stands behind the scan the device can do; the build sides are there by now. Whichever
+    /// lane is polled drives it: the one that asked first may never be polled again.
     async fn resolve(&self, builds: &[Option<Arc<dyn Sealed>>]) {
         let (Some(behind), Place::Gpu(gpu)) = (&self.behind, &self.place) else { return };
-        let find = || async {
-            let grouped = self.aggregate.as_ref().map(|(grouping, _)| grouping.as_ref());
-            let joined = Joined::new(behind, grouped, builds, gpu, &self.context).await;
-            if let Some(joined) = joined {
-                // Nobody else sets it.
-                let _ = self.opener.joined.set(Arc::new(joined));
-            }
+        let find = || {
+            let (behind, builds, gpu) = (behind.clone(), builds.to_vec(), Arc::clone(gpu));
+            let (opener, context) = (Arc::clone(&self.opener), Arc::clone(&self.context));
+            let grouping = self.aggregate.as_ref().map(|(grouping, _)| Arc::clone(grouping));
+            let find = async move {
+                let grouping = grouping.as_deref();
+                let joined = Joined::new(&behind, grouping, &builds, &gpu, &context).await;
+                if let Some(joined) = joined {
+                    // Nobody else sets it.
+                    let _ = opener.joined.set(Arc::new(joined));
+                }
+            };
+            find.boxed().shared()
         };
-        self.resolved.get_or_init(find).await;
+        let resolved = self.resolved.lock().get_or_insert_with(find).clone();
+        resolved.await;
     }
 }
 
