@@ -36,6 +36,7 @@ WANTED = [
     ("tests/scan/main.rs", "test", "scan"),
     ("tests/gpu/main.rs", "test", "gpu"),
     ("tests/gpu_aggregate/main.rs", "test", "gpu_aggregate"),
+    ("tests/gpu_join/main.rs", "test", "gpu_join"),
     ("tests/gpu_differential.rs", "test", "gpu_differential"),
     ("tests/operators/main.rs", "test", "operators"),
     ("kernels/benches/parquet/main.rs", "bench", "parquet"),

@@ -1,7 +1,10 @@
-//! Which scans, with the filter, projection and aggregation right above them, go to the device.
+//! Which scans, with the filter, projection, joins and aggregation right above them, go to the device.
 //!
 //! Decided once, when the plan is rewritten, so that EXPLAIN shows what will run; the region that
 //! compiles later follows the nodes.
+
+mod above;
+mod need;
 
 use std::sync::Arc;
 
@@ -18,6 +21,7 @@ use staffa_engine::plan::{AggregateSpec, FilterSpec, NodeOp, Place, ProjectSpec,
 
 use crate::node::StaffaExec;
 use crate::{Device, OnUnsupported, StaffaConfig, probe};
+use above::Above;
 
 /// On a device that is estimated to be this much faster, in `auto`; estimates are coarse.
 const MARGIN: f64 = 1.5;
@@ -79,7 +83,7 @@ pub(crate) fn place(
         return Ok(());
     }
     let mut placer = Placer { config, runtime, refused: None };
-    placer.visit(plan, plan.fetch().is_some());
+    placer.visit(plan, plan.fetch().is_some(), true);
     match placer.refused {
         Some((name, reason)) if config.on_unsupported == OnUnsupported::Error => plan_err!(
             "staffa.on_unsupported is error, staffa.device is gpu, and {name} is not on a GPU: {reason}"
@@ -99,10 +103,18 @@ struct Placer<'a> {
 }
 
 impl Placer<'_> {
-    /// `limited`: somebody above may stop early, with nothing in between that reads to the end.
-    fn visit(&mut self, plan: &Arc<dyn ExecutionPlan>, limited: bool) {
+    /// `limited`: somebody above may stop early, with nothing in between that reads to the end. `partitions`: somebody
+    /// above counts on which partition a row is in.
+    fn visit(&mut self, plan: &Arc<dyn ExecutionPlan>, limited: bool, partitions: bool) {
         let node = StaffaExec::of(plan.as_ref());
         let limited = limited || plan.fetch().is_some();
+        if let Some(above) = node.and_then(|node| Above::of(node, partitions)) {
+            self.decide_above(&above, limited);
+            for (build, partitions) in above.builds() {
+                self.visit(build, false, partitions);
+            }
+            return;
+        }
         if let Some((aggregate, chain)) = node.and_then(Chain::below_aggregate) {
             if !self.decide_aggregate(aggregate, &chain) {
                 self.decide(&chain, chain.is_limited());
@@ -119,7 +131,8 @@ impl Placer<'_> {
                 Some(NodeOp::Join(_)) if at == 0 => false,
                 _ => limited,
             };
-            self.visit(child, limited);
+            let partitions = node.is_none_or(|node| need::partitions(node, at, partitions));
+            self.visit(child, limited, partitions);
         }
     }
 
@@ -181,23 +194,7 @@ impl Placer<'_> {
         aggregate: Option<Aggregate<'_>>,
         gpu: &Arc<Gpu>,
     ) -> Result<(), Reason> {
-        let columns = filter.and_then(|(_, spec)| spec.projection.as_deref());
-        let output = match (project, columns) {
-            (None, None) => None,
-            (None, Some(columns)) => Some(
-                columns
-                    .iter()
-                    .map(|&at| Arc::new(Column::new("", at)) as Arc<dyn PhysicalExpr>)
-                    .collect(),
-            ),
-            (Some((_, spec)), None) => Some(spec.exprs.clone()),
-            (Some((_, spec)), Some(columns)) => Some(
-                spec.exprs
-                    .iter()
-                    .map(|expr| behind(expr, columns))
-                    .collect::<Result<Vec<_>, Reason>>()?,
-            ),
-        };
+        let output = output(filter, project)?;
         let predicate = filter.map(|(_, spec)| &spec.predicate);
         let threads = self.runtime.threads();
         let size = match aggregate {
@@ -217,6 +214,22 @@ impl Placer<'_> {
                 ScanSize { grouped: grouping.values() as f64, output_row_bytes: 0.0, ..size }
             }
         };
+        let nodes = [
+            Some(chain.scan.0),
+            filter.map(|(node, _)| node),
+            project.map(|(node, _)| node),
+            aggregate.map(|(node, _)| node),
+        ];
+        self.put(nodes.into_iter().flatten(), size, gpu)
+    }
+
+    /// Places nodes, if that is thought to pay.
+    fn put<'n>(
+        &self,
+        nodes: impl Iterator<Item = &'n StaffaExec>,
+        size: ScanSize,
+        gpu: &Arc<Gpu>,
+    ) -> Result<(), Reason> {
         let (estimate, least_rows) = match self.config.device {
             Device::Auto => {
                 let figures = probe::figures(gpu)?;
@@ -228,13 +241,7 @@ impl Placer<'_> {
             let what = format!("{estimate}, which is not {MARGIN} times as fast on {}", gpu.name());
             return Err(Reason::new(ReasonCode::NotFaster, what));
         }
-        let nodes = [
-            Some(chain.scan.0),
-            filter.map(|(node, _)| node),
-            project.map(|(node, _)| node),
-            aggregate.map(|(node, _)| node),
-        ];
-        for node in nodes.into_iter().flatten() {
+        for node in nodes {
             node.set_placement(Placement {
                 place: Place::Gpu(Arc::clone(gpu)),
                 reason: None,
@@ -263,6 +270,30 @@ impl Placer<'_> {
             }
         }
     }
+}
+
+/// What a filter and a projection above it put out, over the filter's input; none for its columns as they are.
+fn output(
+    filter: Option<(&StaffaExec, &FilterSpec)>,
+    project: Option<(&StaffaExec, &ProjectSpec)>,
+) -> Result<Option<Vec<Arc<dyn PhysicalExpr>>>, Reason> {
+    let columns = filter.and_then(|(_, spec)| spec.projection.as_deref());
+    Ok(match (project, columns) {
+        (None, None) => None,
+        (None, Some(columns)) => Some(
+            columns
+                .iter()
+                .map(|&at| Arc::new(Column::new("", at)) as Arc<dyn PhysicalExpr>)
+                .collect(),
+        ),
+        (Some((_, spec)), None) => Some(spec.exprs.clone()),
+        (Some((_, spec)), Some(columns)) => Some(
+            spec.exprs
+                .iter()
+                .map(|expr| behind(expr, columns))
+                .collect::<Result<Vec<_>, Reason>>()?,
+        ),
+    })
 }
 
 /// `expr`, over some columns of a schema, over the schema.

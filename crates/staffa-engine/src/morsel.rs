@@ -44,6 +44,25 @@ impl Column {
     }
 }
 
+/// What a source did of the operators behind it already, on a device: how many rows came out of each.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Passed {
+    /// Rows that the source put out.
+    pub source: usize,
+    /// Rows that came out of the operators, of as many as were passed.
+    pub operators: Vec<usize>,
+}
+
+impl Passed {
+    /// Adds the rows of another morsel that has passed the same operators.
+    pub fn add(&mut self, other: &Self) {
+        self.source += other.source;
+        for (sum, rows) in self.operators.iter_mut().zip(&other.operators) {
+            *sum += rows;
+        }
+    }
+}
+
 /// A batch of rows on its way through a pipeline.
 ///
 /// Filters and joins only compose row numbers (shared between the columns of one origin);
@@ -55,6 +74,8 @@ pub struct Morsel {
     columns: Vec<Column>,
     /// Set where the rows are an aggregation's partial states: of how many rows.
     states: Option<usize>,
+    /// Set where the rows have passed some operators already.
+    passed: Option<Arc<Passed>>,
 }
 
 impl Morsel {
@@ -67,7 +88,12 @@ impl Morsel {
 
     /// A morsel of `rows` rows with these columns, each `rows` long.
     pub fn from_arrays(columns: Vec<ArrayRef>, rows: usize) -> Self {
-        Self { rows, columns: columns.into_iter().map(Column::whole).collect(), states: None }
+        Self {
+            rows,
+            columns: columns.into_iter().map(Column::whole).collect(),
+            states: None,
+            passed: None,
+        }
     }
 
     /// Partial states that `of_rows` rows were made to already, in the columns of the state schema of the
@@ -80,6 +106,23 @@ impl Morsel {
     /// Of how many rows these are the partial states; none for ordinary rows.
     pub fn states(&self) -> Option<usize> {
         self.states
+    }
+
+    /// The same rows, which have passed the first operators of their pipeline: these let them pass, and count the
+    /// rows that came out of them. Of several morsels made of the same rows only one tells the counts.
+    #[must_use]
+    pub fn with_passed(self, passed: Passed) -> Self {
+        Self { passed: Some(Arc::new(passed)), ..self }
+    }
+
+    /// Which operators the rows have passed; none for ordinary rows.
+    pub fn passed(&self) -> Option<&Passed> {
+        self.passed.as_deref()
+    }
+
+    /// The same rows for the operator that they have not passed.
+    pub(crate) fn entering(self) -> Self {
+        Self { passed: None, ..self }
     }
 
     /// Number of rows.
@@ -111,6 +154,7 @@ impl Morsel {
             rows: self.rows,
             columns: indices.iter().map(|&i| self.columns[i].clone()).collect(),
             states: self.states,
+            passed: None,
         }
     }
 
@@ -199,7 +243,7 @@ impl Morsel {
             };
             columns.push(column);
         }
-        Ok(Self { rows: indices.len(), columns, states: self.states })
+        Ok(Self { rows: indices.len(), columns, states: self.states, passed: None })
     }
 
     /// A run of rows.
@@ -229,7 +273,7 @@ impl Morsel {
                 }
             })
             .collect();
-        Ok(Self { rows: length, columns, states: self.states })
+        Ok(Self { rows: length, columns, states: self.states, passed: None })
     }
 
     /// All columns gathered into a record batch of `schema`.

@@ -23,7 +23,8 @@ use staffa_parquet::cuda::{
 };
 
 use super::columns::fetch;
-use super::grouping::{Entering, Here, LaneGroups, Outcome};
+use super::grouping::{Here, LaneGroups, Outcome};
+use super::joined::ProbeMetrics;
 use super::lowered::{DevicePlan, Origin, Output};
 use super::metrics::DeviceMetrics;
 use super::open::{GroupToRead, OpenFile};
@@ -35,6 +36,11 @@ use super::rows::Cursor;
 const HEAP_ROW_BYTES: usize = 32;
 const LEAST_HEAP_BYTES: usize = 1 << 16;
 
+/// Bytes for the strings that a program makes of so many rows.
+pub(super) fn heap_bytes(rows: u32) -> usize {
+    (rows as usize * HEAP_ROW_BYTES).max(LEAST_HEAP_BYTES)
+}
+
 /// Row numbers as they came from the device.
 fn as_numbers(bytes: &[u8]) -> Vec<u32> {
     bytes.chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
@@ -42,43 +48,47 @@ fn as_numbers(bytes: &[u8]) -> Vec<u32> {
 
 /// A lane's part of the device.
 pub(super) struct DeviceLane {
-    gpu: Arc<Gpu>,
-    lane: GpuLane,
-    metrics: DeviceMetrics,
+    pub(super) gpu: Arc<Gpu>,
+    pub(super) lane: GpuLane,
+    pub(super) metrics: DeviceMetrics,
     /// Where the device aggregates too.
-    groups: Option<LaneGroups>,
+    pub(super) groups: Option<LaneGroups>,
+    /// Where it joins: figures of each operator that is a probe.
+    pub(super) probes: Vec<Option<ProbeMetrics>>,
     /// A row group with fewer to read is not worth a morsel.
     least_rows: u64,
 }
 
 /// A morsel whose work is queued.
 pub(super) struct Queued {
-    file: Arc<OpenFile>,
+    pub(super) file: Arc<OpenFile>,
     /// What it is of the file, for the CPU to do again.
-    group: GroupToRead,
+    pub(super) group: GroupToRead,
     origin: Origin,
     /// As many as come out without a filter.
-    rows: u32,
+    pub(super) rows: u32,
     /// Their numbers, where the device drops others and has no filter of its own.
     picked: Option<Vec<u32>>,
-    decoded: Decoded,
+    pub(super) decoded: Decoded,
     columns: Vec<DeviceColumn>,
     /// Of the columns that are strings.
     strings: Vec<Option<StringOffsets>>,
     totals: Option<Letter<u64>>,
-    slot: Letter<ErrorSlot>,
-    count: Option<Letter<u32>>,
+    pub(super) slot: Letter<ErrorSlot>,
+    pub(super) count: Option<Letter<u32>>,
     /// The rows that stay, where something rides along.
     kept: Option<DeviceSlice<u32>>,
-    /// The columns of an aggregation, in the place of `columns`.
-    entering: Option<Vec<InputColumn>>,
-    timer: Option<Timer>,
-    began: Instant,
+    /// The columns of an aggregation or a join, in the place of `columns`.
+    pub(super) entering: Option<Vec<InputColumn>>,
+    pub(super) timer: Option<Timer>,
+    pub(super) began: Instant,
 }
 
 /// Morsels, or the row group that the CPU has to do.
 pub(super) enum Finished {
     Morsel(Box<Made>),
+    /// The same of rows that have passed joins, or none of whom came out of them.
+    Joined(Vec<Made>),
     /// The device has it, or had it: what came out in exchange.
     Grouped(Outcome),
     Undone(Arc<OpenFile>, GroupToRead),
@@ -90,10 +100,13 @@ impl DeviceLane {
         gpu: &Arc<Gpu>,
         metrics: DeviceMetrics,
         groups: Option<LaneGroups>,
+        probes: Vec<Option<ProbeMetrics>>,
         least_rows: u64,
     ) -> Option<Self> {
         match gpu.lane("scan") {
-            Ok(lane) => Some(Self { gpu: Arc::clone(gpu), lane, metrics, groups, least_rows }),
+            Ok(lane) => {
+                Some(Self { gpu: Arc::clone(gpu), lane, metrics, groups, probes, least_rows })
+            }
             Err(_) => {
                 metrics.lanes_refused.add(1);
                 None
@@ -120,7 +133,7 @@ impl DeviceLane {
     }
 
     /// Takes note of what the groups left to the CPU.
-    fn noted(&self, outcome: Outcome) -> Outcome {
+    pub(super) fn noted(&self, outcome: Outcome) -> Outcome {
         self.metrics.record(&self.lane.counters.snapshot());
         self.metrics.failed_morsels.add(outcome.undone.len());
         self.metrics.awaits.add(outcome.awaits);
@@ -230,11 +243,11 @@ impl DeviceLane {
             ring: &lane.ring,
             error: &slot,
         };
-        let heap_bytes = (decoded.rows as usize * HEAP_ROW_BYTES).max(LEAST_HEAP_BYTES);
+        let heap_bytes = heap_bytes(decoded.rows);
         // Row numbers are only asked for where the CPU has to decode the same rows.
         let options = Options { selection: !plan.riding.is_empty(), heap_bytes, operator: 0 };
         let ran = plan.lowered.run(&programs, &inputs, decoded.rows, selection, options)?;
-        let columns = match plan.grouped {
+        let columns = match plan.stays() {
             // They stay.
             true => Vec::new(),
             false => returning(plan, &ran.columns, &decoded.columns)?,
@@ -268,13 +281,16 @@ impl DeviceLane {
             slot,
             count,
             kept: ran.selection,
-            entering: plan.grouped.then_some(ran.columns),
+            entering: plan.stays().then_some(ran.columns),
             timer: Some(timer),
             began,
         })
     }
 
-    fn context<'a>(&'a self, error: &'a staffa_cuda::DeviceBuffer<ErrorSlot>) -> DecodeContext<'a> {
+    pub(super) fn context<'a>(
+        &'a self,
+        error: &'a staffa_cuda::DeviceBuffer<ErrorSlot>,
+    ) -> DecodeContext<'a> {
         Here { gpu: &self.gpu, lane: &self.lane }.context(error)
     }
 
@@ -282,7 +298,7 @@ impl DeviceLane {
     pub(super) async fn finish(&mut self, queued: Box<Queued>) -> Finished {
         let (file, group, began) = (Arc::clone(&queued.file), queued.group.clone(), queued.began);
         if queued.entering.is_some() {
-            return self.group(*queued).await;
+            return self.stay(*queued).await;
         }
         let finished = self.morsel(*queued).await;
         self.metrics.record(&self.lane.counters.snapshot());
@@ -317,7 +333,7 @@ impl DeviceLane {
         let plan = file.device_plan().map_err(|why| StaffaError::bug(why.to_string()))?;
         let mut morsel = Morsel::from_arrays(Vec::new(), rows as usize);
         if rows == 0 {
-            return Ok(Made { morsel, riding: None });
+            return Ok(Made { morsel, riding: None, passed: None });
         }
         let slot = self.lane.memory.buffer::<ErrorSlot>(1, &self.lane.stream)?;
         let context = self.context(&slot);
@@ -355,11 +371,11 @@ impl DeviceLane {
             };
         }
         self.metrics.riding.add(plan.riding.len());
-        Ok(Made { morsel, riding: plan.riders(&file, origin, kept) })
+        Ok(Made { morsel, riding: plan.riders(&file, origin, kept), passed: None })
     }
 
     /// Waits for the error slot and the count of a morsel.
-    async fn rows(
+    pub(super) async fn rows(
         &self,
         decoded: &Decoded,
         slot: Letter<ErrorSlot>,
@@ -374,33 +390,6 @@ impl DeviceLane {
             Some(count) => count.await?.first().copied().unwrap_or(0).min(most),
             None => most,
         })
-    }
-
-    /// Adds a morsel to the groups, once it is known that it may be believed.
-    async fn group(&mut self, queued: Queued) -> Finished {
-        let Queued { file, group, rows, decoded, slot, count, entering, timer, began, .. } = queued;
-        let known = self.rows(&decoded, slot, count, rows).await;
-        let (Ok(rows), Some(columns)) = (known, entering) else {
-            self.metrics.record(&self.lane.counters.snapshot());
-            self.metrics.failed_morsels.add(1);
-            return Finished::Undone(file, group);
-        };
-        if let Some(timer) = timer {
-            // Both marks were passed; the time goes to the lane's counters.
-            drop(timer.elapsed_ns());
-        }
-        self.metrics.morsels.add(1);
-        let Self { gpu, lane, groups, .. } = self;
-        let outcome = match groups {
-            Some(groups) if rows > 0 => {
-                let morsel = Entering { columns, rows, work: (file, group) };
-                groups.add(Here { gpu, lane }, morsel).await
-            }
-            Some(_) => Outcome::default(),
-            None => return Finished::Undone(file, group),
-        };
-        self.metrics.morsel_time.add_duration(began.elapsed());
-        Finished::Grouped(self.noted(outcome))
     }
 
     /// Row numbers on the device, and how many they are.

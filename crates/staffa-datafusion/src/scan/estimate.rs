@@ -9,7 +9,7 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::utils::collect_columns;
 use staffa_common::{Reason, ReasonCode};
-use staffa_engine::cuda::cost::ScanSize;
+use staffa_engine::cuda::cost::{JoinSize, ScanSize};
 use staffa_engine::cuda::expression::{lower, storage};
 
 use super::{bytes, sizes};
@@ -123,5 +123,6 @@ fn size(
         file_bytes,
         output_row_bytes: outputs.iter().map(width).sum(),
         threads: threads as f64,
+        joins: JoinSize::default(),
     }
 }

@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 use staffa_common::StaffaError;
 use staffa_cuda::{DeviceBuffer, Letter, Timer};
-use staffa_engine::Morsel;
 use staffa_engine::cuda::aggregate::{Grouping, Groups, Settled};
 use staffa_engine::cuda::{Gpu, GpuLane};
+use staffa_engine::{Morsel, Passed};
 use staffa_kernels::abi::{ErrorSlot, GroupState};
 use staffa_kernels::expression::InputColumn;
 use staffa_kernels::parquet::Context;
@@ -75,6 +75,8 @@ pub(super) struct Entering {
     /// The columns of [`Grouping::columns`].
     pub(super) columns: Vec<InputColumn>,
     pub(super) rows: u32,
+    /// The operators between the scan and the aggregation that its rows have passed.
+    pub(super) passed: Option<Passed>,
     pub(super) work: Work,
 }
 
@@ -95,6 +97,7 @@ pub(super) struct LaneGroups {
     /// What is in the groups, and how many rows.
     counted: Vec<Work>,
     rows: usize,
+    passed: Option<Passed>,
     timers: Vec<Timer>,
     failures: usize,
     retired: bool,
@@ -110,6 +113,7 @@ impl LaneGroups {
             queued: None,
             counted: Vec::new(),
             rows: 0,
+            passed: None,
             timers: Vec::new(),
             failures: 0,
             retired: false,
@@ -176,6 +180,12 @@ impl LaneGroups {
     fn count(&mut self, morsel: Entering) {
         self.failures = 0;
         self.rows += morsel.rows as usize;
+        if let Some(passed) = morsel.passed {
+            match &mut self.passed {
+                Some(sum) => sum.add(&passed),
+                None => self.passed = Some(passed),
+            }
+        }
         self.counted.push(morsel.work);
         self.metrics.morsels.add(1);
         self.metrics.rows.add(morsel.rows as usize);
@@ -283,6 +293,7 @@ impl LaneGroups {
                 self.metrics.downloads.add(1);
                 self.counted.clear();
                 self.rows = 0;
+                self.passed = None;
                 self.read_timers();
                 outcome.states.extend(states);
             }
@@ -310,7 +321,11 @@ impl LaneGroups {
             let columns = columns.map_err(|error| StaffaError::bug(error.to_string()))?;
             // The rows are told once.
             let of_rows = if start == 0 { self.rows } else { 0 };
-            pieces.push(Morsel::from_states(columns, length, of_rows));
+            let states = Morsel::from_states(columns, length, of_rows);
+            pieces.push(match &self.passed {
+                Some(passed) if start == 0 => states.with_passed(passed.clone()),
+                _ => states,
+            });
         }
         Ok(pieces)
     }
@@ -328,6 +343,7 @@ impl LaneGroups {
         self.retired = true;
         self.groups = None;
         self.rows = 0;
+        self.passed = None;
         self.timers.clear();
         self.metrics.left.add(self.counted.len());
         outcome.undone.append(&mut self.counted);

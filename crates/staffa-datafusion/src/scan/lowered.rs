@@ -9,10 +9,10 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Literal;
 use staffa_common::{Reason, ReasonCode};
 use staffa_engine::bound::through;
-use staffa_engine::cuda::aggregate::Grouping;
 use staffa_engine::cuda::expression::{Lowered, lower};
 
 use super::group::{roots, tests};
+use super::joined::Joined;
 use super::open::OpenFile;
 use super::riding::Riders;
 
@@ -27,6 +27,8 @@ pub(super) struct DevicePlan {
     order: Vec<usize>,
     /// Whether the lowered outputs are what an aggregation reads, and go into its groups.
     pub(super) grouped: bool,
+    /// The joins that the lowered outputs go into.
+    pub(super) joined: Option<Arc<Joined>>,
 }
 
 /// A column of the morsel.
@@ -49,9 +51,17 @@ impl DevicePlan {
     /// Why the CPU has to read this file: the filter reads what only the host decodes, or nothing is left
     /// for the device.
     pub(super) fn new(file: &OpenFile) -> Result<Self, Reason> {
-        if let Some(grouping) = &file.opener.grouping
-            && let Ok(plan) = Self::grouped(file, grouping)
+        if let Some(joined) = file.opener.joined.get()
+            && let Ok(mut plan) = Self::staying(file, &joined.chain.entry)
         {
+            plan.joined = Some(Arc::clone(joined));
+            return Ok(plan);
+        }
+        if let Some(grouping) = &file.opener.grouping
+            && let Ok(mut plan) = Self::staying(file, grouping.columns())
+            && grouping.check_types(plan.lowered.types()).is_ok()
+        {
+            plan.grouped = true;
             return Ok(plan);
         }
         let filter = tests(file).map_err(fault)?;
@@ -86,13 +96,18 @@ impl DevicePlan {
             From::Column(at) => at,
             From::Riding(at) => made + at,
         });
-        Ok(Self { lowered, columns, riding, order: order.collect(), grouped: false })
+        Ok(Self { lowered, columns, riding, order: order.collect(), grouped: false, joined: None })
     }
 
-    /// Lowers a file's filter, and what an aggregation reads, over its projection.
-    fn grouped(file: &OpenFile, grouping: &Grouping) -> Result<Self, Reason> {
+    /// Whether the lowered outputs stay on the device.
+    pub(super) fn stays(&self) -> bool {
+        self.grouped || self.joined.is_some()
+    }
+
+    /// Lowers a file's filter, and what an aggregation or a join reads, over its projection.
+    fn staying(file: &OpenFile, exprs: &[Arc<dyn PhysicalExpr>]) -> Result<Self, Reason> {
         let filter = tests(file).map_err(fault)?;
-        let exprs = grouping.columns().iter().map(|expr| through(expr, &file.projection));
+        let exprs = exprs.iter().map(|expr| through(expr, &file.projection));
         let exprs = exprs.collect::<datafusion::common::Result<Vec<_>>>().map_err(fault)?;
         for root in roots(filter.iter().chain(&exprs)) {
             readable(file, root)?;
@@ -101,9 +116,8 @@ impl DevicePlan {
         if lowered.columns().is_empty() {
             return Err(Reason::new(ReasonCode::ScanOption, "no column is read"));
         }
-        grouping.check_types(lowered.types())?;
         let (columns, riding, order) = Default::default();
-        Ok(Self { lowered, columns, riding, order, grouped: true })
+        Ok(Self { lowered, columns, riding, order, grouped: false, joined: None })
     }
 
     /// Rows that the device kept, `None` for all of them, with what rides along.

@@ -7,7 +7,8 @@
 //! ([`group`]). A column that our decoder does not know is decoded by arrow-rs, in the same morsels.
 //! Where the scan was placed on a GPU, row groups go there first ([`device`]), and back to [`group`]
 //! when it cannot do them; columns that it has no form for are read beside it ([`riding`]). Where all rows go
-//! into an aggregation, the device may do that too ([`grouping`]).
+//! into an aggregation, the device may do that too ([`grouping`]), and joins that rows probe on their way
+//! ([`joined`], [`probing`]) against build sides that it was given ([`resident`]).
 
 mod advisory;
 mod columns;
@@ -16,19 +17,23 @@ mod device;
 mod estimate;
 mod group;
 mod grouping;
+mod joined;
 mod left;
 mod local;
 mod lowered;
 mod metrics;
 mod open;
 mod piece;
+mod probing;
 mod prune;
 mod ranges;
+mod resident;
 mod riding;
 mod rows;
 mod run;
 mod sizes;
 mod states;
+mod stay;
 
 use std::any::Any;
 use std::sync::Arc;

@@ -30,6 +30,7 @@ use staffa_engine::cuda::aggregate::Grouping;
 use staffa_parquet::Footer;
 
 use super::advisory::Advice;
+use super::joined::Joined;
 use super::local::{LocalFile, LocalStore};
 use super::lowered::DevicePlan;
 use super::prune;
@@ -52,8 +53,10 @@ pub(super) struct Opener {
     pub(super) filter: Option<Arc<dyn PhysicalExpr>>,
     /// What the pipeline has the scan compute, over its columns.
     pub(super) output: Option<Vec<Arc<dyn PhysicalExpr>>>,
-    /// The aggregation that the pipeline has a device do.
+    /// The aggregation that the pipeline has a device do right behind the scan.
     pub(super) grouping: Option<Arc<Grouping>>,
+    /// The joins that the pipeline has a device do, known before the first file is opened for one.
+    pub(super) joined: OnceLock<Arc<Joined>>,
     pub(super) limit: Option<usize>,
     pub(super) preserve_order: bool,
     pub(super) creation_errors: Count,

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use arrow::array::{BooleanArray, BooleanBufferBuilder};
 use datafusion::common::{Result, internal_err};
 use datafusion::physical_expr::PhysicalExpr;
-use staffa_engine::{Morsel, RunContext};
+use staffa_engine::{Morsel, Passed, RunContext};
 
 use super::group::GroupStream;
 use super::left::SPARSE;
@@ -23,6 +23,8 @@ pub(super) struct Made {
     pub(super) morsel: Morsel,
     /// Where the riding columns come from, if there are any.
     pub(super) riding: Option<Riders>,
+    /// The operators behind the scan that the rows have passed.
+    pub(super) passed: Option<Passed>,
 }
 
 /// Which rows of which row group the riding columns are decoded for.
@@ -44,6 +46,8 @@ pub(super) struct Putting {
     morsel: Morsel,
     done: usize,
     riding: Option<Riding>,
+    /// What the next piece tells of the operators that it has passed; the first piece tells it for all.
+    passed: Option<Passed>,
 }
 
 struct Riding {
@@ -63,7 +67,7 @@ impl Putting {
             Some(riders) if made.morsel.rows() > 0 => Some(riders.open(context)?),
             _ => None,
         };
-        Ok(Self { morsel: made.morsel, done: 0, riding })
+        Ok(Self { morsel: made.morsel, done: 0, riding, passed: made.passed })
     }
 
     /// The next piece, of about so many rows: one that fits caches. `None` at the end.
@@ -72,6 +76,20 @@ impl Putting {
     /// Reading and decoding the riding columns.
     pub(super) async fn next(&mut self, morsel_rows: usize) -> Result<Option<Morsel>> {
         let left = self.morsel.rows() - self.done;
+        if let Some(passed) = &mut self.passed {
+            let told = Passed { source: 0, operators: vec![0; passed.operators.len()] };
+            let told = std::mem::replace(passed, told);
+            if left == 0 {
+                self.passed = None;
+                // Rows that came out nowhere are counted all the same.
+                let any = told.source > 0;
+                return Ok(any.then(|| self.morsel.clone().with_passed(told)));
+            }
+            let rows = morsel_rows.min(left);
+            let piece = self.morsel.slice(self.done, rows)?;
+            self.done += rows;
+            return Ok(Some(piece.with_passed(told)));
+        }
         if left == 0 {
             return Ok(None);
         }

@@ -2,7 +2,7 @@
 //! they decode one.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use datafusion::common::runtime::SpawnedTask;
 use datafusion::common::{DataFusionError, Result, internal_err};
@@ -11,15 +11,18 @@ use datafusion::datasource::physical_plan::{FileScanConfig, FileSource, ParquetS
 use datafusion::physical_expr::expressions::DynamicFilterTracking;
 use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet};
 use datafusion_physical_expr_adapter::DefaultPhysicalExprAdapterFactory;
+use futures::future::{BoxFuture, FutureExt, Shared};
 use futures::stream;
+use parking_lot::Mutex;
 use staffa_engine::cuda::aggregate::{self, Grouping};
-use staffa_engine::plan::{Place, ScanLanes, ScanRequest, ScanRun};
-use staffa_engine::{LaneStream, Morsel, RunContext};
+use staffa_engine::plan::{Place, ScanBehind, ScanLanes, ScanRequest, ScanRun};
+use staffa_engine::{LaneStream, Morsel, RunContext, Sealed};
 
 use super::advisory::Advice;
 use super::device::{DeviceLane, Finished, Step};
 use super::group::GroupStream;
 use super::grouping::{LaneGroups, Outcome};
+use super::joined::{Joined, ProbeMetrics};
 use super::local::LocalStore;
 use super::metrics::{DeviceMetrics, GroupMetrics};
 use super::open::{Opener, creation_errors, halves};
@@ -37,6 +40,9 @@ struct Run {
     place: Place,
     /// What a device groups by, and where its node's metrics go.
     aggregate: Option<(Arc<Grouping>, ExecutionPlanMetricsSet)>,
+    /// What a device does behind the scan. It is known how much of that once `resolved` is set.
+    behind: Option<ScanBehind>,
+    resolved: Mutex<Option<Shared<BoxFuture<'static, ()>>>>,
     least_rows: u64,
 }
 
@@ -73,7 +79,11 @@ pub(super) fn start(
         metrics: request.metrics.clone(),
         filter: request.filter.clone(),
         output: request.output.clone(),
-        grouping: aggregate.as_ref().map(|(grouping, _)| Arc::clone(grouping)),
+        grouping: aggregate
+            .as_ref()
+            .filter(|_| request.behind.is_none())
+            .map(|(grouping, _)| Arc::clone(grouping)),
+        joined: OnceLock::new(),
         limit: config.limit,
         preserve_order: config.preserve_order,
         creation_errors: creation_errors(&request.metrics),
@@ -104,6 +114,8 @@ pub(super) fn start(
         dynamic,
         place: request.place.clone(),
         aggregate,
+        behind: request.behind.clone(),
+        resolved: Mutex::default(),
         least_rows: request.least_rows,
     }))
 }
@@ -119,10 +131,32 @@ impl Run {
             None => internal_err!("the scan has no lane {lane}"),
         }
     }
+
+    /// Finds how much of what stands behind the scan the device can do; the build sides are there by now. Whichever
+    /// lane is polled drives it: the one that asked first may never be polled again.
+    async fn resolve(&self, builds: &[Option<Arc<dyn Sealed>>]) {
+        let (Some(behind), Place::Gpu(gpu)) = (&self.behind, &self.place) else { return };
+        let find = || {
+            let (behind, builds, gpu) = (behind.clone(), builds.to_vec(), Arc::clone(gpu));
+            let (opener, context) = (Arc::clone(&self.opener), Arc::clone(&self.context));
+            let grouping = self.aggregate.as_ref().map(|(grouping, _)| Arc::clone(grouping));
+            let find = async move {
+                let grouping = grouping.as_deref();
+                let joined = Joined::new(&behind, grouping, &builds, &gpu, &context).await;
+                if let Some(joined) = joined {
+                    // Nobody else sets it.
+                    let _ = opener.joined.set(Arc::new(joined));
+                }
+            };
+            find.boxed().shared()
+        };
+        let resolved = self.resolved.lock().get_or_insert_with(find).clone();
+        resolved.await;
+    }
 }
 
 impl ScanRun for Run {
-    fn lane(self: Arc<Self>, lane: usize) -> LaneStream {
+    fn lane(self: Arc<Self>, lane: usize, builds: Vec<Option<Arc<dyn Sealed>>>) -> LaneStream {
         let left = self.opener.limit;
         let metrics = BaselineMetrics::new(&self.opener.metrics, lane);
         let device = match &self.place {
@@ -132,7 +166,9 @@ impl ScanRun for Run {
                     LaneGroups::new(grouping, metrics, self.context.morsel_rows)
                 });
                 let metrics = DeviceMetrics::new(&self.opener.metrics, lane);
-                DeviceLane::open(gpu, metrics, groups, self.least_rows)
+                let behind = self.behind.as_ref();
+                let probes = behind.map_or_else(Vec::new, |behind| ProbeMetrics::of(behind, lane));
+                DeviceLane::open(gpu, metrics, groups, probes, self.least_rows)
             }
             Place::Cpu => None,
         };
@@ -144,10 +180,11 @@ impl ScanRun for Run {
             following: None,
             device,
             steps: VecDeque::new(),
-            made: None,
+            made: VecDeque::new(),
             states: VecDeque::new(),
             left,
             metrics,
+            builds,
         };
         Box::pin(stream::try_unfold(lane, |mut lane| async move {
             Ok(lane.next().await?.map(|morsel| (morsel, lane)))
@@ -171,13 +208,15 @@ struct Lane {
     device: Option<DeviceLane>,
     /// What the device has before it, and row groups that wait behind that for the CPU.
     steps: VecDeque<Step>,
-    /// A morsel from the device, which goes on in pieces that fit caches.
-    made: Option<Putting>,
+    /// Morsels from the device, which go on in pieces that fit caches.
+    made: VecDeque<Putting>,
     /// What came out of the device's groups.
     states: VecDeque<Morsel>,
     /// Rows that the scan's limit still lets through.
     left: Option<usize>,
     metrics: BaselineMetrics,
+    /// What the operators behind the scan probe.
+    builds: Vec<Option<Arc<dyn Sealed>>>,
 }
 
 impl Lane {
@@ -203,7 +242,8 @@ impl Lane {
                 return self.put_out(morsel).map(Some);
             }
             if let Some(states) = self.states.pop_front() {
-                self.metrics.record_output(states.states().unwrap_or(0));
+                let rows = states.passed().map(|passed| passed.source).or(states.states());
+                self.metrics.record_output(rows.unwrap_or(0));
                 return Ok(Some(states));
             }
             self.run.context.cancel.check()?;
@@ -224,7 +264,13 @@ impl Lane {
                 }
                 (Some(Step::Queued(queued)), Some(device)) => match device.finish(queued).await {
                     Finished::Morsel(made) => {
-                        self.made = Some(Putting::new(*made, &self.run.context)?);
+                        self.made.push_back(Putting::new(*made, &self.run.context)?);
+                        continue;
+                    }
+                    Finished::Joined(made) => {
+                        for made in made {
+                            self.made.push_back(Putting::new(made, &self.run.context)?);
+                        }
                         continue;
                     }
                     Finished::Grouped(outcome) => {
@@ -256,6 +302,9 @@ impl Lane {
 
     /// Queues work for the device, as far ahead as a lane goes.
     async fn look_ahead(&mut self) -> Result<()> {
+        if self.on_device() {
+            self.run.resolve(&self.builds).await;
+        }
         while self.steps.len() < AHEAD && self.on_device() {
             let Run { opener, dynamic, .. } = &*self.run;
             let group = self.run.queue(self.lane)?.group(opener, *dynamic).await?;
@@ -300,14 +349,13 @@ impl Lane {
 
     /// The next piece of the device's morsel.
     async fn piece(&mut self) -> Result<Option<Morsel>> {
-        let Some(made) = &mut self.made else {
-            return Ok(None);
-        };
-        let piece = made.next(self.run.context.morsel_rows).await?;
-        if piece.is_none() {
-            self.made = None;
+        while let Some(made) = self.made.front_mut() {
+            if let Some(piece) = made.next(self.run.context.morsel_rows).await? {
+                return Ok(Some(piece));
+            }
+            self.made.pop_front();
         }
-        Ok(piece)
+        Ok(None)
     }
 
     fn put_out(&mut self, morsel: Morsel) -> Result<Morsel> {
@@ -319,7 +367,8 @@ impl Lane {
             }
             None => morsel,
         };
-        self.metrics.record_output(morsel.rows());
+        let rows = morsel.passed().map_or(morsel.rows(), |passed| passed.source);
+        self.metrics.record_output(rows);
         Ok(morsel)
     }
 }

@@ -17,6 +17,10 @@ const WAITS_PER_MORSEL: f64 = 2.0;
 
 /// Launches of a morsel that goes into groups, beside one for each key and each accumulator.
 const LAUNCHES_PER_GROUPED: f64 = 4.0;
+/// Launches of a probe, its keys and its pairs; one more a column that is gathered.
+const LAUNCHES_PER_PROBE: f64 = 5.0;
+/// Launches that copy and build a table, beside one a column.
+const LAUNCHES_PER_BUILD: f64 = 10.0;
 /// Rows over which what a row costs is worked out.
 const ROWS: f64 = 1e6;
 
@@ -105,6 +109,21 @@ pub struct ScanSize {
     pub output_row_bytes: f64,
     /// Threads of the CPU engine.
     pub threads: f64,
+    /// Joins that the rows probe.
+    pub joins: JoinSize,
+}
+
+/// What is known of the joins behind a scan, all together.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct JoinSize {
+    /// How many they are.
+    pub probes: f64,
+    /// Keys, and columns that are gathered of a match.
+    pub values: f64,
+    /// Rows of the build sides.
+    pub build_rows: f64,
+    /// Bytes of their keys and of the columns that are read.
+    pub build_bytes: f64,
 }
 
 /// What the front of a pipeline costs at either place.
@@ -127,7 +146,9 @@ impl ScanSize {
     pub fn least_rows(&self, figures: &Figures) -> u64 {
         let of = |rows: f64| {
             let part = rows / self.rows.max(1.0);
-            Self { rows, morsels: 1.0, file_bytes: self.file_bytes * part, ..*self }
+            // Build sides are there whether this morsel goes or not.
+            let joins = JoinSize { build_rows: 0.0, build_bytes: 0.0, ..self.joins };
+            Self { rows, morsels: 1.0, file_bytes: self.file_bytes * part, joins, ..*self }
         };
         let (none, some) = (of(0.0).estimate(figures), of(ROWS).estimate(figures));
         let fixed = none.gpu.total_ns() - none.cpu.total_ns();
@@ -140,26 +161,32 @@ impl ScanSize {
 
     /// On the device. One lane's morsels at a time: that a lane copies while another's kernels run is
     /// not counted on. All rows go back, as if the filter dropped none; those that go into groups stay. A
-    /// grouped value is taken to cost what decoding one does, on both sides: neither was measured.
+    /// grouped value is taken to cost what decoding one does, on both sides: neither was measured. So is a key that
+    /// is probed, and a value that is gathered; no probe drops rows or makes more. Build sides are copied there, and
+    /// that the CPU makes them is the same at either place.
     fn gpu(&self, figures: &Figures) -> Cost {
         let groups = if self.grouped > 0.0 { LAUNCHES_PER_GROUPED + self.grouped } else { 0.0 };
-        let launches =
-            self.morsels * (self.columns * LAUNCHES_PER_COLUMN + LAUNCHES_PER_MORSEL + groups);
+        let JoinSize { probes, values, build_rows, build_bytes } = self.joins;
+        let joins = probes * LAUNCHES_PER_PROBE + values;
+        let launches = self.morsels
+            * (self.columns * LAUNCHES_PER_COLUMN + LAUNCHES_PER_MORSEL + groups + joins)
+            + probes * LAUNCHES_PER_BUILD;
         let back = self.rows * self.output_row_bytes;
         Cost {
             run_ns: launches * figures.launch_ns
-                + self.morsels * WAITS_PER_MORSEL * figures.wait_ns
-                + self.rows * (self.columns + self.grouped) * figures.gpu_value_ns
+                + (self.morsels * (WAITS_PER_MORSEL + probes) + probes) * figures.wait_ns
+                + self.rows * (self.columns + self.grouped + values) * figures.gpu_value_ns
+                + build_rows * figures.gpu_value_ns
                 + self.rows * self.operations * figures.gpu_operation_ns
                 + self.riding(figures),
-            transfer_ns: self.file_bytes / figures.to_device_bytes_per_ns
+            transfer_ns: (self.file_bytes + build_bytes) / figures.to_device_bytes_per_ns
                 + back / figures.to_host_bytes_per_ns,
         }
     }
 
     /// On the CPU engine, whose threads share the work evenly: morsels of a row group are dealt to all.
     fn cpu(&self, figures: &Figures) -> Cost {
-        let values = self.columns + self.grouped;
+        let values = self.columns + self.grouped + self.joins.values;
         let work = values * figures.cpu_value_ns + self.operations * figures.cpu_operation_ns;
         let work_ns = self.rows * work / self.threads.max(1.0);
         Cost { run_ns: work_ns + self.riding(figures), transfer_ns: 0.0 }
@@ -218,6 +245,7 @@ mod tests {
             file_bytes: rows * 20.0,
             output_row_bytes: 16.0,
             threads: 4.0,
+            joins: JoinSize::default(),
         }
     }
 
@@ -297,6 +325,21 @@ mod tests {
         // Of a tiny one the launches decide.
         let tiny = ScanSize { grouped: 6.0, ..scan(1e4) }.estimate(&FAST).gpu.run_ns;
         assert!(tiny > scan(1e4).estimate(&FAST).gpu.run_ns + 9.0 * FAST.launch_ns);
+    }
+
+    #[test]
+    fn build_sides_are_copied_there() {
+        let joins = JoinSize { probes: 1.0, values: 3.0, build_rows: 1e6, build_bytes: 3e7 };
+        let joined = ScanSize { joins, ..scan(6e7) };
+        let (with, without) = (joined.estimate(&FAST), scan(6e7).estimate(&FAST));
+        assert_eq!(with.gpu.transfer_ns - without.gpu.transfer_ns, 3e7 / 50.0);
+        assert!(with.cpu.run_ns > without.cpu.run_ns && with.favours_gpu(1.5), "{with}");
+        // A build side that is larger than what is saved on the rows stays where it is.
+        let large = JoinSize { build_rows: 1e9, build_bytes: 3e10, ..joins };
+        let large = ScanSize { joins: large, ..scan(6e7) };
+        assert!(!large.estimate(&FAST).favours_gpu(1.0));
+        // For a morsel it does not count.
+        assert_eq!(large.least_rows(&FAST), joined.least_rows(&FAST));
     }
 
     #[test]

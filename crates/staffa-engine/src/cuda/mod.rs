@@ -7,6 +7,7 @@ pub mod aggregate;
 pub mod cost;
 pub mod expression;
 mod gpu;
+pub mod join;
 mod known;
 mod limits;
 

@@ -137,7 +137,8 @@ impl<'a> Compiler<'a> {
                 let mut draft = self.node(&node.children[0], need)?;
                 let spec = Self::into_scan(&mut draft, node, spec);
                 let spec = device::filter(&mut draft, node, spec);
-                let draft = Self::op(draft, node, OpKind::Filter(Arc::clone(&spec)));
+                let mut draft = Self::op(draft, node, OpKind::Filter(Arc::clone(&spec)));
+                device::behind(&mut draft, node);
                 Ok(match spec.fetch {
                     Some(fetch) => Self::limit(draft, node, 0, Some(fetch), false),
                     None => draft,
@@ -146,7 +147,9 @@ impl<'a> Compiler<'a> {
             NodeOp::Project(spec) => {
                 let mut draft = self.node(&node.children[0], need)?;
                 let spec = device::project(&mut draft, node, spec)?;
-                Ok(Self::op(draft, node, OpKind::Project(spec)))
+                let mut draft = Self::op(draft, node, OpKind::Project(spec));
+                device::behind(&mut draft, node);
+                Ok(draft)
             }
             NodeOp::Pass => self.node(&node.children[0], need),
             NodeOp::Join(spec) => self.join(node, spec, need),
@@ -177,6 +180,7 @@ impl<'a> Compiler<'a> {
             filter: None,
             output: None,
             aggregate: None,
+            behind: None,
             place: node.place.clone(),
             least_rows: node.least_rows,
             metrics: node.metrics.clone(),
@@ -235,6 +239,10 @@ impl<'a> Compiler<'a> {
         let scope = if per_lane { Scope::PerLane } else { Scope::Shared };
         let build_need = Need { partitions: per_lane, order: false };
         let build = self.node(&node.children[0], build_need)?;
+        let spec = &match on_device(node) && !per_lane {
+            true => Arc::new(JoinSpec { for_device: true, ..(**spec).clone() }),
+            false => Arc::clone(spec),
+        };
         let sink = SinkKind::Build(Arc::clone(spec));
         let build = self.finish(build, sink, scope, node.metrics.clone());
         // Only the probe side's order lives on in the output.
@@ -250,7 +258,8 @@ impl<'a> Compiler<'a> {
             }
             probe = self.share(probe, 1);
         }
-        let draft = Self::op(probe, node, OpKind::Probe(Arc::clone(spec), build, scope));
+        let mut draft = Self::op(probe, node, OpKind::Probe(Arc::clone(spec), build, scope));
+        device::behind(&mut draft, node);
         Ok(match spec.fetch {
             Some(fetch) => Self::limit(draft, node, 0, Some(fetch), false),
             None => draft,
@@ -374,7 +383,8 @@ impl<'a> Compiler<'a> {
         // Declared only over a single input partition: one lane keeps its order through any split.
         let child_need = Need { partitions: need.order, order: need.order };
         let mut draft = self.node(&node.children[0], child_need)?;
-        if spec.hash.is_none() && device::deals_rows(&mut draft, spec.partitions, need.partitions) {
+        let unseen = spec.hash.is_none() || !need.partitions;
+        if unseen && device::deals_rows(&mut draft, spec.partitions, need.partitions) {
             return Ok(draft);
         }
         if need.partitions {

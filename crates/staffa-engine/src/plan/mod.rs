@@ -14,5 +14,5 @@ pub use node::{
 };
 pub use pipeline::{Op, OpKind, Pipeline, PipelineId, Program, Scope, SinkKind, Source};
 pub use same::Same;
-pub use scan::{Place, Scan, ScanAggregate, ScanLanes, ScanRequest, ScanRun};
+pub use scan::{Place, Scan, ScanAggregate, ScanBehind, ScanLanes, ScanRequest, ScanRun};
 pub use shared::{Shared, Slot};

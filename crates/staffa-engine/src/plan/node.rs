@@ -32,7 +32,8 @@ pub struct Node {
     pub ordered: bool,
     /// Where its metrics go.
     pub metrics: ExecutionPlanMetricsSet,
-    /// Where it runs: of use for scans, and for the filter, projection and aggregation right above one.
+    /// Where it runs: of use for scans, and for what stands above one: filters, projections, joins that its rows
+    /// probe, an aggregation.
     pub place: Place,
     /// Whether its state is shared with a node of another region.
     pub shared: Option<Shared>,
@@ -103,7 +104,7 @@ pub enum JoinKind {
 }
 
 /// A join. The left input of DataFusion's node is the build side, the right one the probe side.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct JoinSpec {
     /// How matches are found.
     pub kind: JoinKind,
@@ -131,6 +132,8 @@ pub struct JoinSpec {
     pub fetch: Option<usize>,
     /// The filter on the probe side's source that this join fills once its build side is known.
     pub dynamic_filter: Option<Arc<DynamicFilterPhysicalExpr>>,
+    /// Whether a device may probe it: then the sealed build side keeps its keys.
+    pub for_device: bool,
 }
 
 /// Which half of an aggregation a node or a fused pair of nodes does.

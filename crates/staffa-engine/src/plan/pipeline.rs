@@ -179,6 +179,9 @@ impl fmt::Display for Source {
                     ScanLanes::Partitions => write!(f, "{what} by partition")?,
                     ScanLanes::Shared(_) => f.write_str(what)?,
                 }
+                if let Some(behind) = &request.behind {
+                    write!(f, " with {} operators", behind.ops.len())?;
+                }
                 if request.aggregate.is_some() { f.write_str(" with states") } else { Ok(()) }
             }
             Self::Lanes(ids) => write!(f, "lanes {ids:?}"),

@@ -9,11 +9,11 @@ use datafusion_physical_expr_common::physical_expr::PhysicalExpr;
 use datafusion_physical_plan::metrics::ExecutionPlanMetricsSet;
 use staffa_common::Reason;
 
-use super::{AggregateSpec, Same};
+use super::{AggregateSpec, Op, Same};
 use crate::RunContext;
 use crate::cuda::Gpu;
 use crate::cuda::cost::ScanSize;
-use crate::engine::LaneStream;
+use crate::engine::{LaneStream, Sealed};
 
 /// How the rows of a scan are split over lanes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +48,9 @@ pub struct ScanRequest {
     /// The aggregation that all rows go into. Only asked for on a device, which may then put out partial states
     /// ([`Morsel::from_states`](crate::Morsel::from_states)) in the place of some of the rows.
     pub aggregate: Option<ScanAggregate>,
+    /// Joins that the rows probe, and what stands between them. Only asked for on a device, which may then put out
+    /// rows that have passed them ([`Morsel::with_passed`](crate::Morsel::with_passed)).
+    pub behind: Option<ScanBehind>,
     /// Where morsels are made.
     pub place: Place,
     /// A row group of which fewer rows are wanted is left to the CPU: what a morsel costs whatever its size
@@ -55,6 +58,15 @@ pub struct ScanRequest {
     pub least_rows: u64,
     /// Where the metrics of the scan's node go.
     pub metrics: ExecutionPlanMetricsSet,
+}
+
+/// Operators behind a scan on a device, which the device may do too. The first is a probe.
+#[derive(Debug, Clone)]
+pub struct ScanBehind {
+    /// Operators of the pipeline before them, which have nothing left to do.
+    pub before: usize,
+    /// The operators.
+    pub ops: Vec<Op>,
 }
 
 /// An aggregation right above a scan on a device, which the device may do too.
@@ -103,6 +115,7 @@ pub trait Scan: Debug + Send + Sync {
 
 /// A running scan. Dropping it, with its lanes, ends it.
 pub trait ScanRun: Send + Sync {
-    /// A lane; each is opened once, at its first poll.
-    fn lane(self: Arc<Self>, lane: usize) -> LaneStream;
+    /// A lane; each is opened once, at its first poll. `builds` are the build sides of the pipeline's operators, one an
+    /// operator.
+    fn lane(self: Arc<Self>, lane: usize, builds: Vec<Option<Arc<dyn Sealed>>>) -> LaneStream;
 }

@@ -3,7 +3,7 @@
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use datafusion_common::Result;
+use datafusion_common::{Result, internal_err};
 use datafusion_physical_plan::metrics::BaselineMetrics;
 use futures::Stream;
 
@@ -52,6 +52,17 @@ impl Chain {
         Ok(None)
     }
 
+    /// Counts the rows of the operators that a source has done; how many those are.
+    fn count(&self, operators: &[usize]) -> Result<usize> {
+        if operators.len() > self.stages.len() {
+            return internal_err!("{} of {} stages passed", operators.len(), self.stages.len());
+        }
+        for (stage, rows) in self.stages.iter().zip(operators) {
+            stage.metrics.record_output(*rows);
+        }
+        Ok(operators.len())
+    }
+
     fn push(&mut self, at: usize, morsel: Morsel) -> Result<()> {
         let stage = &mut self.stages[at];
         let timer = stage.metrics.elapsed_compute().timer();
@@ -91,6 +102,15 @@ impl Stream for Chain {
             };
             match ready!(source.as_mut().poll_next(cx)).transpose()? {
                 None => self.source = None,
+                Some(morsel) if morsel.passed().is_some() => {
+                    let passed = morsel.passed().map_or(&[][..], |passed| &passed.operators);
+                    let at = self.count(passed)?;
+                    match morsel.entering() {
+                        morsel if morsel.rows() == 0 => {}
+                        morsel if at == self.stages.len() => return Poll::Ready(Some(Ok(morsel))),
+                        morsel => self.push(at, morsel)?,
+                    }
+                }
                 Some(morsel) if morsel.rows() == 0 => {}
                 Some(morsel) if self.stages.is_empty() => {
                     return Poll::Ready(Some(Ok(morsel)));

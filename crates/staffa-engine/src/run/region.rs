@@ -152,6 +152,7 @@ impl Inner {
             // The outermost join first: its dynamic filter may prune what the inner ones read, and
             // where its build side decides that nothing comes out, nothing below need run.
             let mut stages = VecDeque::with_capacity(pipeline.ops.len());
+            let mut builds = VecDeque::with_capacity(pipeline.ops.len());
             let mut decided = false;
             for (op, factory) in pipeline.ops.iter().zip(&self.compiled[id].ops).rev() {
                 let (build, alone) = match op.kind {
@@ -169,13 +170,14 @@ impl Inner {
                 // What all lanes share is decided for all of them alike.
                 decided = build.is_some() && !alone && stage.op.done();
                 stages.push_front(stage);
+                builds.push_front(build);
                 if decided {
                     break;
                 }
             }
             let source = match decided {
                 true => Box::pin(futures::stream::empty()),
-                false => Arc::clone(&self).source(pipeline, lane).await?,
+                false => Arc::clone(&self).source(pipeline, lane, builds.into()).await?,
             };
             let chain: LaneStream = Box::pin(Chain::new(source, stages.into()));
             Ok(chain)
@@ -183,7 +185,13 @@ impl Inner {
         .boxed()
     }
 
-    async fn source(self: Arc<Self>, pipeline: &Pipeline, lane: usize) -> Result<LaneStream> {
+    /// `builds`: the build sides of the pipeline's operators.
+    async fn source(
+        self: Arc<Self>,
+        pipeline: &Pipeline,
+        lane: usize,
+        builds: Vec<Option<State>>,
+    ) -> Result<LaneStream> {
         match &pipeline.source {
             Source::Input(input) => {
                 let stream = self.inputs[*input].execute(lane, Arc::clone(&self.context.task))?;
@@ -197,7 +205,7 @@ impl Inner {
                         None => Arc::clone(cell.insert(scan.start(&self.context, request)?)),
                     }
                 };
-                Ok(self.stealing(pipeline, run.lane(lane)))
+                Ok(self.stealing(pipeline, run.lane(lane, builds)))
             }
             Source::Lanes(ids) => {
                 let mut lane = lane;

@@ -162,6 +162,14 @@ impl BuildColumns {
         }
     }
 
+    /// The column at `which` as one array; none where it is in parts.
+    pub(super) fn whole(&self, which: usize) -> Option<Result<ArrayRef>> {
+        match self.places.get(which)? {
+            Place::Whole(at) => Some(self.whole.column(*at)),
+            Place::Parts(_) => None,
+        }
+    }
+
     /// The columns at `which`, of the rows at `indices` (a null index gives NULLs).
     pub(super) fn select(&self, which: &[usize], indices: &Arc<UInt32Array>) -> Result<Morsel> {
         if self.parts.is_empty() {

@@ -11,7 +11,7 @@ use crate::Morsel;
 use crate::plan::JoinSpec;
 
 /// The build columns that a join must keep: those of its output and of its residual filter.
-pub(super) fn kept_columns(spec: &JoinSpec) -> Vec<usize> {
+pub(crate) fn kept_columns(spec: &JoinSpec) -> Vec<usize> {
     let filter = spec.filter.iter().flat_map(|filter| filter.column_indices());
     let mut kept: Vec<usize> = spec
         .output

@@ -16,6 +16,7 @@
 
 mod build;
 mod columns;
+mod device;
 mod dynamic;
 mod emit;
 mod equal;
@@ -34,6 +35,8 @@ mod visited;
 mod tests;
 
 pub use build::BuildSink;
+pub use device::{BuildSide, OnDevice};
+pub(crate) use emit::kept_columns;
 pub(crate) use key_filter::KeyFilter;
 pub use key_filter::row_test;
 pub use probe::Probe;

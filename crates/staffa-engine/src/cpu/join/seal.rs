@@ -11,6 +11,7 @@ use datafusion_common::utils::memory::RecordBatchMemoryCounter;
 use datafusion_common::{JoinType, NullEquality, Result, resources_err};
 use datafusion_execution::memory_pool::MemoryReservation;
 use rayon::prelude::*;
+use tokio::sync::OnceCell;
 
 use super::build::Shared;
 use super::columns::{BuildColumn, BuildColumns};
@@ -77,6 +78,8 @@ pub(super) fn seal(
         held.extend(&key_arrays);
         bytes += side.bytes();
     }
+    let device_keys = spec.for_device.then(|| key_arrays.clone());
+    held.extend(device_keys.iter().flatten());
     bytes += array_bytes(&held)?;
     let visited = emits_build_rows(spec.join_type).then(|| Visited::new(rows as usize));
     if visited.is_some() {
@@ -92,6 +95,8 @@ pub(super) fn seal(
         key_nulls,
         probe_seen: AtomicBool::new(false),
         probe_null: AtomicBool::new(false),
+        device_keys,
+        on_device: OnceCell::new(),
         lanes: OnceLock::new(),
         _reservation: reservation,
     });

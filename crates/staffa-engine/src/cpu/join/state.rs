@@ -4,9 +4,11 @@ use std::any::Any;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use arrow::array::ArrayRef;
 use arrow::buffer::NullBuffer;
 use datafusion_common::{JoinType, Result, internal_datafusion_err, internal_err};
 use datafusion_execution::memory_pool::MemoryReservation;
+use tokio::sync::OnceCell;
 
 use super::columns::BuildColumns;
 use super::lookup::KeyPlan;
@@ -33,6 +35,10 @@ pub(super) struct JoinState {
     pub(super) probe_seen: AtomicBool,
     /// See `probe_seen`.
     pub(super) probe_null: AtomicBool,
+    /// Where a device may probe it: the keys, in the order of the join's.
+    pub(super) device_keys: Option<Vec<ArrayRef>>,
+    /// What a device has of it, made once; nothing where it has no room for it.
+    pub(super) on_device: OnceCell<Option<Arc<dyn Any + Send + Sync>>>,
     /// Lanes that have not ended.
     pub(super) lanes: OnceLock<AtomicUsize>,
     /// Accounts for all of the above while the state lives.

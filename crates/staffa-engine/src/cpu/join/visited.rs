@@ -40,6 +40,17 @@ impl Visited {
         }
     }
 
+    /// Sets the rows of a bitmap: words of 32 bits, the least significant first.
+    pub(super) fn set_all(&self, bits: &[u32]) {
+        for (word, pair) in self.words.iter().zip(bits.chunks(2)) {
+            let high = pair.get(1).copied().unwrap_or(0);
+            let bits = u64::from(pair[0]) | u64::from(high) << 32;
+            if bits != 0 {
+                word.fetch_or(bits, Ordering::Relaxed);
+            }
+        }
+    }
+
     /// Appends up to `limit` of the rows from `from` on whose bit is `wanted`; gives the row
     /// to go on from.
     pub(super) fn collect(

@@ -13,7 +13,7 @@ const DIRECT_KEYS: u128 = 1 << 12;
 ///
 /// # Errors
 /// `KeyType` for types that a device does not group by.
-pub(super) fn rule(of: &DataType) -> Result<KeyRule, Reason> {
+pub(crate) fn rule(of: &DataType) -> Result<KeyRule, Reason> {
     use DataType as D;
     Ok(match of {
         D::Float16 => KeyRule::Float16,

@@ -23,6 +23,7 @@ use staffa_kernels::abi::KeyRule;
 use staffa_kernels::group_by::{Function, GroupKeys, ValueType};
 
 pub use groups::{Finished, Groups, Settled};
+pub(crate) use keys::rule as key_rule;
 pub use lowering::lower;
 
 /// An aggregation as a device does it.

@@ -11,8 +11,8 @@ use datafusion_physical_expr_common::physical_expr::PhysicalExpr;
 use super::Draft;
 use crate::bound::through;
 use crate::plan::node::{AggregateSpec, FilterSpec, Node, ProjectSpec};
-use crate::plan::pipeline::{Op, OpKind, Source};
-use crate::plan::scan::{Place, ScanAggregate, ScanLanes, ScanRequest};
+use crate::plan::pipeline::{Op, OpKind, Scope, Source};
+use crate::plan::scan::{Place, ScanAggregate, ScanBehind, ScanLanes, ScanRequest};
 
 /// The request of a scan on a device that is all there is of the draft but for filters that it does.
 fn request<'a>(draft: &'a mut Draft, node: &Node) -> Option<&'a mut ScanRequest> {
@@ -36,7 +36,7 @@ pub(super) fn deals_rows(draft: &mut Draft, lanes: usize, visible: bool) -> bool
         return false;
     };
     let shared = matches!(request.lanes, ScanLanes::Shared(_));
-    if !draft.ops.iter().all(idle) || !shared || !matches!(request.place, Place::Gpu(_)) {
+    if !does_all(request, &draft.ops) || !shared || !matches!(request.place, Place::Gpu(_)) {
         return false;
     }
     if visible {
@@ -44,6 +44,37 @@ pub(super) fn deals_rows(draft: &mut Draft, lanes: usize, visible: bool) -> bool
         draft.lanes = lanes;
     }
     true
+}
+
+/// Whether a scan does all operators of its draft.
+fn does_all(request: &ScanRequest, ops: &[Op]) -> bool {
+    match &request.behind {
+        Some(behind) => behind.before + behind.ops.len() == ops.len(),
+        None => ops.iter().all(idle),
+    }
+}
+
+/// Has a scan on a device do the operator that `node` has just become, where it does all before: a join that its
+/// rows probe, or what stands above one.
+pub(super) fn behind(draft: &mut Draft, node: &Node) {
+    let Source::Scan(_, request) = &mut draft.source else { return };
+    let there = matches!(request.place, Place::Gpu(_)) && super::on_device(node);
+    let Some((op, before)) = draft.ops.split_last().filter(|_| there) else { return };
+    if !does_all(request, before) {
+        return;
+    }
+    match (&mut request.behind, &op.kind) {
+        (
+            Some(behind),
+            OpKind::Probe(_, _, Scope::Shared) | OpKind::Filter(_) | OpKind::Project(_),
+        ) => {
+            behind.ops.push(op.clone());
+        }
+        (None, OpKind::Probe(_, _, Scope::Shared)) => {
+            request.behind = Some(ScanBehind { before: before.len(), ops: vec![op.clone()] });
+        }
+        _ => {}
+    }
 }
 
 /// Whether nothing is left to do for an operator: the scan does it.
@@ -65,7 +96,7 @@ fn idle(op: &Op) -> bool {
 pub(super) fn aggregate(draft: &mut Draft, node: &Node, spec: &Arc<AggregateSpec>) {
     let Source::Scan(_, request) = &mut draft.source else { return };
     let there = matches!(request.place, Place::Gpu(_)) && super::on_device(node);
-    if there && !spec.stage.reads_states() && draft.ops.iter().all(idle) {
+    if there && !spec.stage.reads_states() && does_all(request, &draft.ops) {
         let (spec, metrics) = (Arc::clone(spec), node.metrics.clone());
         request.aggregate = Some(ScanAggregate { spec, metrics });
     }

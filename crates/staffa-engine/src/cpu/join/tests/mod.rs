@@ -94,6 +94,7 @@ pub(super) fn spec(
         schema: Arc::new(schema),
         fetch: None,
         dynamic_filter: None,
+        for_device: false,
     }
 }
 

@@ -37,6 +37,7 @@ fn select(spec: &JoinSpec, columns: &[usize]) -> JoinSpec {
         schema: Arc::new(spec.schema.project(columns).unwrap()),
         fetch: None,
         dynamic_filter: None,
+        for_device: false,
     }
 }
 
