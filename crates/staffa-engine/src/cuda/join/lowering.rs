@@ -59,6 +59,9 @@ pub fn lower(ops: &[Op], end: End<'_>) -> Result<Chain, Reason> {
             OpKind::Limit(_) => {
                 return Err(Reason::new(ReasonCode::ScanOption, "a limit stops early"));
             }
+            OpKind::Window(_) => {
+                return Err(Reason::new(ReasonCode::NoTwin, "window functions on a device"));
+            }
         }
     }
     if !matches!(ops[0].kind, OpKind::Probe(..)) {
