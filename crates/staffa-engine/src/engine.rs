@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use async_trait::async_trait;
 use datafusion_common::Result;
@@ -76,8 +77,8 @@ pub trait OpFactory: Send + Sync {
     fn lane(&self, lane: Lane, build: Option<&Arc<dyn Sealed>>) -> Result<Box<dyn LaneOp>>;
 }
 
-/// An operator within a lane. The driver calls `push` once, then `next` until it gives `None`,
-/// and so on; after the input's end `end` once, then `next` until `None`.
+/// An operator within a lane. The driver calls `push` once, then `poll_next` until it gives `None`,
+/// and so on; after the input's end `end` once, then `poll_next` until `None`.
 /// Output is pulled so that a fan-out never has to be held as a whole.
 pub trait LaneOp: Send {
     /// Takes a morsel (never an empty one).
@@ -91,6 +92,14 @@ pub trait LaneOp: Send {
     /// # Errors
     /// What evaluating the operator raises.
     fn next(&mut self) -> Result<Option<Morsel>>;
+
+    /// As [`LaneOp::next`], of operators that may wait: for a file, never for another lane.
+    ///
+    /// # Errors
+    /// What evaluating the operator or reading its files raises.
+    fn poll_next(&mut self, _: &mut Context<'_>) -> Poll<Result<Option<Morsel>>> {
+        Poll::Ready(self.next())
+    }
 
     /// The input has ended.
     ///

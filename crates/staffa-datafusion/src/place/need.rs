@@ -20,6 +20,7 @@ pub(super) fn partitions(node: &StaffaExec, at: usize, partitions: bool) -> bool
         NodeOp::Repartition(_) | NodeOp::Coalesce(_) | NodeOp::Merge(..) => false,
         NodeOp::Limit(spec) => partitions || spec.global,
         NodeOp::Filter(_) | NodeOp::Project(_) | NodeOp::Pass => partitions,
+        NodeOp::Window(_) => true,
         NodeOp::Union | NodeOp::Interleave | NodeOp::Input(_) | NodeOp::Scan(_) => partitions,
     }
 }

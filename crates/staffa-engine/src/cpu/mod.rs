@@ -38,7 +38,9 @@ impl Engine for CpuEngine {
         let ops = pipeline.ops.iter().map(|op| factory(op, context)).collect::<Result<_>>()?;
         let sink: Option<Arc<dyn Sink>> = match &pipeline.sink {
             SinkKind::Stream | SinkKind::Exchange(..) => None,
-            SinkKind::Build(spec) => Some(Arc::new(join::BuildSink::new(spec, pipeline, context)?)),
+            SinkKind::Build(spec, _) => {
+                Some(Arc::new(join::BuildSink::new(spec, pipeline, context)?))
+            }
             SinkKind::Aggregate(spec) => {
                 Some(Arc::new(aggregate::AggregateSink::new(spec, pipeline, context)?))
             }

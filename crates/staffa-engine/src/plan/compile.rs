@@ -22,7 +22,9 @@ use datafusion_physical_plan::metrics::ExecutionPlanMetricsSet;
 use super::node::{
     AggregateSpec, AggregateStage, FilterSpec, JoinSpec, LimitSpec, Node, NodeOp, SortSpec,
 };
-use super::pipeline::{Op, OpKind, Pipeline, PipelineId, Program, Scope, SinkKind, Source};
+use super::pipeline::{
+    Op, OpKind, Overflow, Pipeline, PipelineId, Program, Scope, SinkKind, Source,
+};
 use super::same::Same;
 use super::scan::{Place, Scan, ScanLanes, ScanRequest};
 use super::shared::Shared;
@@ -243,10 +245,11 @@ impl<'a> Compiler<'a> {
             true => Arc::new(JoinSpec { for_device: true, ..(**spec).clone() }),
             false => Arc::clone(spec),
         };
-        let sink = SinkKind::Build(Arc::clone(spec));
-        let build = self.finish(build, sink, scope, node.metrics.clone());
         // Only the probe side's order lives on in the output.
         let keeps_order = need.order && node.children[1].ordered;
+        let overflow = if keeps_order { Overflow::Errs } else { Overflow::Spills };
+        let sink = SinkKind::Build(Arc::clone(spec), overflow);
+        let build = self.finish(build, sink, scope, node.metrics.clone());
         let probe_need = Need {
             partitions: need.partitions && node.partitions == node.children[1].partitions,
             order: keeps_order,

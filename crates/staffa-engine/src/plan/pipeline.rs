@@ -77,13 +77,22 @@ pub struct Op {
     pub metrics: ExecutionPlanMetricsSet,
 }
 
+/// What becomes of rows that do not fit into memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Overflow {
+    /// They go to disk. The rows that wait for them come out after all others.
+    Spills,
+    /// An error: the order of the output counts.
+    Errs,
+}
+
 /// Where the lanes of a pipeline end.
 #[derive(Debug, Clone)]
 pub enum SinkKind {
     /// Nowhere: another pipeline, or the region's consumer, pulls the lanes.
     Stream,
-    /// The build side of a join.
-    Build(Arc<JoinSpec>),
+    /// The build side of a join, and what it does with rows that do not fit into memory.
+    Build(Arc<JoinSpec>, Overflow),
     /// An aggregation.
     Aggregate(Arc<AggregateSpec>),
     /// A sort or a top-K.
@@ -156,7 +165,7 @@ impl fmt::Display for Pipeline {
         }
         match &self.sink {
             SinkKind::Stream => f.write_str(" -> stream"),
-            SinkKind::Build(_) => write!(f, " -> build {:?}", self.scope),
+            SinkKind::Build(..) => write!(f, " -> build {:?}", self.scope),
             SinkKind::Aggregate(spec) => {
                 write!(f, " -> aggregate {:?} {:?}", spec.stage, self.scope)
             }

@@ -29,19 +29,19 @@ impl Chain {
     }
 
     /// Output that needs no new input: from the last stage that has any.
-    fn drain(&mut self) -> Result<Option<Morsel>> {
+    fn drain(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Morsel>>> {
         let mut at = self.stages.len();
         while at > 0 {
             let stage = &mut self.stages[at - 1];
             let timer = stage.metrics.elapsed_compute().timer();
-            let next = stage.op.next()?;
+            let next = stage.op.poll_next(cx);
             timer.done();
-            match next {
+            match ready!(next)? {
                 Some(morsel) if morsel.rows() == 0 => {}
                 Some(morsel) => {
                     stage.metrics.record_output(morsel.rows());
                     if at == self.stages.len() {
-                        return Ok(Some(morsel));
+                        return Poll::Ready(Ok(Some(morsel)));
                     }
                     self.push(at, morsel)?;
                     at = self.stages.len();
@@ -49,7 +49,7 @@ impl Chain {
                 None => at -= 1,
             }
         }
-        Ok(None)
+        Poll::Ready(Ok(None))
     }
 
     /// Counts the rows of the operators that a source has done; how many those are.
@@ -87,7 +87,7 @@ impl Stream for Chain {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         loop {
-            if let Some(morsel) = self.drain()? {
+            if let Some(morsel) = ready!(self.drain(cx))? {
                 return Poll::Ready(Some(Ok(morsel)));
             }
             self.stop_below_done();

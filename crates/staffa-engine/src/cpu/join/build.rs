@@ -1,31 +1,36 @@
 //! The sink of a join's build side.
 
 use std::any::Any;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::compute::cast;
-use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
-use datafusion_common::Result;
 use datafusion_common::utils::memory::RecordBatchMemoryCounter;
+use datafusion_common::{DataFusionError, Result, internal_err};
 use datafusion_execution::memory_pool::MemoryReservation;
-use datafusion_physical_plan::metrics::{Count, MetricBuilder, Time};
+use datafusion_physical_plan::SpillManager;
+use datafusion_physical_plan::metrics::{Count, ExecutionPlanMetricsSet, MetricBuilder, Time};
 
 use super::columns::OFFSET_LIMIT;
 use super::dynamic::Reports;
 use super::emit::kept_columns;
 use super::seal::seal;
+use super::spill::{Flags, Parts, is_exhausted, manager, partitions};
 use crate::bound::BoundExpr;
 use crate::cpu::compact::release_views;
 use crate::engine::{Sealed, Sink, SinkLocal};
-use crate::plan::{JoinSpec, Pipeline, Scope};
+use crate::plan::{JoinSpec, Overflow, Pipeline, Scope, SinkKind};
 use crate::run::own;
 use crate::{Morsel, RunContext};
 
 /// Collects the build side of a join and seals it into a [`super::state::JoinState`].
 pub struct BuildSink {
     shared: Arc<Shared>,
+    /// Which partitions are on disk, where lanes share a state.
+    flags: Option<Arc<Flags>>,
+    partitions: usize,
     /// Every local's and state's memory is a part of this consumer's.
     reservation: MemoryReservation,
     build_time: Time,
@@ -51,6 +56,28 @@ pub(super) struct Shared {
     pub(super) offset_limit: usize,
     /// The region's context.
     pub(super) context: Arc<RunContext>,
+    /// Whether rows that do not fit into memory go to disk.
+    pub(super) spills: bool,
+    metrics: ExecutionPlanMetricsSet,
+    manager: OnceLock<SpillManager>,
+}
+
+impl Shared {
+    /// Makes and reads files of build rows.
+    pub(super) fn spill_manager(&self) -> &SpillManager {
+        self.manager.get_or_init(|| manager(&self.context, &self.metrics, &self.schema))
+    }
+
+    /// Types of the keys.
+    pub(super) fn key_types(&self) -> Vec<DataType> {
+        let of = |&place: &usize| self.schema.field(place).data_type().clone();
+        self.key_places.iter().map(of).collect()
+    }
+
+    /// Whether an error is one that spilling helps against.
+    pub(super) fn may_spill(&self, error: &DataFusionError) -> bool {
+        self.spills && is_exhausted(error)
+    }
 }
 
 impl BuildSink {
@@ -81,10 +108,13 @@ impl BuildSink {
                 fields.push(Arc::new(Field::new("key", data_type, true)));
             }
         }
-        let states = match pipeline.scope {
-            Scope::Shared => 1,
-            Scope::PerLane => pipeline.lanes,
+        let (states, lanes_each) = match pipeline.scope {
+            Scope::Shared => (1, pipeline.lanes),
+            Scope::PerLane => (pipeline.lanes, 1),
         };
+        let spills = matches!(pipeline.sink, SinkKind::Build(_, Overflow::Spills));
+        // Files of all lanes are open at the same time.
+        let partitions = partitions(keys.len(), pipeline.lanes);
         Ok(Self {
             shared: Arc::new(Shared {
                 spec: Arc::clone(spec),
@@ -95,7 +125,12 @@ impl BuildSink {
                 reports: Reports::new(spec, states),
                 offset_limit: OFFSET_LIMIT,
                 context: Arc::clone(context),
+                spills,
+                metrics: pipeline.metrics.clone(),
+                manager: OnceLock::new(),
             }),
+            flags: (lanes_each > 1).then(|| Flags::new(partitions)),
+            partitions,
             reservation: context.reservation("StaffaJoinBuild"),
             build_time: MetricBuilder::new(&pipeline.metrics).subset_time("build_time", 0),
             input_rows: MetricBuilder::new(&pipeline.metrics).counter("build_input_rows", 0),
@@ -125,6 +160,8 @@ impl Sink for BuildSink {
             rows: 0,
             counter: RecordBatchMemoryCounter::new(),
             reservation: self.reservation.new_empty(),
+            flags: self.flags.clone().unwrap_or_else(|| Flags::new(self.partitions)),
+            parts: None,
         }))
     }
 
@@ -133,17 +170,14 @@ impl Sink for BuildSink {
         let locals: Vec<Local> = own(locals)?;
         let state = locals.first().map_or(0, |local| local.lane);
         let reservation = self.reservation.new_empty();
-        let mut batches = Vec::new();
-        for local in locals {
-            // The same consumer's: what one gives back the other takes, and nobody can fail.
-            reservation.grow(local.reservation.free());
-            batches.extend(local.batches);
-        }
-        let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
-        self.input_rows.add(rows);
         let shared = Arc::clone(&self.shared);
         let runtime = Arc::clone(&shared.context.runtime);
-        let sealing = runtime.compute(move || seal(&shared, state, batches, rows, reservation));
+        let input_rows = self.input_rows.clone();
+        let sealing = runtime.compute(move || {
+            let (sealed, rows) = seal(&shared, state, locals, reservation)?;
+            input_rows.add(rows);
+            Ok(sealed)
+        });
         let sealed = sealing.await;
         // Whatever came of it: nothing more will be said about this partition.
         self.shared.reports.end(state);
@@ -155,13 +189,37 @@ impl Sink for BuildSink {
 }
 
 /// The build rows of one lane.
-struct Local {
-    lane: usize,
+pub(super) struct Local {
+    pub(super) lane: usize,
     shared: Arc<Shared>,
-    batches: Vec<RecordBatch>,
+    pub(super) batches: Vec<RecordBatch>,
     rows: usize,
     counter: RecordBatchMemoryCounter,
-    reservation: MemoryReservation,
+    pub(super) reservation: MemoryReservation,
+    flags: Arc<Flags>,
+    /// Where the rows are once memory has run out.
+    pub(super) parts: Option<Parts>,
+}
+
+impl Local {
+    /// Number of rows.
+    pub(super) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Splits all rows into partitions, so that some can go to disk.
+    pub(super) fn split(&mut self) -> Result<&mut Parts> {
+        if self.parts.is_none() {
+            let batches = std::mem::take(&mut self.batches);
+            let mut parts = Parts::new(&self.shared, &self.flags, self.reservation.new_empty());
+            parts.take_over(batches, &self.reservation)?;
+            self.parts = Some(parts);
+        }
+        match &mut self.parts {
+            Some(parts) => Ok(parts),
+            None => internal_err!("parts that were just made"),
+        }
+    }
 }
 
 #[async_trait]
@@ -184,10 +242,18 @@ impl SinkLocal for Local {
         let batch =
             RecordBatch::try_new_with_options(Arc::clone(&shared.schema), columns, &options)?;
         let batch = release_views(batch)?;
-        self.reservation.try_grow(self.counter.count_batch(&batch))?;
         self.rows += batch.num_rows();
-        self.batches.push(batch);
-        Ok(())
+        if let Some(parts) = &mut self.parts {
+            return parts.push(batch);
+        }
+        match self.reservation.try_grow(self.counter.count_batch(&batch)) {
+            Ok(()) => {
+                self.batches.push(batch);
+                Ok(())
+            }
+            Err(error) if self.shared.may_spill(&error) => self.split()?.push(batch),
+            Err(error) => Err(error),
+        }
     }
 
     fn into_any(self: Box<Self>) -> Box<dyn Any + Send> {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, UInt32Array, new_null_array};
 use datafusion_common::{JoinSide, Result};
+use datafusion_physical_expr::utils::collect_columns;
 use datafusion_physical_plan::joins::utils::ColumnIndex;
 
 use super::state::JoinState;
@@ -23,6 +24,23 @@ pub(crate) fn kept_columns(spec: &JoinSpec) -> Vec<usize> {
     kept.sort_unstable();
     kept.dedup();
     kept
+}
+
+/// The probe columns that a join reads: those of its keys, its output and its residual filter.
+pub(super) fn probe_columns(spec: &JoinSpec) -> Vec<usize> {
+    let filter = spec.filter.iter().flat_map(|filter| filter.column_indices());
+    let mut read: Vec<usize> = spec
+        .output
+        .iter()
+        .chain(filter)
+        .filter(|column| column.side == JoinSide::Right)
+        .map(|column| column.index)
+        .collect();
+    let keys = spec.on.iter().map(|(_, key)| key);
+    read.extend(keys.flat_map(|key| collect_columns(key)).map(|column| column.index()));
+    read.sort_unstable();
+    read.dedup();
+    read
 }
 
 /// Which columns of either side make up a schema, and in which order.

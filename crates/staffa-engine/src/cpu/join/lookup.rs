@@ -347,7 +347,7 @@ pub(super) fn may_match(
 }
 
 /// The keys in the types of the build side's, which they have but for odd plans.
-fn as_types<'a>(
+pub(super) fn as_types<'a>(
     keys: &[ArrayRef],
     types: impl Iterator<Item = &'a DataType>,
 ) -> Result<Vec<ArrayRef>> {

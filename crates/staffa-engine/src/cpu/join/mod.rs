@@ -12,12 +12,16 @@
 //! by a 64-bit hash, and each hit is compared once with one row of its run: a run holds only rows
 //! of one key. Joins without keys have a single run of all rows.
 //!
+//! Where the build side does not fit into memory, a part of it is joined later from files (`spill`).
+//!
 //! Output rows stand in the order of the probe rows; the values of neither side are gathered here.
+//! (Rows of spilled partitions come after the others.)
 
 mod build;
 mod columns;
 mod device;
 mod dynamic;
+mod earlier;
 mod emit;
 mod equal;
 mod key_filter;
@@ -27,6 +31,7 @@ mod pairs;
 mod probe;
 mod residual;
 mod seal;
+mod spill;
 mod state;
 mod table;
 mod visited;

@@ -81,11 +81,13 @@ impl Cursor {
 }
 
 /// Puts probe rows without a match where they stand among those that have one, with a null build
-/// row. Rows from `*next` up to `complete` are known in full; `*next` moves on.
+/// row. Rows from `*next` up to `complete` are known in full; `*next` moves on. Those that `matched` names
+/// have a match elsewhere.
 pub(super) fn with_unmatched(
     pairs: Pairs,
     next: &mut u32,
     complete: u32,
+    matched: impl Fn(u32) -> bool,
 ) -> (UInt32Array, Vec<u32>) {
     let Pairs { build, probe } = pairs;
     let room = build.len() + complete.saturating_sub(*next) as usize;
@@ -93,7 +95,7 @@ pub(super) fn with_unmatched(
     let mut out_probe = Vec::with_capacity(room);
     let mut valid = Vec::with_capacity(room);
     let gap = |from: u32, to: u32, b: &mut Vec<u32>, p: &mut Vec<u32>, v: &mut Vec<bool>| {
-        for row in from..to {
+        for row in (from..to).filter(|&row| !matched(row)) {
             // A valid row number even where null: the gathers may read it.
             b.push(0);
             p.push(row);

@@ -1,22 +1,27 @@
 //! The probe side of a join.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, ready};
 
 use arrow::array::{Array, ArrayRef, BooleanArray, UInt32Array};
 use arrow::buffer::BooleanBuffer;
 use datafusion_common::{JoinType, Result};
+use datafusion_physical_plan::SpillManager;
+use datafusion_physical_plan::metrics::ExecutionPlanMetricsSet;
 
-use super::emit::Layout;
+use super::earlier::Earlier;
+use super::emit::{Layout, probe_columns};
 use super::lookup::{Hits, Scratch, lookup};
 use super::pairs::{Cursor, Pairs, covers, with_unmatched};
 use super::residual::Residual;
-use super::state::JoinState;
+use super::spill::{Divide, ProbeColumns, manager};
+use super::state::{JoinState, Probed};
 use crate::bound::BoundExpr;
 use crate::cpu::compact::Compactor;
 use crate::engine::{Lane, OpFactory, Sealed};
 use crate::plan::{JoinSpec, Op};
-use crate::{LaneOp, Morsel, RunContext};
+use crate::{LaneOp, LaneStream, Morsel, RunContext};
 
 /// Makes the probes of a stage's lanes.
 pub struct Probe {
@@ -24,14 +29,25 @@ pub struct Probe {
 }
 
 /// What the lanes of a stage share.
-struct Shared {
-    spec: Arc<JoinSpec>,
+pub(super) struct Shared {
+    pub(super) spec: Arc<JoinSpec>,
     keys: Vec<BoundExpr>,
     residual: Option<Residual>,
     layout: Layout,
-    context: Arc<RunContext>,
+    pub(super) context: Arc<RunContext>,
     /// Pairs that are made at a time.
     chunk: usize,
+    /// What is written of probe rows that wait for a spilled partition.
+    pub(super) columns: Arc<ProbeColumns>,
+    metrics: ExecutionPlanMetricsSet,
+    manager: OnceLock<SpillManager>,
+}
+
+impl Shared {
+    /// Makes and reads files of probe rows.
+    pub(super) fn spill_manager(&self) -> &SpillManager {
+        self.manager.get_or_init(|| manager(&self.context, &self.metrics, self.columns.schema()))
+    }
 }
 
 impl Probe {
@@ -53,6 +69,9 @@ impl Probe {
                 layout: Layout::new(&spec.output, spec),
                 context: Arc::clone(context),
                 chunk: context.morsel_rows.max(1),
+                columns: Arc::new(ProbeColumns::new(probe_columns(spec), &op.input)),
+                metrics: op.metrics.clone(),
+                manager: OnceLock::new(),
             }),
         })
     }
@@ -60,19 +79,18 @@ impl Probe {
 
 impl OpFactory for Probe {
     fn lane(&self, lane: Lane, build: Option<&Arc<dyn Sealed>>) -> Result<Box<dyn LaneOp>> {
-        let state = JoinState::of(build)?;
-        state.share(lane.sharers);
-        let shared = Arc::clone(&self.shared);
-        Ok(Box::new(ProbeLane {
-            done: state.is_decided(shared.spec.join_type),
-            out: Compactor::new(Arc::clone(&shared.spec.schema), shared.chunk),
-            shared,
-            state,
-            scratch: Scratch::default(),
-            hits: Hits::default(),
-            work: None,
-            tail: None,
-        }))
+        let Probed { state, hybrid } = JoinState::of(build)?;
+        state.lanes.share(lane.sharers);
+        let mut probe = ProbeLane::new(&self.shared, state);
+        if let Some(hybrid) = hybrid {
+            hybrid.spilled.share(lane.sharers);
+            // Decided is only what is in memory.
+            probe.done = false;
+            let manager = self.shared.spill_manager();
+            let divide = Divide::new(hybrid, &self.shared.columns, manager, &self.shared.context);
+            probe.later = Later::Divides(Box::new(divide));
+        }
+        Ok(Box::new(probe))
     }
 }
 
@@ -85,7 +103,8 @@ struct Work {
     next: u32,
 }
 
-struct ProbeLane {
+/// A lane that probes one table.
+pub(super) struct ProbeLane {
     shared: Arc<Shared>,
     state: Arc<JoinState>,
     done: bool,
@@ -95,6 +114,48 @@ struct ProbeLane {
     out: Compactor,
     /// Set in the last lane once all have ended: the build row from which to go on emitting.
     tail: Option<usize>,
+    later: Later,
+    /// Where the table is a piece of one: what its rows have met in other pieces.
+    pub(super) earlier: Option<Earlier>,
+}
+
+/// The rows of spilled partitions.
+enum Later {
+    /// There are none.
+    Nothing,
+    /// Put aside while the input lasts.
+    Divides(Box<Divide>),
+    /// What will come out of them, once all that is in memory has come out.
+    Waits(LaneStream),
+    /// What comes out of them.
+    Passes(LaneStream),
+}
+
+impl ProbeLane {
+    /// A lane that probes `state`.
+    pub(super) fn new(shared: &Arc<Shared>, state: Arc<JoinState>) -> Self {
+        Self {
+            done: state.is_decided(shared.spec.join_type),
+            out: Compactor::new(Arc::clone(&shared.spec.schema), shared.chunk),
+            shared: Arc::clone(shared),
+            state,
+            scratch: Scratch::default(),
+            hits: Hits::default(),
+            work: None,
+            tail: None,
+            later: Later::Nothing,
+            earlier: None,
+        }
+    }
+
+    /// The input has ended; build rows come out where they are wanted and `last`, no lane probes them
+    /// any more.
+    pub(super) fn finish(&mut self, last: bool) {
+        match last && self.state.visited.is_some() && !self.is_voided() {
+            true => self.tail = Some(0),
+            false => self.out.end(),
+        }
+    }
 }
 
 impl LaneOp for ProbeLane {
@@ -106,6 +167,13 @@ impl LaneOp for ProbeLane {
             .map(|key| key.array(&morsel))
             .collect::<Result<Vec<ArrayRef>>>()?;
         if self.shared.spec.null_aware && !self.admit(&keys) {
+            return Ok(());
+        }
+        let (morsel, keys) = match &mut self.later {
+            Later::Divides(divide) => divide.take(morsel, keys)?,
+            _ => (morsel, keys),
+        };
+        if morsel.rows() == 0 {
             return Ok(());
         }
         let state = Arc::clone(&self.state);
@@ -145,12 +213,32 @@ impl LaneOp for ProbeLane {
         }
     }
 
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Morsel>>> {
+        if let Some(morsel) = self.next()? {
+            return Poll::Ready(Ok(Some(morsel)));
+        }
+        if matches!(self.later, Later::Waits(_))
+            && let Later::Waits(passes) = std::mem::replace(&mut self.later, Later::Nothing)
+        {
+            // Makes room for what is on disk.
+            self.state = JoinState::nothing(&self.shared.context);
+            self.later = Later::Passes(passes);
+        }
+        let Later::Passes(passes) = &mut self.later else {
+            return Poll::Ready(Ok(None));
+        };
+        let next = ready!(passes.as_mut().poll_next(cx));
+        if !matches!(next, Some(Ok(_))) {
+            self.later = Later::Nothing;
+        }
+        Poll::Ready(next.transpose())
+    }
+
     fn end(&mut self) -> Result<()> {
-        let last = self.state.leave();
-        if last && self.state.visited.is_some() && !self.is_voided() {
-            self.tail = Some(0);
-        } else {
-            self.out.end();
+        let last = self.state.lanes.leave();
+        self.finish(last);
+        if let Later::Divides(divide) = std::mem::replace(&mut self.later, Later::Nothing) {
+            self.later = Later::Waits(divide.passes(&self.shared, last)?);
         }
         Ok(())
     }
@@ -163,15 +251,15 @@ impl LaneOp for ProbeLane {
 impl ProbeLane {
     /// NOT IN: a NULL on the probe side leaves no row. False when the morsel need not be looked at.
     fn admit(&self, keys: &[ArrayRef]) -> bool {
-        self.state.probe_seen.store(true, Ordering::Relaxed);
+        self.state.seen.row.store(true, Ordering::Relaxed);
         if keys.iter().any(|key| key.null_count() > 0) {
-            self.state.probe_null.store(true, Ordering::Relaxed);
+            self.state.seen.null.store(true, Ordering::Relaxed);
         }
-        !self.state.probe_null.load(Ordering::Relaxed)
+        !self.state.seen.null.load(Ordering::Relaxed)
     }
 
     fn is_voided(&self) -> bool {
-        self.shared.spec.null_aware && self.state.probe_null.load(Ordering::Relaxed)
+        self.shared.spec.null_aware && self.state.seen.null.load(Ordering::Relaxed)
     }
 
     /// Makes the next chunk of a morsel's pairs.
@@ -199,8 +287,17 @@ impl ProbeLane {
         }
         let outer = matches!(shared.spec.join_type, JoinType::Right | JoinType::Full);
         let all_matched = single && pairs.probe.len() == work.rows as usize;
-        let (build, probe) = match outer && !all_matched {
-            true => with_unmatched(pairs, &mut work.next, complete),
+        if let (Some(earlier), true) = (&mut self.earlier, outer) {
+            earlier.note(&pairs.probe);
+        }
+        // Unmatched is what no piece has matched: known in the last one.
+        let knows = self.earlier.as_ref().is_none_or(Earlier::is_last);
+        let (build, probe) = match outer && !all_matched && knows {
+            true => {
+                let known = self.earlier.as_ref();
+                let matched = |row| known.is_some_and(|earlier| earlier.has(row));
+                with_unmatched(pairs, &mut work.next, complete, matched)
+            }
             false => (UInt32Array::from(pairs.build), pairs.probe),
         };
         if !probe.is_empty() {
@@ -251,7 +348,10 @@ impl ProbeLane {
     /// Keeps, drops or marks the probe rows that have a match.
     fn filter_probe(&mut self, morsel: Morsel) -> Result<()> {
         let rows = morsel.rows();
-        let mut matched = vec![false; rows];
+        let mut matched = match &self.earlier {
+            Some(earlier) => (0..rows as u32).map(|row| earlier.has(row)).collect(),
+            None => vec![false; rows],
+        };
         match &self.shared.residual {
             None => {
                 for &row in &self.hits.probe {
@@ -275,6 +375,12 @@ impl ProbeLane {
                         matched[row as usize] = true;
                     }
                 }
+            }
+        }
+        if let Some(earlier) = &mut self.earlier {
+            earlier.note_all(&matched);
+            if !earlier.is_last() {
+                return Ok(());
             }
         }
         let matched = BooleanBuffer::from(matched);
@@ -318,7 +424,7 @@ impl ProbeLane {
             JoinType::LeftSemi => visited.collect(from, true, chunk, &mut rows),
             _ => visited.collect(from, false, chunk, &mut rows),
         };
-        if self.shared.spec.null_aware && self.state.probe_seen.load(Ordering::Relaxed) {
+        if self.shared.spec.null_aware && self.state.seen.row.load(Ordering::Relaxed) {
             // NULL is in no list, and not in none either, unless the list is empty.
             if let Some(nulls) = &self.state.key_nulls {
                 rows.retain(|&row| nulls.is_valid(row as usize));

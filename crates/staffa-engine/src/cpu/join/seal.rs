@@ -1,7 +1,6 @@
 //! Makes the table and the columns of a sealed build side.
 
-use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, RecordBatch};
 use arrow::compute::{cast, concat};
@@ -13,12 +12,13 @@ use datafusion_execution::memory_pool::MemoryReservation;
 use rayon::prelude::*;
 use tokio::sync::OnceCell;
 
-use super::build::Shared;
+use super::build::{Local, Shared};
 use super::columns::{BuildColumn, BuildColumns};
 use super::equal::{Equal, Side};
 use super::keys::Coder;
 use super::lookup::{KeyPlan, random_state, valid_rows};
-use super::state::JoinState;
+use super::spill::{Settled, settle};
+use super::state::{Countdown, JoinState, Seen};
 use super::table::{JoinTable, RowKeys};
 use super::visited::Visited;
 use crate::CancelFlag;
@@ -40,15 +40,98 @@ pub(super) fn emits_build_rows(join_type: JoinType) -> bool {
     )
 }
 
-/// Seals `batches` as the state of partition `partition`; also gives the bytes that it holds.
+/// Seals the lanes' rows as the state of partition `partition`; also gives the bytes that it holds, and how
+/// many rows there were.
 pub(super) fn seal(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     partition: usize,
-    batches: Vec<RecordBatch>,
-    rows: usize,
+    mut locals: Vec<Local>,
     reservation: MemoryReservation,
-) -> Result<(Arc<dyn Sealed>, usize)> {
-    let Some(rows) = u32::try_from(rows).ok().filter(|&rows| rows < u32::MAX) else {
+) -> Result<((Arc<dyn Sealed>, usize), usize)> {
+    let rows = locals.iter().map(Local::rows).sum();
+    let fits = match locals.iter().all(|local| local.parts.is_none()) {
+        true => room(shared, &locals, rows, &reservation)?,
+        false => None,
+    };
+    let made = match fits {
+        Some(prepaid) => {
+            let mut batches = Vec::new();
+            for local in locals {
+                // The same consumer's: what one gives back the other takes, and nobody can fail.
+                reservation.grow(local.reservation.free());
+                batches.extend(local.batches);
+            }
+            let rows = Rows { batches, rows, reservation, prepaid };
+            make(shared, rows, None, &Arc::default())?
+        }
+        None => {
+            locals.iter_mut().try_for_each(|local| local.split().map(|_| ()))?;
+            let parts = locals.into_iter().filter_map(|local| local.parts).collect();
+            match settle(shared, parts, reservation)? {
+                Settled::Whole(made) => made,
+                Settled::Hybrid(sealed, bytes) => return Ok(((sealed, bytes), rows)),
+            }
+        }
+    };
+    shared.reports.report(&shared.context, partition, &made.keys, &made.state);
+    Ok(((made.state, made.bytes), rows))
+}
+
+/// Reserves what the table takes while it is made; nothing where that is to be had by spilling only.
+fn room(
+    shared: &Shared,
+    locals: &[Local],
+    rows: usize,
+    reservation: &MemoryReservation,
+) -> Result<Option<usize>> {
+    if shared.spills && rows > MOST_ROWS {
+        return Ok(None);
+    }
+    // Mostly there is plenty.
+    let most = most_table_bytes(shared, rows);
+    if reservation.try_grow(most).is_ok() {
+        return Ok(Some(most));
+    }
+    let batches: Vec<RecordBatch> = locals.iter().flat_map(|l| l.batches.clone()).collect();
+    let bytes = table_bytes(shared, &batches, rows)?;
+    match reservation.try_grow(bytes) {
+        Ok(()) => Ok(Some(bytes)),
+        Err(error) if shared.may_spill(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Most rows of a state: row numbers are `u32`, and one more must fit.
+pub(super) const MOST_ROWS: usize = u32::MAX as usize - 1;
+
+/// What goes into a state.
+pub(super) struct Rows {
+    /// The rows.
+    pub(super) batches: Vec<RecordBatch>,
+    /// How many there are.
+    pub(super) rows: usize,
+    /// Accounts for them, and for `prepaid` bytes more.
+    pub(super) reservation: MemoryReservation,
+    /// What is reserved for the table already.
+    pub(super) prepaid: usize,
+}
+
+/// A state, the keys of its rows, and the bytes that it holds.
+pub(super) struct Made {
+    pub(super) state: Arc<JoinState>,
+    pub(super) keys: Vec<ArrayRef>,
+    pub(super) bytes: usize,
+}
+
+/// Makes the table of these rows. `visited` are their bits, where they have some already.
+pub(super) fn make(
+    shared: &Shared,
+    rows: Rows,
+    visited: Option<Visited>,
+    seen: &Arc<Seen>,
+) -> Result<Made> {
+    let Rows { batches, rows, reservation, prepaid } = rows;
+    let Some(rows) = u32::try_from(rows).ok().filter(|&rows| rows as usize <= MOST_ROWS) else {
         return resources_err!("a join's build side has {rows} rows, more than 2^32 - 2");
     };
     let spec = &shared.spec;
@@ -56,13 +139,14 @@ pub(super) fn seal(
     let mut columns = join_columns(shared, batches, cancel)?;
     let (table, keys, key_arrays) = match spec.kind {
         JoinKind::Loop => {
-            reservation.try_grow(rows as usize * 4)?;
+            grow(&reservation, rows as usize * 4, prepaid)?;
             (JoinTable::all(rows), KeyPlan::None, Vec::new())
         }
         JoinKind::Hash if rows == 0 => (JoinTable::empty(), KeyPlan::None, Vec::new()),
         JoinKind::Hash => {
             let arrays = key_arrays(shared, &columns)?;
-            let (table, keys) = build_table(&arrays, spec.null_equality, &reservation, cancel)?;
+            let (table, keys) =
+                build_table(&arrays, spec.null_equality, &reservation, prepaid, cancel)?;
             (table, keys, arrays)
         }
     };
@@ -81,11 +165,15 @@ pub(super) fn seal(
     let device_keys = spec.for_device.then(|| key_arrays.clone());
     held.extend(device_keys.iter().flatten());
     bytes += array_bytes(&held)?;
-    let visited = emits_build_rows(spec.join_type).then(|| Visited::new(rows as usize));
-    if visited.is_some() {
-        bytes += Visited::bytes(rows as usize);
-    }
-    reservation.try_resize(bytes)?;
+    let visited = match visited {
+        None if emits_build_rows(spec.join_type) => {
+            bytes += Visited::bytes(rows as usize);
+            Some(Visited::new(rows as usize))
+        }
+        visited => visited,
+    };
+    // All of it is there already: what is left is to say so.
+    reservation.resize(bytes);
     let state = Arc::new(JoinState {
         columns: BuildColumns::new(columns, rows as usize),
         rows,
@@ -93,15 +181,52 @@ pub(super) fn seal(
         keys,
         visited,
         key_nulls,
-        probe_seen: AtomicBool::new(false),
-        probe_null: AtomicBool::new(false),
         device_keys,
         on_device: OnceCell::new(),
-        lanes: OnceLock::new(),
+        seen: Arc::clone(seen),
+        lanes: Countdown::default(),
         _reservation: reservation,
     });
-    shared.reports.report(&shared.context, partition, &key_arrays, &state);
-    Ok((state, bytes))
+    Ok(Made { state, keys: key_arrays, bytes })
+}
+
+/// The bytes that the table of `batches` takes while it is made, key codes included.
+pub(super) fn table_bytes(shared: &Shared, batches: &[RecordBatch], rows: usize) -> Result<usize> {
+    if shared.spec.kind == JoinKind::Loop || rows == 0 {
+        return Ok(rows * 4);
+    }
+    let keys = shared.key_places.iter().map(|&place| {
+        let arrays: Vec<&dyn Array> = batches.iter().map(|b| b.column(place).as_ref()).collect();
+        Ok(concat(&arrays)?)
+    });
+    // Keys that do not fit in one array have no codes.
+    let coder = match keys.collect::<Result<Vec<ArrayRef>>>() {
+        Ok(keys) => Coder::new(&keys, shared.spec.null_equality),
+        Err(_) => None,
+    };
+    Ok(build_bytes(coder.as_ref(), rows))
+}
+
+/// No table of so many rows takes more than this while it is made.
+pub(super) fn most_table_bytes(shared: &Shared, rows: usize) -> usize {
+    match shared.spec.kind {
+        JoinKind::Loop => rows * 4,
+        JoinKind::Hash => rows * 9 + JoinTable::most_build_bytes(rows),
+    }
+}
+
+/// Reserves `bytes`, of which `prepaid` are reserved already. A pool that holds too much refuses even
+/// nothing, so nothing is not asked for.
+fn grow(reservation: &MemoryReservation, bytes: usize, prepaid: usize) -> Result<()> {
+    match bytes.saturating_sub(prepaid) {
+        0 => Ok(()),
+        more => reservation.try_grow(more),
+    }
+}
+
+/// 8 bytes a key and one for whether it matches, and the table.
+fn build_bytes(coder: Option<&Coder>, rows: usize) -> usize {
+    rows * 9 + JoinTable::build_bytes(coder.map(|coder| coder.last), rows)
 }
 
 /// Bytes of arrays; a buffer that several share counts once.
@@ -191,6 +316,7 @@ fn build_table(
     keys: &[ArrayRef],
     null_equality: NullEquality,
     reservation: &MemoryReservation,
+    prepaid: usize,
     cancel: &CancelFlag,
 ) -> Result<(JoinTable, KeyPlan)> {
     let rows = keys.first().map_or(0, |key| key.len());
@@ -201,9 +327,7 @@ fn build_table(
         false => NullEquality::NullEqualsNothing,
     };
     let coder = Coder::new(keys, null_equality);
-    // 8 bytes a key and one for whether it matches.
-    let bytes = rows * 9 + JoinTable::build_bytes(coder.as_ref().map(|c| c.last), rows);
-    reservation.try_grow(bytes)?;
+    grow(reservation, build_bytes(coder.as_ref(), rows), prepaid)?;
     if let Some(coder) = coder {
         let row_keys = encode(&coder, keys, rows, cancel)?;
         let table = JoinTable::exact(&row_keys, coder.last, cancel)?;

@@ -1,10 +1,13 @@
 //! Which build rows have found a match: a bitmap that all lanes write.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// One bit per build row. Set while lanes probe, read by the last lane to end.
 pub(super) struct Visited {
-    words: Vec<AtomicU64>,
+    words: Arc<[AtomicU64]>,
+    /// The bit of row 0.
+    base: usize,
     rows: usize,
 }
 
@@ -16,7 +19,13 @@ impl Visited {
 
     /// A bitmap of `rows` rows, none set.
     pub(super) fn new(rows: usize) -> Self {
-        Self { words: (0..rows.div_ceil(64)).map(|_| AtomicU64::new(0)).collect(), rows }
+        let words = (0..rows.div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
+        Self { words, base: 0, rows }
+    }
+
+    /// The same bits, of the `rows` rows from `from` on only.
+    pub(super) fn part(&self, from: usize, rows: usize) -> Self {
+        Self { words: Arc::clone(&self.words), base: self.base + from, rows }
     }
 
     /// Number of rows.
@@ -26,15 +35,17 @@ impl Visited {
 
     /// Whether the row was set. Relaxed: the countdown of the lanes orders the last reads.
     pub(super) fn get(&self, row: u32) -> bool {
-        let word = self.words[row as usize / 64].load(Ordering::Relaxed);
-        word & (1 << (row % 64)) != 0
+        let at = self.base + row as usize;
+        let word = self.words[at / 64].load(Ordering::Relaxed);
+        word & (1 << (at % 64)) != 0
     }
 
     /// Sets the row. Reads first: most rows of a popular key are set already, and a read does
     /// not take the cache line away from the other lanes.
     pub(super) fn set(&self, row: u32) {
-        let word = &self.words[row as usize / 64];
-        let bit = 1 << (row % 64);
+        let at = self.base + row as usize;
+        let word = &self.words[at / 64];
+        let bit = 1 << (at % 64);
         if word.load(Ordering::Relaxed) & bit == 0 {
             word.fetch_or(bit, Ordering::Relaxed);
         }
@@ -60,11 +71,12 @@ impl Visited {
         limit: usize,
         out: &mut Vec<u32>,
     ) -> usize {
-        let mut at = from;
-        while at < self.rows && out.len() < limit {
+        let mut at = self.base + from;
+        let rows_end = self.base + self.rows;
+        while at < rows_end && out.len() < limit {
             let word = self.words[at / 64].load(Ordering::Relaxed);
             let word = if wanted { word } else { !word };
-            let end = (at / 64 * 64 + 64).min(self.rows);
+            let end = (at / 64 * 64 + 64).min(rows_end);
             if word >> (at % 64) == 0 {
                 at = end;
                 continue;
@@ -72,11 +84,11 @@ impl Visited {
             while at < end && out.len() < limit {
                 if word >> (at % 64) & 1 == 1 {
                     // A state holds fewer rows than u32::MAX.
-                    out.push(u32::try_from(at).unwrap_or(u32::MAX));
+                    out.push(u32::try_from(at - self.base).unwrap_or(u32::MAX));
                 }
                 at += 1;
             }
         }
-        at
+        at - self.base
     }
 }

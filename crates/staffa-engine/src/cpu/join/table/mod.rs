@@ -101,6 +101,12 @@ impl JoinTable {
         chunks + table + table / 32 + rows * 8 + bits
     }
 
+    /// No table of so many rows takes more while it is built, keys not counted.
+    pub(super) fn most_build_bytes(rows: usize) -> usize {
+        let direct = DIRECT_CODES_MIN.max(DIRECT_CODES_PER_ROW.saturating_mul(rows as u64)) - 1;
+        Self::build_bytes(Some(direct), rows).max(Self::build_bytes(Some(u64::MAX), rows))
+    }
+
     /// Of exact codes, none greater than `last`.
     pub(super) fn exact(keys: &RowKeys, last: u64, cancel: &CancelFlag) -> Result<Self> {
         if Self::is_direct(last, keys.keys.len()) {

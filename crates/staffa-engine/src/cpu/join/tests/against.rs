@@ -99,7 +99,7 @@ fn side(names: [&str; 2], types: &[DataType], rows: usize, random: &mut Random) 
 }
 
 /// `build.v < probe.v`.
-fn less(build: &Schema, probe: &Schema) -> JoinFilter {
+pub(super) fn less(build: &Schema, probe: &Schema) -> JoinFilter {
     let field = |name| Field::new(name, DataType::Int32, true);
     JoinFilter::new(
         Arc::new(BinaryExpr::new(

@@ -5,7 +5,9 @@ mod dynamic;
 mod limits;
 mod parts;
 mod shapes;
+mod spill;
 
+use std::future::poll_fn;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -25,7 +27,7 @@ use datafusion_physical_plan::test::TestMemoryExec;
 use super::{BuildSink, Probe};
 use crate::context::{CancelFlag, StaffaRuntime};
 use crate::engine::{Lane, OpFactory, Sink};
-use crate::plan::{JoinKind, JoinSpec, Op, OpKind, Pipeline, Scope, SinkKind, Source};
+use crate::plan::{JoinKind, JoinSpec, Op, OpKind, Overflow, Pipeline, Scope, SinkKind, Source};
 use crate::{LaneOp, Morsel, RunContext};
 
 pub(super) const JOIN_TYPES: [JoinType; 10] = [
@@ -104,7 +106,7 @@ pub(super) fn pipeline(spec: &Arc<JoinSpec>, scope: Scope, lanes: usize) -> Pipe
         source: Source::Input(0),
         source_schema: Arc::clone(&spec.build_schema),
         ops: Vec::new(),
-        sink: SinkKind::Build(Arc::clone(spec)),
+        sink: SinkKind::Build(Arc::clone(spec), Overflow::Spills),
         scope,
         lanes,
         schema: Arc::clone(&spec.build_schema),
@@ -122,8 +124,12 @@ pub(super) fn probe_of(spec: &Arc<JoinSpec>, context: &Arc<RunContext>) -> Resul
     Probe::new(spec, &op, context)
 }
 
-fn drain(lane: &mut Box<dyn LaneOp>, schema: &SchemaRef, out: &mut Vec<RecordBatch>) -> Result<()> {
-    while let Some(morsel) = lane.next()? {
+async fn drain(
+    lane: &mut Box<dyn LaneOp>,
+    schema: &SchemaRef,
+    out: &mut Vec<RecordBatch>,
+) -> Result<()> {
+    while let Some(morsel) = poll_fn(|cx| lane.poll_next(cx)).await? {
         out.push(morsel.into_batch(schema)?);
     }
     Ok(())
@@ -172,10 +178,10 @@ pub(super) async fn join_with(
             if batch.num_rows() > 0 {
                 lane.push(Morsel::from_batch(batch.clone()))?;
             }
-            drain(lane, &spec.schema, &mut out)?;
+            drain(lane, &spec.schema, &mut out).await?;
         }
         lane.end()?;
-        drain(lane, &spec.schema, &mut out)?;
+        drain(lane, &spec.schema, &mut out).await?;
     }
     Ok(out)
 }

@@ -22,7 +22,7 @@ fn sides() -> (RecordBatch, RecordBatch) {
     (build, probe)
 }
 
-fn select(spec: &JoinSpec, columns: &[usize]) -> JoinSpec {
+pub(super) fn select(spec: &JoinSpec, columns: &[usize]) -> JoinSpec {
     JoinSpec {
         kind: spec.kind,
         on: spec.on.clone(),
