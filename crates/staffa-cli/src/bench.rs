@@ -26,7 +26,6 @@ pub(crate) struct Args {
 }
 
 #[derive(Debug, Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "one of them, once")]
 enum Workload {
     /// Single operators over tables in memory, DataFusion's beside Staffa's
     Operators(operators::Args),

@@ -37,7 +37,7 @@ pub(super) fn probe_columns(spec: &JoinSpec) -> Vec<usize> {
         .map(|column| column.index)
         .collect();
     let keys = spec.on.iter().map(|(_, key)| key);
-    read.extend(keys.flat_map(|key| collect_columns(key)).map(|column| column.index()));
+    read.extend(keys.flat_map(collect_columns).map(|column| column.index()));
     read.sort_unstable();
     read.dedup();
     read

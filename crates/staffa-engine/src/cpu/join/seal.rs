@@ -40,6 +40,9 @@ pub(super) fn emits_build_rows(join_type: JoinType) -> bool {
     )
 }
 
+/// A state with the bytes that it holds, and the rows that it was made of.
+type SealedRows = ((Arc<dyn Sealed>, usize), usize);
+
 /// Seals the lanes' rows as the state of partition `partition`; also gives the bytes that it holds, and how
 /// many rows there were.
 pub(super) fn seal(
@@ -47,7 +50,7 @@ pub(super) fn seal(
     partition: usize,
     mut locals: Vec<Local>,
     reservation: MemoryReservation,
-) -> Result<((Arc<dyn Sealed>, usize), usize)> {
+) -> Result<SealedRows> {
     let rows = locals.iter().map(Local::rows).sum();
     let fits = match locals.iter().all(|local| local.parts.is_none()) {
         true => room(shared, &locals, rows, &reservation)?,

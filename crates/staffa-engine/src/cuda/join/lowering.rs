@@ -185,7 +185,7 @@ impl Lowering {
         let nulls_equal = spec.null_equality == NullEquality::NullEqualsNull;
         let keys = sides.keys(spec)?;
         self.wanted = sides.inputs;
-        self.steps.push(Step::Probe(Probe {
+        self.steps.push(Step::Probe(Box::new(Probe {
             operator: at,
             counts,
             keys,
@@ -194,7 +194,7 @@ impl Lowering {
             marks,
             residual,
             gathers,
-        }));
+        })));
         Ok(())
     }
 
@@ -235,7 +235,7 @@ impl Lowering {
                 let place = |column| read.binary_search(&column).ok();
                 self.wanted.iter().map(|expr| onto(expr, place)).collect::<Result<_, _>>()?
             }
-            false => (0..read.len()).map(|place| column(place)).collect(),
+            false => (0..read.len()).map(column).collect(),
         };
         let mut places = Vec::with_capacity(condition.column_indices().len());
         for (index, field) in condition.column_indices().iter().zip(condition.schema().fields()) {

@@ -35,7 +35,7 @@ impl Chain {
     /// The probes.
     pub fn probes(&self) -> impl Iterator<Item = &Probe> {
         self.steps.iter().filter_map(|step| match step {
-            Step::Probe(probe) => Some(probe),
+            Step::Probe(probe) => Some(probe.as_ref()),
             Step::Compute(_) => None,
         })
     }
@@ -45,7 +45,7 @@ impl Chain {
 #[derive(Debug)]
 pub enum Step {
     /// Finds matches, and gathers the columns that are read of them.
-    Probe(Probe),
+    Probe(Box<Probe>),
     /// Drops rows and computes columns.
     Compute(Compute),
 }

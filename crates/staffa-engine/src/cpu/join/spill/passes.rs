@@ -20,11 +20,7 @@ use crate::{LaneOp, LaneStream, Morsel};
 impl Divide {
     /// The lane's input has ended: what comes out of its rows of spilled partitions. `last` says that all
     /// other lanes have ended before.
-    pub(in super::super) fn passes(
-        self: Box<Self>,
-        probe: &Arc<Shared>,
-        last: bool,
-    ) -> Result<LaneStream> {
+    pub(in super::super) fn passes(self, probe: &Arc<Shared>, last: bool) -> Result<LaneStream> {
         let hybrid = self.hybrid();
         if last {
             Hybrid::let_go(&hybrid);
