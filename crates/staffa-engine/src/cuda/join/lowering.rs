@@ -163,7 +163,7 @@ impl Lowering {
         let pairs = matches!(finds, Finds::Pairs { .. });
         // A condition on pairs filters the rows that go on, or says which rows have a match.
         let residual = match &spec.filter {
-            Some(filter) if !pairs || marks => Some(sides.residual(filter)?),
+            Some(filter) if !pairs || marks => Some(Box::new(sides.residual(filter)?)),
             _ => None,
         };
         let gathers = match finds {
@@ -232,7 +232,7 @@ impl Lowering {
                 let place = |column| read.binary_search(&column).ok();
                 self.wanted.iter().map(|expr| onto(expr, place)).collect::<Result<_, _>>()?
             }
-            false => (0..read.len()).map(|place| column(place)).collect(),
+            false => (0..read.len()).map(column).collect(),
         };
         let mut places = Vec::with_capacity(condition.column_indices().len());
         for (index, field) in condition.column_indices().iter().zip(condition.schema().fields()) {
