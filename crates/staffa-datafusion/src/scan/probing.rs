@@ -359,7 +359,8 @@ impl<'a> Probing<'a> {
             let (build, probe, rows) = self.chunk(side, found, leaf, first, total)?;
             first += u64::from(rows);
             let filter = match &of.residual {
-                Some(Residual { gathers, lowered }) => {
+                Some(residual) => {
+                    let Residual { gathers, lowered } = residual.as_ref();
                     let columns = self.gather(gathers, side, leaf, &build, &probe)?;
                     let (outputs, _) = self.run(lowered, &Leaf { columns, rows })?;
                     outputs.into_iter().next()

@@ -166,7 +166,7 @@ impl Lowering {
         let pairs = matches!(finds, Finds::Pairs { .. });
         // A condition on pairs filters the rows that go on, or says which rows have a match.
         let residual = match &spec.filter {
-            Some(filter) if !pairs || marks => Some(sides.residual(filter)?),
+            Some(filter) if !pairs || marks => Some(Box::new(sides.residual(filter)?)),
             _ => None,
         };
         let gathers = match finds {

@@ -66,7 +66,7 @@ pub struct Probe {
     /// Whether the build rows that have a match are to be told.
     pub marks: bool,
     /// What a pair must meet too, where it is not a filter of the rows that go on.
-    pub residual: Option<Residual>,
+    pub residual: Option<Box<Residual>>,
     /// The columns that go on.
     pub gathers: Vec<From>,
 }
