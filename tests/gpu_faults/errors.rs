@@ -69,8 +69,8 @@ fn errors_of_the_driver_cost_no_row() {
     println!("{} errors: {met} met, {lost} lost the context, {halfway} halfway", tried.len());
     // How often some functions are called, such as looks at events, is up to the schedule. A small sample says
     // little about its shares.
-    assert!(met * 10 + 20 >= tried.len() * 7, "{met} of {}", tried.len());
-    assert!(lost * 2 + 4 >= tried.len(), "{lost} of {}", tried.len());
+    assert!(met * 10 + 40 >= tried.len() * 7, "{met} of {}", tried.len());
+    assert!(lost * 2 + 10 >= tried.len(), "{lost} of {}", tried.len());
 }
 
 /// Each query on a device that is opened for it, so that all calls that there are count.

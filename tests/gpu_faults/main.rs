@@ -2,7 +2,7 @@
 //! an end. What runs on a device needs the emulated driver, which fails on demand:
 //! `scripts/with-emulated-gpu cargo test --test gpu_faults`.
 //!
-//! Tests draw a seeded sample of what there is to fail: `STAFFA_FAULTS` of each kind (`all` for a night),
+//! Tests draw a seeded sample of what there is to fail: `STAFFA_FAULTS` percent of the usual one (`all` for a night),
 //! `STAFFA_SEED` for another sample.
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a helper of tests fails by panicking")]
