@@ -396,8 +396,7 @@ fn judge_error(expected: &Result<Answer>, error: &DataFusionError) -> Verdict {
 }
 
 fn tables(rng: &mut Rng, max_rows: usize, source: Source) -> Result<Vec<Table>> {
-    let types: Vec<_> =
-        catalogue::of(source).into_iter().filter(orderable).collect();
+    let types: Vec<_> = catalogue::of(source).into_iter().filter(orderable).collect();
     let mut keys = Vec::new();
     for _ in 0..1 + rng.below(3) {
         let data_type = rng.pick(&types).clone();
