@@ -68,7 +68,7 @@ trait Pipe: Sized {
 impl<T> Pipe for T {}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn keys_of_every_type() {
+async fn join_keys_of_every_type() {
     if !has_gpu() {
         return;
     }
