@@ -1,6 +1,6 @@
 //! Window functions.
 //!
-//! A lane's rows come ordered by the PARTITION BY keys, then by the ORDER BY keys ([`unit`] finds where
+//! A lane's rows come ordered by the PARTITION BY keys, then by the ORDER BY keys ([`mod@unit`] finds where
 //! partitions and peers begin, a morsel at a time). Rows are held until their partition is whole, unless
 //! no function needs a later row ([`lane`]). Functions are then evaluated over all partitions that are
 //! whole in one call: by their places ([`rank`]), by other rows' values ([`value`]), as numbers
