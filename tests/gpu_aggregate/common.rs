@@ -2,48 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::process::Command;
-use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::util::pretty::pretty_format_batches;
-use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::{ParquetReadOptions, SessionContext};
 use parquet::arrow::ArrowWriter;
 use parquet::file::properties::WriterProperties;
-use staffa::{Place, StaffaConfig, report};
-use staffa_harness::compare::{Rules, compare};
-use staffa_harness::{Engine, Run, SessionOptions, run_query};
+use staffa::report;
+use staffa_harness::{Engine, Run};
 use tempfile::TempDir;
 
-/// Whether there is a device, or a note.
-pub(crate) fn has_gpu() -> bool {
-    let required = std::env::var_os("STAFFA_REQUIRE_GPU").is_some_and(|value| value == "1");
-    match staffa::gpu(&StaffaConfig::default()) {
-        Ok(_) => true,
-        Err(reason) if required => panic!("STAFFA_REQUIRE_GPU=1: {reason}"),
-        Err(reason) => {
-            eprintln!("SKIPPED: {reason}");
-            false
-        }
-    }
-}
-
-/// Whether the driver is ours, which does what tests ask of it.
-pub(crate) fn is_emulated() -> bool {
-    let emulated = std::env::var_os("STAFFA_EMULATED_KERNELS").is_some();
-    if !emulated {
-        eprintln!("SKIPPED: needs scripts/with-emulated-gpu");
-    }
-    emulated
-}
-
-/// A session without tables.
-pub(crate) fn session(engine: Engine, partitions: usize) -> SessionContext {
-    let options =
-        SessionOptions { target_partitions: Some(partitions), ..SessionOptions::default() };
-    engine.session(&options).expect("a session")
-}
+pub(crate) use crate::shared::{assert_equal, child, has_gpu, is_emulated, run, session, text};
+use crate::shared::{figures, on_gpu};
 
 /// Stock and ours, over the same tables.
 pub(crate) struct Both {
@@ -110,16 +79,6 @@ fn write(folder: &TempDir, name: &str, batch: &RecordBatch, group_rows: usize) {
     writer.close().expect("a footer");
 }
 
-pub(crate) async fn run(ctx: &SessionContext, sql: &str) -> Run {
-    run_query(ctx, sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"))
-}
-
-pub(crate) fn assert_equal(name: &str, expected: &Run, actual: &Run) {
-    let rules = Rules { order: expected.order.clone(), ..Rules::default() };
-    let comparison = compare(&expected.answer, &actual.answer, &rules).expect("comparable");
-    assert!(comparison.is_equal(), "{name}: {}", comparison.render("datafusion", "gpu"));
-}
-
 /// What plan and metrics show of a run.
 #[derive(Debug)]
 pub(crate) struct Seen {
@@ -132,11 +91,9 @@ pub(crate) struct Seen {
 
 impl Seen {
     pub(crate) fn of(run: &Run) -> Self {
-        let mut figures = BTreeMap::new();
-        add(&run.plan, &mut figures);
+        let figures = figures(&run.plan);
         let seen = report(&run.plan);
-        let aggregates = seen.nodes.iter().filter(|node| node.name == "AggregateExec");
-        let on_gpu = aggregates.filter(|node| matches!(node.place, Place::Gpu(_))).count();
+        let on_gpu = on_gpu(&seen, "AggregateExec");
         Self { figures, aggregates_on_gpu: on_gpu, plan: format!("{seen:?}") }
     }
 
@@ -144,34 +101,4 @@ impl Seen {
     pub(crate) fn of_name(&self, name: &str) -> usize {
         self.figures.get(name).copied().unwrap_or(0)
     }
-}
-
-fn add(plan: &Arc<dyn ExecutionPlan>, sums: &mut BTreeMap<String, usize>) {
-    for metric in plan.metrics().iter().flat_map(|metrics| metrics.iter()) {
-        let value = metric.value();
-        if let Some(name) = value.name().strip_prefix("gpu_").filter(|n| !n.ends_with("_time")) {
-            *sums.entry(name.to_string()).or_default() += value.as_usize();
-        }
-    }
-    for child in plan.children() {
-        add(child, sums);
-    }
-}
-
-/// The text of a run's answer.
-pub(crate) fn text(run: &Run) -> String {
-    pretty_format_batches(&run.answer.batches).expect("text").to_string()
-}
-
-/// Runs an ignored test of this program in a process of its own, with a fault of the emulated driver.
-pub(crate) fn child(test: &str, fault: &str) -> String {
-    let outcome = Command::new(std::env::current_exe().expect("this test"))
-        .args(["--exact", test, "--ignored", "--nocapture"])
-        .env("STAFFA_EMULATOR_FAULTS", fault)
-        .output()
-        .expect("a child");
-    let text = String::from_utf8_lossy(&outcome.stdout).into_owned();
-    let errors = String::from_utf8_lossy(&outcome.stderr);
-    assert!(outcome.status.success(), "{fault}: {text}\n{errors}");
-    text
 }

@@ -6,6 +6,7 @@ use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use staffa::StaffaConfig;
 
 use crate::common::{Both, child, is_emulated};
+use crate::shared::stride;
 
 const GROUP_ROWS: i64 = 3_000;
 
@@ -32,12 +33,6 @@ fn lost() -> Vec<String> {
         faults.push(format!("cuMemcpyDtoHAsync:{at}=719"));
     }
     faults
-}
-
-/// Every so many of the faults are tried: `STAFFA_FAULT_STRIDE`, 1 for a night.
-fn stride() -> usize {
-    let set = std::env::var("STAFFA_FAULT_STRIDE").ok();
-    set.map_or(5, |stride| stride.parse().expect("a number")).max(1)
 }
 
 #[test]

@@ -11,5 +11,7 @@ mod growth;
 mod joins;
 mod mixed;
 mod placement;
+#[path = "../gpu_shared/mod.rs"]
+mod shared;
 mod tpch;
 mod types;

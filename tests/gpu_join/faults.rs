@@ -6,6 +6,7 @@ use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use staffa::StaffaConfig;
 
 use crate::common::{Both, child, is_emulated, table};
+use crate::shared::stride;
 
 fn side(rows: i64, of: i64) -> RecordBatch {
     let key: ArrayRef = Arc::new(Int64Array::from_iter_values((0..rows).map(|row| row * 7 % of)));
@@ -27,12 +28,6 @@ fn lost() -> Vec<String> {
         faults.push(format!("cuMemcpyDtoHAsync:{at}=719"));
     }
     faults
-}
-
-/// Every so many of the faults are tried: `STAFFA_FAULT_STRIDE`, 1 for a night.
-fn stride() -> usize {
-    let set = std::env::var("STAFFA_FAULT_STRIDE").ok();
-    set.map_or(5, |stride| stride.parse().expect("a number")).max(1)
 }
 
 #[test]

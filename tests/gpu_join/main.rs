@@ -8,5 +8,7 @@ mod faults;
 mod inner;
 mod kinds;
 mod placement;
+#[path = "../gpu_shared/mod.rs"]
+mod shared;
 mod tpch;
 mod types;
