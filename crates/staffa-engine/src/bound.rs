@@ -1,5 +1,7 @@
 //! Expressions bound to the few columns that they read.
 
+mod truth;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -7,8 +9,7 @@ use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, UInt32Array,
     new_null_array,
 };
-use arrow::buffer::{BooleanBuffer, NullBuffer};
-use arrow::compute::{concat, take};
+use arrow::compute::{concat, prep_null_mask_filter, take};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion_common::cast::as_boolean_array;
 use datafusion_common::tree_node::{Transformed, TransformedResult, TreeNode};
@@ -21,6 +22,7 @@ use datafusion_physical_expr_common::physical_expr::PhysicalExpr;
 use parking_lot::Mutex;
 
 use crate::{Morsel, decimal, like};
+use truth::Truth;
 
 /// A physical expression and the columns of a morsel that it reads: evaluating it gathers no others.
 #[derive(Debug, Clone)]
@@ -45,39 +47,33 @@ struct Known {
 
 #[derive(Debug, Clone)]
 enum Values {
-    /// Truth values, one a byte: (value, known) in the lowest bits. The flag says that all are known.
-    Truth(Arc<[u8]>, bool),
+    Truth(Arc<Truth>),
     Array(ArrayRef),
 }
 
 impl Values {
     fn new(values: ArrayRef) -> Self {
-        let Some(bits) = values.as_boolean_opt() else {
-            return Self::Array(values);
-        };
-        let byte = |row| u8::from(bits.value(row)) | u8::from(bits.is_valid(row)) << 1;
-        let bytes: Vec<u8> = (0..bits.len()).map(byte).collect();
-        // The last is for NULL: who has none asks for none.
-        let known = bytes[..bytes.len() - 1].iter().all(|byte| byte & 2 != 0);
-        Self::Truth(bytes.into(), known)
+        match values.as_boolean_opt().and_then(Truth::new) {
+            Some(truth) => Self::Truth(Arc::new(truth)),
+            None => Self::Array(values),
+        }
     }
 
-    /// The values at `codes`, which are in range; without NULLs where `all` says that no code is the
-    /// last one and all others are known.
-    fn at(&self, codes: &UInt32Array, no_null: bool) -> Option<ArrayRef> {
-        let (bytes, known) = match self {
-            Self::Array(values) => return take(values.as_ref(), codes, None).ok(),
-            Self::Truth(bytes, known) => (bytes, *known),
-        };
-        let codes = codes.values();
-        let bit = |shift: u32| {
-            BooleanBuffer::collect_bool(codes.len(), |row| {
-                bytes[codes[row] as usize] >> shift & 1 == 1
-            })
-        };
-        let nulls = (!known || !no_null).then(|| NullBuffer::new(bit(1)));
-        let nulls = nulls.filter(|nulls| nulls.null_count() > 0);
-        Some(Arc::new(BooleanArray::new(bit(0), nulls)))
+    /// The values at `codes`, which are in range; a NULL stands for the last value.
+    fn at(&self, codes: &UInt32Array) -> Option<ArrayRef> {
+        match self {
+            Self::Truth(truth) => Some(Arc::new(truth.at(codes))),
+            Self::Array(values) if codes.null_count() == 0 => {
+                take(values.as_ref(), codes, None).ok()
+            }
+            Self::Array(values) => {
+                let null = u32::try_from(values.len()).ok()?.checked_sub(1)?;
+                let rows = codes.values().iter().zip(codes.nulls()?.iter());
+                let codes = rows.map(|(&code, valid)| if valid { code } else { null });
+                let codes: UInt32Array = codes.collect();
+                take(values.as_ref(), &codes, None).ok()
+            }
+        }
     }
 }
 
@@ -153,7 +149,7 @@ impl BoundExpr {
         }
         if let [column] = self.columns[..]
             && let Some((values, codes, dictionary)) = morsel.codes(column)
-            && let Some(array) = self.over_values(values, codes, dictionary)
+            && let Some(array) = self.over_values(values, dictionary).and_then(|v| v.at(codes))
         {
             return Ok(ColumnarValue::Array(array));
         }
@@ -173,14 +169,9 @@ impl BoundExpr {
         self.expr.evaluate(&batch)
     }
 
-    /// The value over `values` at `codes`, evaluated once per value. `None` where that raises an
+    /// The expression over each of `values`, and over NULL behind them. `None` where that raises an
     /// error: the value may belong to no row, and only the rows' own evaluation decides.
-    fn over_values(
-        &self,
-        values: &ArrayRef,
-        codes: &UInt32Array,
-        dictionary: bool,
-    ) -> Option<ArrayRef> {
+    fn over_values(&self, values: &ArrayRef, dictionary: bool) -> Option<Values> {
         let known = self
             .known
             .lock()
@@ -206,13 +197,7 @@ impl BoundExpr {
                 results
             }
         };
-        let Some(nulls) = codes.nulls().filter(|nulls| nulls.null_count() > 0) else {
-            return results.at(codes, true);
-        };
-        let null = values.len() as u32;
-        let rows = codes.values().iter().zip(nulls.iter());
-        let codes = rows.map(|(&code, valid)| if valid { code } else { null }).collect();
-        results.at(&codes, false)
+        Some(results)
     }
 
     /// The value as an array of `morsel.rows()` values.
@@ -221,6 +206,24 @@ impl BoundExpr {
     /// Whatever the expression raises.
     pub fn array(&self, morsel: &Morsel) -> Result<ArrayRef> {
         self.evaluate(morsel)?.into_array(morsel.rows())
+    }
+
+    /// The rows for which a predicate holds: a mask without nulls, where unknown counts as false.
+    ///
+    /// # Errors
+    /// Whatever the expression raises.
+    pub fn truth(&self, morsel: &Morsel) -> Result<BooleanArray> {
+        if let [column] = self.columns[..]
+            && let Some((values, codes, dictionary)) = morsel.codes(column)
+            && let Some(Values::Truth(truth)) = self.over_values(values, dictionary)
+        {
+            return Ok(BooleanArray::new(truth.holds(codes), None));
+        }
+        let mask = self.mask(morsel)?;
+        Ok(match mask.nulls() {
+            Some(_) => prep_null_mask_filter(&mask),
+            None => mask,
+        })
     }
 
     /// The value of a predicate as a mask; null means unknown.

@@ -11,7 +11,6 @@ use std::sync::Arc;
 
 use arrow::array::{Array, BooleanArray, UInt32Array};
 use arrow::buffer::BooleanBuffer;
-use arrow::compute::kernels::boolean::{and_kleene, or_kleene};
 use arrow::compute::take;
 use arrow::datatypes::{DataType, Schema};
 use datafusion_common::{Result, ScalarValue};
@@ -130,7 +129,7 @@ impl Predicate {
                 break;
             }
             let rows = tested.rows.as_ref().map_or(morsel, |(_, rows)| rows);
-            let next = without_nulls(conjunct.test.mask(rows)?);
+            let next = conjunct.test.truth(rows)?;
             tested.mask = Some(match tested.mask {
                 None => next,
                 Some(mask) => BooleanArray::new(mask.values() & next.values(), None),
@@ -187,9 +186,7 @@ impl Tested {
 #[derive(Debug)]
 enum Test {
     Expr(BoundExpr),
-    /// In the logic of three values.
     And(Vec<Test>),
-    /// In the logic of three values.
     Or(Vec<Test>),
 }
 
@@ -220,25 +217,22 @@ impl Test {
         }
     }
 
-    fn mask(&self, morsel: &Morsel) -> Result<BooleanArray> {
+    /// The rows for which it is true: an AND where all parts are, an OR where any is, whatever is unknown.
+    fn truth(&self, morsel: &Morsel) -> Result<BooleanArray> {
         let (tests, all) = match self {
-            Self::Expr(expr) => return expr.mask(morsel),
+            Self::Expr(expr) => return expr.truth(morsel),
             Self::And(tests) => (tests, true),
             Self::Or(tests) => (tests, false),
         };
         let mut so_far: Option<BooleanArray> = None;
         for test in tests {
-            let next = test.mask(morsel)?;
+            let next = test.truth(morsel)?;
             let mask = match &so_far {
                 None => next,
-                Some(mask) if all => and_kleene(mask, &next)?,
-                Some(mask) => or_kleene(mask, &next)?,
+                Some(mask) if all => BooleanArray::new(mask.values() & next.values(), None),
+                Some(mask) => BooleanArray::new(mask.values() | next.values(), None),
             };
-            let decided = if all {
-                !mask.has_true() && mask.null_count() == 0
-            } else {
-                !mask.has_false() && mask.null_count() == 0
-            };
+            let decided = if all { !mask.has_true() } else { !mask.has_false() };
             so_far = Some(mask);
             if decided {
                 break;
@@ -292,13 +286,6 @@ fn cost(expr: &Arc<dyn PhysicalExpr>, schema: &Schema) -> u8 {
 fn holds(expr: &Arc<dyn PhysicalExpr>) -> bool {
     let value = expr.downcast_ref::<Literal>().map(Literal::value);
     matches!(value, Some(ScalarValue::Boolean(Some(true))))
-}
-
-fn without_nulls(mask: BooleanArray) -> BooleanArray {
-    match mask.nulls() {
-        Some(_) => arrow::compute::prep_null_mask_filter(&mask),
-        None => mask,
-    }
 }
 
 /// Whether evaluating `expr` cannot fail, on any row: comparisons of columns and constants, string

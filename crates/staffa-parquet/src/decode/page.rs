@@ -1,7 +1,7 @@
 //! Opens a page: decompresses it, reads its levels, and turns its values into a body.
 
 use std::borrow::Cow;
-use std::cell::Cell;
+use std::cell::RefCell;
 
 use bytes::Bytes;
 use parquet::basic::{Encoding, Type as Physical};
@@ -29,19 +29,30 @@ pub(crate) struct OpenPage {
 }
 
 thread_local! {
-    /// Memory of the last chunk's pages: a chunk would clear some new one otherwise.
-    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    /// Memory of pages of the last chunks: a chunk would clear some new one otherwise. As many chunks are read at a
+    /// time as there are columns.
+    static SPARE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// A thread does not keep more than this between chunks.
+/// A thread keeps no larger buffer than this between chunks, and no more than so many.
 const SPARE_BYTES: usize = 2 << 20;
+const SPARES: usize = 4;
 
 impl Drop for Opener {
     fn drop(&mut self) {
-        let (ours, theirs) = (std::mem::take(&mut self.spare), SPARE.take());
-        let (more, less) =
-            if ours.capacity() > theirs.capacity() { (ours, theirs) } else { (theirs, ours) };
-        SPARE.set(if more.capacity() <= SPARE_BYTES { more } else { less });
+        let spare = std::mem::take(&mut self.spare);
+        if spare.capacity() > SPARE_BYTES || spare.capacity() == 0 {
+            return;
+        }
+        SPARE.with_borrow_mut(|spares| {
+            if spares.len() < SPARES {
+                spares.push(spare);
+            } else if let Some(least) = spares.iter_mut().min_by_key(|spare| spare.capacity())
+                && least.capacity() < spare.capacity()
+            {
+                *least = spare;
+            }
+        });
     }
 }
 
@@ -63,7 +74,7 @@ impl Opener {
             leaf,
             decompressor,
             limits,
-            spare: SPARE.take(),
+            spare: SPARE.with_borrow_mut(Vec::pop).unwrap_or_default(),
             spare_bits: Bitmap::default(),
             spare_words: vec![],
         }
