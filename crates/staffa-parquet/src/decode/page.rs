@@ -34,9 +34,9 @@ thread_local! {
     static SPARE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// A thread keeps no larger buffer than this between chunks, and no more than so many.
-const SPARE_BYTES: usize = 2 << 20;
-const SPARES: usize = 4;
+/// A thread keeps no larger buffer than this between chunks, and no more than so many bytes in all.
+const SPARE_BYTES: usize = 4 << 20;
+const SPARES_BYTES: usize = 12 << 20;
 
 impl Drop for Opener {
     fn drop(&mut self) {
@@ -45,12 +45,9 @@ impl Drop for Opener {
             return;
         }
         SPARE.with_borrow_mut(|spares| {
-            if spares.len() < SPARES {
+            let held: usize = spares.iter().map(Vec::capacity).sum();
+            if held + spare.capacity() <= SPARES_BYTES {
                 spares.push(spare);
-            } else if let Some(least) = spares.iter_mut().min_by_key(|spare| spare.capacity())
-                && least.capacity() < spare.capacity()
-            {
-                *least = spare;
             }
         });
     }

@@ -28,6 +28,9 @@ enum Run {
     },
 }
 
+/// A run of at most so many equal values is short.
+const SHORT: usize = 16;
+
 /// Reads the values of one hybrid stream in order.
 #[derive(Debug)]
 pub(crate) struct HybridReader {
@@ -53,8 +56,16 @@ impl HybridReader {
     }
 
     /// Values known to be left in the current run: at least 1, or an error.
+    #[inline]
     fn next_run(&mut self) -> Flawed<()> {
-        let header = uleb(&self.data, &mut self.pos)?;
+        let header = match self.data.get(self.pos) {
+            // Most are one byte.
+            Some(&byte) if byte < 0x80 => {
+                self.pos += 1;
+                u64::from(byte)
+            }
+            _ => uleb(&self.data, &mut self.pos)?,
+        };
         let count = usize::try_from(header >> 1).map_err(|_| Flaw::bad("run length"))?;
         if count == 0 {
             return Err(Flaw::bad("run of length zero before the page's last value"));
@@ -65,10 +76,8 @@ impl HybridReader {
             if rest < bytes {
                 return Err(Flaw::bad("bytes end inside a run"));
             }
-            let mut value = [0; 4];
-            value[..bytes].copy_from_slice(&self.data[self.pos..self.pos + bytes]);
+            let value = self.value(bytes);
             self.pos += bytes;
-            let value = u32::from_le_bytes(value);
             if self.width < 32 && value >> self.width != 0 {
                 return Err(Flaw::bad("a run's value needs more bits than its width"));
             }
@@ -89,6 +98,21 @@ impl HybridReader {
         Ok(())
     }
 
+    /// The next `bytes` bytes, which there are, as a number.
+    #[inline]
+    fn value(&self, bytes: usize) -> u32 {
+        let data = self.data.get(self.pos..).unwrap_or_default();
+        match data.first_chunk::<4>() {
+            // One load, and what belongs to others cut off.
+            Some(word) => (u64::from(u32::from_le_bytes(*word)) & ((1 << (8 * bytes)) - 1)) as u32,
+            None => {
+                let mut value = [0; 4];
+                value.iter_mut().zip(data.iter().take(bytes)).for_each(|(to, from)| *to = *from);
+                u32::from_le_bytes(value)
+            }
+        }
+    }
+
     /// Fills `out`.
     ///
     /// # Errors
@@ -99,7 +123,11 @@ impl HybridReader {
                 Run::Repeated { left: 0, .. } | Run::Packed { left: 0, .. } => self.next_run()?,
                 Run::Repeated { value, left } => {
                     let n = (*left).min(out.len());
-                    out[..n].fill(*value);
+                    match out.first_chunk_mut::<SHORT>() {
+                        // A few stores in the place of a loop; what lies behind is written next.
+                        Some(short) if n <= SHORT => *short = [*value; SHORT],
+                        _ => out[..n].fill(*value),
+                    }
                     *left -= n;
                     out = &mut out[n..];
                 }

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::sync::{Arc, OnceLock};
 
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
-use arrow::compute::cast;
+use arrow::compute::{cast, filter_record_batch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion_common::utils::memory::RecordBatchMemoryCounter;
@@ -14,6 +14,7 @@ use datafusion_physical_plan::SpillManager;
 use datafusion_physical_plan::metrics::{Count, ExecutionPlanMetricsSet, MetricBuilder, Time};
 
 use super::columns::OFFSET_LIMIT;
+use super::distinct::{Distinct, is_of_keys};
 use super::dynamic::Reports;
 use super::emit::kept_columns;
 use super::seal::seal;
@@ -58,6 +59,8 @@ pub(super) struct Shared {
     pub(super) context: Arc<RunContext>,
     /// Whether rows that do not fit into memory go to disk.
     pub(super) spills: bool,
+    /// Whether a key's second row makes no difference, and can be told.
+    of_keys: bool,
     metrics: ExecutionPlanMetricsSet,
     manager: OnceLock<SpillManager>,
 }
@@ -108,6 +111,9 @@ impl BuildSink {
                 fields.push(Arc::new(Field::new("key", data_type, true)));
             }
         }
+        let key_types: Vec<_> =
+            key_places.iter().map(|&place| fields[place].data_type().clone()).collect();
+        let of_keys = is_of_keys(spec, &kept, &key_types);
         let (states, lanes_each) = match pipeline.scope {
             Scope::Shared => (1, pipeline.lanes),
             Scope::PerLane => (pipeline.lanes, 1),
@@ -126,6 +132,7 @@ impl BuildSink {
                 offset_limit: OFFSET_LIMIT,
                 context: Arc::clone(context),
                 spills,
+                of_keys,
                 metrics: pipeline.metrics.clone(),
                 manager: OnceLock::new(),
             }),
@@ -158,6 +165,8 @@ impl Sink for BuildSink {
             shared: Arc::clone(&self.shared),
             batches: Vec::new(),
             rows: 0,
+            dropped: 0,
+            distinct: self.shared.of_keys.then(|| Distinct::new(self.reservation.new_empty())),
             counter: RecordBatchMemoryCounter::new(),
             reservation: self.reservation.new_empty(),
             flags: self.flags.clone().unwrap_or_else(|| Flags::new(self.partitions)),
@@ -194,6 +203,9 @@ pub(super) struct Local {
     shared: Arc<Shared>,
     pub(super) batches: Vec<RecordBatch>,
     rows: usize,
+    /// Rows whose key was there already.
+    dropped: usize,
+    distinct: Option<Distinct>,
     counter: RecordBatchMemoryCounter,
     pub(super) reservation: MemoryReservation,
     flags: Arc<Flags>,
@@ -205,6 +217,24 @@ impl Local {
     /// Number of rows.
     pub(super) fn rows(&self) -> usize {
         self.rows
+    }
+
+    /// Number of rows that came, whether they make a difference or not.
+    pub(super) fn input_rows(&self) -> usize {
+        self.rows + self.dropped
+    }
+
+    /// The rows that make a difference.
+    fn needed(&mut self, batch: RecordBatch) -> Result<RecordBatch> {
+        let key = self.shared.key_places.first().and_then(|&place| batch.columns().get(place));
+        let Some((distinct, key)) = self.distinct.as_mut().zip(key) else { return Ok(batch) };
+        let Some(first) = distinct.first(key) else {
+            self.distinct = None;
+            return Ok(batch);
+        };
+        let needed = filter_record_batch(&batch, &first)?;
+        self.dropped += batch.num_rows() - needed.num_rows();
+        Ok(needed)
     }
 
     /// Splits all rows into partitions, so that some can go to disk.
@@ -241,7 +271,10 @@ impl SinkLocal for Local {
         let options = RecordBatchOptions::new().with_row_count(Some(morsel.rows()));
         let batch =
             RecordBatch::try_new_with_options(Arc::clone(&shared.schema), columns, &options)?;
-        let batch = release_views(batch)?;
+        let batch = self.needed(release_views(batch)?)?;
+        if batch.num_rows() == 0 {
+            return Ok(());
+        }
         self.rows += batch.num_rows();
         if let Some(parts) = &mut self.parts {
             return parts.push(batch);

@@ -20,6 +20,7 @@
 mod build;
 mod columns;
 mod device;
+mod distinct;
 mod dynamic;
 mod earlier;
 mod emit;

@@ -44,7 +44,7 @@ pub(super) fn emits_build_rows(join_type: JoinType) -> bool {
 type SealedRows = ((Arc<dyn Sealed>, usize), usize);
 
 /// Seals the lanes' rows as the state of partition `partition`; also gives the bytes that it holds, and how
-/// many rows there were.
+/// many rows came.
 pub(super) fn seal(
     shared: &Arc<Shared>,
     partition: usize,
@@ -52,6 +52,7 @@ pub(super) fn seal(
     reservation: MemoryReservation,
 ) -> Result<SealedRows> {
     let rows = locals.iter().map(Local::rows).sum();
+    let input_rows = locals.iter().map(Local::input_rows).sum();
     let fits = match locals.iter().all(|local| local.parts.is_none()) {
         true => room(shared, &locals, rows, &reservation)?,
         false => None,
@@ -72,12 +73,12 @@ pub(super) fn seal(
             let parts = locals.into_iter().filter_map(|local| local.parts).collect();
             match settle(shared, parts, reservation)? {
                 Settled::Whole(made) => made,
-                Settled::Hybrid(sealed, bytes) => return Ok(((sealed, bytes), rows)),
+                Settled::Hybrid(sealed, bytes) => return Ok(((sealed, bytes), input_rows)),
             }
         }
     };
     shared.reports.report(&shared.context, partition, &made.keys, &made.state);
-    Ok(((made.state, made.bytes), rows))
+    Ok(((made.state, made.bytes), input_rows))
 }
 
 /// Reserves what the table takes while it is made; nothing where that is to be had by spilling only.
