@@ -10,6 +10,7 @@ use datafusion_common::{DataFusionError, Result};
 use datafusion_execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion_physical_plan::metrics::ExecutionPlanMetricsSet;
 
+use super::finest::{Finest, Taken};
 use super::partition::Run;
 use super::plan::{Evaluated, Plan};
 use super::spill::SpillWriter;
@@ -78,6 +79,8 @@ pub(super) struct GroupedLocal {
     partitions: usize,
     /// The table as it is, with the groups not in a run yet.
     pub(super) table: Table,
+    /// Groups by all keys, which are on their way to the grouping sets' in the table.
+    finest: Option<Finest>,
     /// What overflowed, oldest first.
     pub(super) runs: Vec<Run>,
     /// What overflowed memory, older than `runs`.
@@ -105,8 +108,15 @@ impl GroupedLocal {
     ) -> Result<Self> {
         let runtime = context.task.runtime_env();
         let spills = runtime.disk_manager.tmp_files_enabled();
+        // As DataFusion does, where the answer's bits depend on it.
+        let in_order = layout.lanes == 1 && !plan.merges_exactly();
+        let finest = match plan.spec.limit {
+            None if !in_order => Finest::new(plan)?,
+            _ => None,
+        };
         Ok(Self {
             table: Table::new(plan)?,
+            finest,
             runs: Vec::new(),
             spilled: SpillWriter::new(plan, layout, context),
             reservation: MemoryConsumer::new("StaffaAggregate")
@@ -128,7 +138,14 @@ impl GroupedLocal {
 
     fn add(&mut self, morsel: &Morsel) -> Result<()> {
         if morsel.states().is_some() {
-            return self.add_states(morsel);
+            let states = self.plan.states(morsel)?;
+            return self.add_states(states, morsel.rows(), morsel.rows());
+        }
+        if let Some(finest) = &mut self.finest {
+            return match finest.add(morsel)? {
+                true => self.settle(),
+                false => Ok(()),
+            };
         }
         let input = self.plan.evaluate(morsel)?;
         if self.bypass_rows > 0 {
@@ -138,16 +155,32 @@ impl GroupedLocal {
         self.added(morsel.rows())
     }
 
-    /// Takes the states that somebody else made of rows, as a device does.
-    fn add_states(&mut self, morsel: &Morsel) -> Result<()> {
-        let states = self.plan.states(morsel)?;
+    /// Takes `groups` states that somebody else made of `rows` rows, as a device does.
+    fn add_states(&mut self, states: Vec<ArrayRef>, groups: usize, rows: usize) -> Result<()> {
         if self.bypass_rows > 0 {
-            self.bypass_rows = self.bypass_rows.saturating_sub(morsel.rows());
-            self.passed.push(states, morsel.rows());
+            self.bypass_rows = self.bypass_rows.saturating_sub(groups);
+            self.passed.push(states, groups);
             return self.flush_if_passed();
         }
         self.table.merge(&states)?;
-        self.added(morsel.rows())
+        self.added(rows)
+    }
+
+    /// Brings the groups by all keys to those of the grouping sets.
+    pub(super) fn settle(&mut self) -> Result<()> {
+        let Some(finest) = self.finest.as_mut().filter(|finest| !finest.is_empty()) else {
+            return Ok(());
+        };
+        let Taken { states, rows, worth } = finest.take()?;
+        if !worth {
+            self.finest = None;
+        }
+        let groups = states.first().map_or(0, |column| column.len());
+        let plan = Arc::clone(&self.plan);
+        for of_set in plan.of_finest(&states) {
+            self.add_states(of_set?, groups, rows / plan.set_count())?;
+        }
+        Ok(())
     }
 
     /// Empties or enlarges the table where it is full, after so many more rows.
@@ -224,6 +257,7 @@ impl GroupedLocal {
 
     /// Writes everything to disk.
     pub(super) fn spill(&mut self) -> Result<()> {
+        self.settle()?;
         self.flush()?;
         self.spilled.write(&std::mem::take(&mut self.runs))?;
         self.table = Table::new(&self.plan)?;
@@ -234,7 +268,8 @@ impl GroupedLocal {
 
     fn size(&self) -> usize {
         let runs: usize = self.runs.iter().map(Run::size).sum();
-        self.table.size() + runs + self.passed.bytes
+        let finest = self.finest.as_ref().map_or(0, Finest::size);
+        self.table.size() + finest + runs + self.passed.bytes
     }
 
     fn account(&mut self) -> Result<()> {

@@ -43,6 +43,7 @@ struct Merger {
 
 impl Merger {
     fn seal(&self, mut locals: Vec<GroupedLocal>) -> Result<Arc<dyn Sealed>> {
+        locals.par_iter_mut().try_for_each(GroupedLocal::settle)?;
         if locals.iter().any(|local| local.spilled.used()) {
             return self.spill(locals);
         }

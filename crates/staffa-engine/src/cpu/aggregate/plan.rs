@@ -20,6 +20,7 @@ use crate::bound::BoundExpr;
 use crate::plan::AggregateSpec;
 
 /// One grouping set: which keys it leaves out, and the id that tells it from the others.
+#[derive(Clone)]
 struct GroupingSet {
     absent: Vec<bool>,
     /// The value of `__grouping_id`; none without GROUPING SETS, CUBE or ROLLUP.
@@ -98,6 +99,66 @@ impl Plan {
             filters,
             spec: Arc::clone(spec),
         })
+    }
+
+    /// The same by all keys at once, whose groups' states are those of every grouping set's groups taken apart;
+    /// none where there is one set, or where states may be as large as the rows.
+    pub(super) fn finest(&self) -> Option<Self> {
+        let keys = self.keys.len();
+        let states = self.state_schema.fields().iter().skip(self.key_width());
+        let flat = states.map(|field| field.data_type()).all(|of| !of.is_nested());
+        let ids = self.sets.iter().all(|set| set.id.is_some());
+        if self.sets.len() < 2
+            || !ids
+            || !flat
+            || self.spec.stage.reads_states()
+            || !self.converts()
+        {
+            return None;
+        }
+        let key_fields = self.key_schema.fields().iter().take(keys).cloned();
+        let key_schema = Arc::new(Schema::new(key_fields.collect::<Vec<_>>()));
+        let states = self.state_schema.fields().iter().skip(self.key_width());
+        let fields: Vec<_> = key_schema.fields().iter().chain(states).cloned().collect();
+        Some(Self {
+            spec: Arc::clone(&self.spec),
+            takes_codes: takes_codes(&key_schema),
+            key_schema,
+            state_schema: Arc::new(Schema::new(fields)),
+            state_widths: self.state_widths.clone(),
+            keys: self.keys.clone(),
+            nulls: self.nulls.clone(),
+            sets: vec![GroupingSet { absent: vec![false; keys], id: None }],
+            values: self.values.clone(),
+            arguments: self.arguments.clone(),
+            filters: self.filters.clone(),
+        })
+    }
+
+    /// The states of each grouping set's groups, some of them several times, from those of [`finest`](Self::finest).
+    pub(super) fn of_finest(
+        &self,
+        columns: &[ArrayRef],
+    ) -> impl Iterator<Item = Result<Vec<ArrayRef>>> {
+        let (keys, states) = columns.split_at(self.keys.len().min(columns.len()));
+        let rows = columns.first().map_or(0, |column| column.len());
+        self.sets.iter().map(move |set| {
+            let key = |(key, absent): (&ArrayRef, &bool)| match absent {
+                true => new_null_array(key.data_type(), rows),
+                false => Arc::clone(key),
+            };
+            let mut of_set: Vec<ArrayRef> = keys.iter().zip(&set.absent).map(key).collect();
+            if let Some(id) = &set.id {
+                of_set.push(id.to_array_of_size(rows)?);
+            }
+            of_set.extend(states.iter().cloned());
+            Ok(of_set)
+        })
+    }
+
+    /// Number of grouping sets.
+    pub(super) fn set_count(&self) -> usize {
+        self.sets.len()
     }
 
     /// Number of key columns.

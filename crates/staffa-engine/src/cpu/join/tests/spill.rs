@@ -169,15 +169,23 @@ async fn check(
                 let ours = joined(&spec, &builds, &probes, &context, turns).await.unwrap();
                 assert_eq!(rows(&ours.batches), theirs, "{label}");
                 let metrics = &ours.metrics;
-                assert!(metrics.spilled_rows().is_some_and(|rows| rows > 0), "{label}");
-                assert!(metrics.spilled_bytes().is_some_and(|bytes| bytes > 0), "{label}");
-                assert!(metrics.spill_count().is_some_and(|files| files > 0), "{label}");
+                // Of numbers that are only asked for, a row a key stays: that may fit.
+                let of_keys = !with_filter && asks_for_keys(join_type);
+                if !of_keys || *data_type != DataType::Int64 {
+                    assert!(metrics.spilled_rows().is_some_and(|rows| rows > 0), "{label}");
+                    assert!(metrics.spilled_bytes().is_some_and(|bytes| bytes > 0), "{label}");
+                    assert!(metrics.spill_count().is_some_and(|files| files > 0), "{label}");
+                }
                 assert_eq!(pool.reserved(), 0, "{label}");
                 let disk = &context.task.runtime_env().disk_manager;
                 assert_eq!(disk.used_disk_space(), 0, "{label}: files are left");
             }
         }
     }
+}
+
+fn asks_for_keys(join_type: JoinType) -> bool {
+    matches!(join_type, JoinType::RightSemi | JoinType::RightAnti | JoinType::RightMark)
 }
 
 /// Keys of `rows` rows below `keys`, every 19th NULL.
