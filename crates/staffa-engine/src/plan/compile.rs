@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use datafusion_common::{Result, ScalarValue, internal_err};
-use datafusion_physical_expr::expressions::{Literal, lit};
+use datafusion_physical_expr::expressions::{Column, Literal, lit};
 use datafusion_physical_expr_common::physical_expr::PhysicalExpr;
 use datafusion_physical_expr_common::sort_expr::LexOrdering;
 use datafusion_physical_plan::metrics::ExecutionPlanMetricsSet;
@@ -281,6 +281,20 @@ impl<'a> Compiler<'a> {
                 need.partitions && node.partitions > 1
             }
         };
+        if per_lane
+            && spec.stage == AggregateStage::Final
+            && let Some((exchange, keys)) = fused::exchange(node, spec)
+        {
+            // What the groups came to is dealt out, in place of what the rows of each lane came to.
+            let draft = self.aggregate(node, spec, Need::ROWS)?;
+            let key = |at: usize| -> Arc<dyn PhysicalExpr> {
+                Arc::new(Column::new(node.schema.field(at).name(), at))
+            };
+            let keys = keys.into_iter().map(key).collect();
+            let sink = SinkKind::Exchange(keys, node.partitions);
+            let id = self.finish(draft, sink, Scope::Shared, exchange.metrics.clone());
+            return Ok(Self::draft(Source::Exchange(id), node.partitions, &node.schema));
+        }
         if per_lane {
             let child_need =
                 Need { partitions: need.partitions && node.partitions > 1, order: false };

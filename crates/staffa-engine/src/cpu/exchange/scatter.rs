@@ -62,8 +62,13 @@ fn nulls(
     let mut builders: Vec<NullBufferBuilder> =
         counts.iter().map(|&rows| NullBufferBuilder::new(rows)).collect();
     for (array, outputs) in arrays.iter().zip(outputs) {
-        for (row, &output) in outputs.iter().enumerate() {
-            builders[output as usize].append(array.is_valid(row));
+        match array.nulls() {
+            Some(nulls) => {
+                for (&output, valid) in outputs.iter().zip(nulls) {
+                    builders[output as usize].append(valid);
+                }
+            }
+            None => outputs.iter().for_each(|&output| builders[output as usize].append(true)),
         }
     }
     builders.into_iter().map(Some).collect()

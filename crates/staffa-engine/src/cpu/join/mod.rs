@@ -28,6 +28,7 @@ mod equal;
 mod key_filter;
 mod keys;
 mod lookup;
+mod loops;
 mod pairs;
 mod probe;
 mod residual;

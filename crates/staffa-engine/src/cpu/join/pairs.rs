@@ -15,6 +15,21 @@ pub(super) struct Pairs {
     pub(super) probe: Vec<u32>,
 }
 
+impl Pairs {
+    /// Keeps the pairs of a build and a probe row that `keeps` names.
+    pub(super) fn retain(&mut self, keeps: impl Fn(u32, u32) -> bool) {
+        let mut count = 0;
+        for at in 0..self.build.len() {
+            let (build, probe) = (self.build[at], self.probe[at]);
+            self.build[count] = build;
+            self.probe[count] = probe;
+            count += usize::from(keeps(build, probe));
+        }
+        self.build.truncate(count);
+        self.probe.truncate(count);
+    }
+}
+
 /// Whether ascending row numbers are all those of a morsel of `rows` rows, each once.
 pub(super) fn covers(row_numbers: &[u32], rows: usize) -> bool {
     row_numbers.len() == rows && row_numbers.iter().zip(0..).all(|(&row, at)| row == at)
@@ -23,8 +38,10 @@ pub(super) fn covers(row_numbers: &[u32], rows: usize) -> bool {
 /// How far the hits of a morsel have been expanded.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Cursor {
-    hit: usize,
-    within: u32,
+    /// The hit that is expanded next.
+    pub(super) hit: usize,
+    /// How far into its run.
+    pub(super) within: u32,
 }
 
 impl Cursor {

@@ -13,6 +13,7 @@ use datafusion_physical_plan::metrics::ExecutionPlanMetricsSet;
 use super::earlier::Earlier;
 use super::emit::{Layout, probe_columns};
 use super::lookup::{Hits, Scratch, lookup};
+use super::loops::Limits;
 use super::pairs::{Cursor, Pairs, covers, with_unmatched};
 use super::residual::Residual;
 use super::spill::{Divide, ProbeColumns, manager};
@@ -274,14 +275,14 @@ impl ProbeLane {
             // One match each: the hits are the pairs.
             pairs.build = std::mem::take(&mut self.hits.first);
             pairs.probe = std::mem::take(&mut self.hits.probe);
+        } else if let Some(residual) = &shared.residual {
+            let limits = Limits { pairs: shared.chunk, once: false, skip: &|_| false, done: None };
+            pairs = residual.pairs(&state, &work.morsel, &self.hits, &mut work.cursor, limits)?;
         } else {
             work.cursor.expand(&self.hits, &state.table, shared.chunk, |_| false, &mut pairs);
         }
         let complete = work.cursor.open_row(&self.hits, work.rows);
         let ended = work.cursor.is_end(&self.hits);
-        if let Some(residual) = &shared.residual {
-            residual.retain(&state, &work.morsel, &mut pairs)?;
-        }
         if let Some(visited) = &state.visited {
             pairs.build.iter().for_each(|&row| visited.set(row));
         }
@@ -300,12 +301,22 @@ impl ProbeLane {
             }
             false => (UInt32Array::from(pairs.build), pairs.probe),
         };
-        if !probe.is_empty() {
+        if (1..=shared.chunk).contains(&probe.len()) {
             let probe =
                 (!covers(&probe, work.rows as usize)).then(|| Arc::new(UInt32Array::from(probe)));
             let morsel =
                 shared.layout.pairs(&state, &Arc::new(build), &work.morsel, probe.as_ref())?;
             self.out.push(morsel)?;
+        } else {
+            let probe = UInt32Array::from(probe);
+            for from in (0..probe.len()).step_by(shared.chunk) {
+                let len = shared.chunk.min(probe.len() - from);
+                let (build, probe) = (build.slice(from, len), probe.slice(from, len));
+                let probe = Arc::new(probe);
+                let build = Arc::new(build);
+                let morsel = shared.layout.pairs(&state, &build, &work.morsel, Some(&probe))?;
+                self.out.push(morsel)?;
+            }
         }
         if !ended {
             self.work = Some(work);
@@ -336,10 +347,14 @@ impl ProbeLane {
         let mut cursor = Cursor::default();
         while !cursor.is_end(&self.hits) {
             self.shared.context.cancel.check()?;
-            let mut pairs = Pairs::default();
-            cursor.expand(&self.hits, &self.state.table, self.shared.chunk, |_| false, &mut pairs);
-            drop_visited(&mut pairs, |row| visited.get(row));
-            residual.retain(&self.state, morsel, &mut pairs)?;
+            // What has a match needs no other.
+            let limits = Limits {
+                pairs: self.shared.chunk,
+                once: false,
+                skip: &|_| false,
+                done: Some(&|row| visited.get(row)),
+            };
+            let pairs = residual.pairs(&self.state, morsel, &self.hits, &mut cursor, limits)?;
             pairs.build.iter().for_each(|&row| visited.set(row));
         }
         Ok(())
@@ -362,15 +377,14 @@ impl ProbeLane {
                 let mut cursor = Cursor::default();
                 while !cursor.is_end(&self.hits) {
                     self.shared.context.cancel.check()?;
-                    let mut pairs = Pairs::default();
-                    cursor.expand(
-                        &self.hits,
-                        &self.state.table,
-                        self.shared.chunk,
-                        |row| matched[row as usize],
-                        &mut pairs,
-                    );
-                    residual.retain(&self.state, &morsel, &mut pairs)?;
+                    let limits = Limits {
+                        pairs: self.shared.chunk,
+                        once: true,
+                        skip: &|row| matched[row as usize],
+                        done: None,
+                    };
+                    let hits = &self.hits;
+                    let pairs = residual.pairs(&self.state, &morsel, hits, &mut cursor, limits)?;
                     for &row in &pairs.probe {
                         matched[row as usize] = true;
                     }
@@ -440,17 +454,4 @@ impl ProbeLane {
         }
         Ok(())
     }
-}
-
-/// Drops the pairs whose build row has a match already.
-fn drop_visited(pairs: &mut Pairs, visited: impl Fn(u32) -> bool) {
-    let mut count = 0;
-    for at in 0..pairs.build.len() {
-        let (build, probe) = (pairs.build[at], pairs.probe[at]);
-        pairs.build[count] = build;
-        pairs.probe[count] = probe;
-        count += usize::from(!visited(build));
-    }
-    pairs.build.truncate(count);
-    pairs.probe.truncate(count);
 }

@@ -8,16 +8,20 @@ use datafusion_common::Result;
 use datafusion_physical_plan::joins::utils::JoinFilter;
 
 use super::emit::Layout;
-use super::pairs::{Pairs, covers};
+use super::lookup::Hits;
+use super::loops::{Limits, Loops};
+use super::pairs::{Cursor, Pairs, covers};
 use super::state::JoinState;
 use crate::Morsel;
 use crate::bound::BoundExpr;
-use crate::plan::JoinSpec;
+use crate::plan::{JoinKind, JoinSpec};
 
 /// A residual condition; it gathers only the columns that it reads.
 pub(super) struct Residual {
     predicate: BoundExpr,
     layout: Layout,
+    /// Where there are no keys.
+    loops: Option<Loops>,
 }
 
 impl Residual {
@@ -26,16 +30,38 @@ impl Residual {
         Ok(Self {
             predicate: BoundExpr::new(filter.expression(), filter.schema())?,
             layout: Layout::new(filter.column_indices(), spec),
+            loops: match spec.kind {
+                JoinKind::Loop => Some(Loops::new(filter, spec)?),
+                JoinKind::Hash => None,
+            },
         })
     }
 
-    /// Keeps the pairs for which the condition holds.
-    pub(super) fn retain(
+    /// The next pairs of hits for which the condition holds.
+    pub(super) fn pairs(
         &self,
         state: &JoinState,
         probe: &Morsel,
-        pairs: &mut Pairs,
-    ) -> Result<()> {
+        hits: &Hits,
+        cursor: &mut Cursor,
+        limits: Limits<'_>,
+    ) -> Result<Pairs> {
+        if let Some(loops) = &self.loops
+            && let Some(pairs) = loops.pairs(state, probe, hits, cursor, &limits)?
+        {
+            return Ok(pairs);
+        }
+        let mut pairs = Pairs::default();
+        cursor.expand(hits, &state.table, limits.pairs, limits.skip, &mut pairs);
+        if let Some(done) = limits.done {
+            pairs.retain(|build, _| !done(build));
+        }
+        self.retain(state, probe, &mut pairs)?;
+        Ok(pairs)
+    }
+
+    /// Keeps the pairs for which the condition holds.
+    fn retain(&self, state: &JoinState, probe: &Morsel, pairs: &mut Pairs) -> Result<()> {
         if pairs.build.is_empty() {
             return Ok(());
         }

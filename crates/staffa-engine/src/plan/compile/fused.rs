@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use datafusion_physical_expr::expressions::Column;
+use datafusion_physical_expr_common::physical_expr::PhysicalExpr;
+
 use crate::plan::node::{AggregateSpec, AggregateStage, Node, NodeOp};
 
 /// The partial half below a final one, through exchanges that nobody else sees, and its node.
@@ -18,6 +21,39 @@ pub(super) fn partial(node: &Node) -> Option<(&AggregateSpec, &Node)> {
         }
         _ => None,
     }
+}
+
+/// The exchange below a final half that deals out its keys over its partitions, and the columns that those are in its
+/// output: the same rows come to the same partitions if the exchange stands above.
+pub(super) fn exchange<'a>(node: &'a Node, last: &AggregateSpec) -> Option<(&'a Node, Vec<usize>)> {
+    let below = &node.children[0];
+    match &below.op {
+        NodeOp::Pass => exchange_of(&below.children[0], node, last),
+        _ => exchange_of(below, node, last),
+    }
+}
+
+fn exchange_of<'a>(
+    below: &'a Node,
+    node: &Node,
+    last: &AggregateSpec,
+) -> Option<(&'a Node, Vec<usize>)> {
+    let NodeOp::Repartition(spec) = &below.op else { return None };
+    let keys = spec.hash.as_ref().filter(|_| spec.partitions == node.partitions)?;
+    partial(&below.children[0])?;
+    let at = |expr: &Arc<dyn PhysicalExpr>| expr.downcast_ref::<Column>().map(Column::index);
+    // A final half takes its keys from where the partial one put them.
+    let mut in_place = last.group_by.expr().iter().enumerate();
+    if last.limit.is_some() || !in_place.all(|(key, (expr, _))| at(expr) == Some(key)) {
+        return None;
+    }
+    let width = last.group_by.expr().len();
+    let same = |&key: &usize| {
+        let (before, after) = (last.input_schema.field(key), last.schema.field(key));
+        before.data_type() == after.data_type()
+    };
+    let columns = keys.iter().map(|key| at(key).filter(|key| *key < width && same(key)));
+    Some((below, columns.collect::<Option<_>>()?))
 }
 
 /// One aggregation from rows to values, in place of its two halves.

@@ -18,6 +18,8 @@ use arrow::buffer::NullBuffer;
 use arrow::datatypes::SchemaRef;
 use datafusion_common::Result;
 
+use self::slots::Key;
+
 /// Gives every different key (a row of key columns) a dense id, in the order of first sight.
 pub(super) trait Keys: Send {
     /// Replaces `ids` by the id of each row's key; unknown keys are added.
@@ -33,7 +35,7 @@ pub(super) trait Keys: Send {
     fn take(&mut self) -> Result<Vec<ArrayRef>>;
 }
 
-/// A table for keys of `schema`: strings by themselves, up to 128 bits as numbers, the rest in
+/// A table for keys of `schema`: strings by themselves, up to 256 bits as numbers, the rest in
 /// DataFusion's tables.
 ///
 /// # Errors
@@ -47,6 +49,7 @@ pub(super) fn keys(schema: &SchemaRef) -> Result<Box<dyn Keys>> {
     Ok(match packed::width(schema) {
         Some(0..=64) => Box::new(packed::PackedKeys::<u64>::new(schema)?),
         Some(65..=128) => Box::new(packed::PackedKeys::<u128>::new(schema)?),
+        Some(129..=256) => Box::new(packed::PackedKeys::<slots::Wide>::new(schema)?),
         _ => Box::new(vanilla::VanillaKeys::new(schema)?),
     })
 }
@@ -67,7 +70,7 @@ pub(super) fn keys_of_kept(schema: &SchemaRef) -> Result<Box<dyn Keys>> {
 /// the column's own type.
 pub(super) fn takes_codes(schema: &SchemaRef) -> Vec<bool> {
     let single = schema.fields().len() == 1;
-    let ours = single || packed::width(schema).is_some_and(|bits| bits <= 128);
+    let ours = single || packed::width(schema).is_some_and(|bits| bits <= slots::Wide::BITS);
     schema.fields().iter().map(|field| ours && text::supported(field.data_type())).collect()
 }
 

@@ -1,4 +1,4 @@
-//! One or more key columns packed into 64 or 128 bits.
+//! One or more key columns packed into 64, 128 or 256 bits.
 
 use arrow::array::{Array, ArrayRef, UInt32Array};
 use arrow::buffer::NullBuffer;

@@ -93,20 +93,57 @@ impl Key for u128 {
     }
 }
 
+/// 256 bits: three numbers of 64 bits with their NULLs, and more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Wide {
+    low: u128,
+    high: u128,
+}
+
+impl Key for Wide {
+    const BITS: u32 = 256;
+    type Ids = WideIds;
+
+    #[inline(always)]
+    fn with(self, bits: u128, shift: u32) -> Self {
+        let Self { low, high } = self;
+        match shift {
+            0 => Self { low: low | bits, high },
+            // What does not fit below goes on above.
+            1..128 => Self { low: low | bits << shift, high: high | bits >> (128 - shift) },
+            _ => Self { low, high: high | bits << (shift - 128) },
+        }
+    }
+
+    #[inline(always)]
+    fn bits_at(self, shift: u32) -> u128 {
+        match shift {
+            0 => self.low,
+            1..128 => self.low >> shift | self.high << (128 - shift),
+            _ => self.high >> (shift - 128),
+        }
+    }
+
+    #[inline(always)]
+    fn hash(self) -> u64 {
+        fold(self.low.hash() ^ self.high.hash().rotate_left(32))
+    }
+}
+
 /// Ids of keys that are too wide to stand in a slot.
 #[derive(Default)]
 pub(super) struct WideIds(HashedIds);
 
-impl Ids<u128> for WideIds {
-    fn expect(&mut self, _: &[u128]) {}
+impl<K: Key> Ids<K> for WideIds {
+    fn expect(&mut self, _: &[K]) {}
 
-    fn touch(&mut self, keys: &[u128], known: &[u128]) {
-        let read = |id: u32| known.get(id as usize).map_or(0, |key| *key as u64);
+    fn touch(&mut self, keys: &[K], known: &[K]) {
+        let read = |id: u32| known.get(id as usize).map_or(0, |key| key.bits_at(0) as u64);
         self.0.touch(keys.iter().map(|key| key.hash()), read);
     }
 
     #[inline(always)]
-    fn intern(&mut self, key: u128, keys: &mut Vec<u128>) -> u32 {
+    fn intern(&mut self, key: K, keys: &mut Vec<K>) -> u32 {
         let next = keys.len() as u32;
         let id = self.0.intern(key.hash(), next, |id| keys.get(id as usize) == Some(&key));
         if id == next {

@@ -3,6 +3,7 @@
 mod against;
 mod dynamic;
 mod limits;
+mod loops;
 mod parts;
 mod shapes;
 mod spill;
