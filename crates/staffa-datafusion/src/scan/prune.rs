@@ -12,11 +12,14 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use datafusion_pruning::{PruningPredicate, PruningPredicateBuilder};
 use parquet::arrow::ParquetRecordBatchStreamBuilder;
-use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, RowSelection, RowSelector,
+};
 use parquet::arrow::parquet_column;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaDataReader, RowGroupMetaData};
 
 use super::open::{GroupToRead, OpenFile, Reader};
+use super::rows::Cursor;
 
 /// The row groups of `open` that must be read, in file order. May load the page index.
 ///
@@ -52,7 +55,13 @@ pub(super) async fn groups(
         (Some(predicate), true) => page_filter(open, predicate),
         _ => None,
     };
-    if pages.is_some() && needs_page_index(open, &plan) {
+    let first = first_rows(open);
+    let some_of_a_group = global.enable_page_index
+        && first.is_some_and(|rows| {
+            let mut groups = plan.row_group_indexes().filter_map(|group| row_groups.get(group));
+            groups.next().is_some_and(|group| rows < count(group.num_rows()) / WORTH_AN_INDEX)
+        });
+    if (pages.is_some() || some_of_a_group) && needs_page_index(open, &plan) {
         load_page_index(open, reader, options).await?;
     }
     match &predicate {
@@ -78,7 +87,54 @@ pub(super) async fn groups(
             &open.metrics,
         );
     }
-    Ok(to_read(access))
+    let groups = to_read(access);
+    Ok(match first {
+        Some(rows) => cut(groups, rows, row_groups),
+        None => groups,
+    })
+}
+
+/// A page index is worth reading for less than one in so many rows of a row group.
+const WORTH_AN_INDEX: u64 = 4;
+
+fn count(rows: i64) -> u64 {
+    u64::try_from(rows).unwrap_or(0)
+}
+
+/// How many of the file's rows are wanted, where that is its first ones: nobody tests them.
+fn first_rows(open: &OpenFile) -> Option<u64> {
+    let tested = open.opener.filter.is_some() || open.row_predicate().is_some();
+    let limit = open.opener.limit.filter(|_| !tested)?;
+    u64::try_from(limit).ok()
+}
+
+/// The first `wanted` of the selected rows: others are neither fetched nor decoded.
+fn cut(groups: Vec<GroupToRead>, mut wanted: u64, all: &[RowGroupMetaData]) -> Vec<GroupToRead> {
+    let mut first = Vec::new();
+    for group in groups {
+        let rows = all.get(group.index).map_or(0, RowGroupMetaData::num_rows);
+        let selected = Cursor::new(rows, group.rows.as_ref()).len();
+        if wanted == 0 {
+            break;
+        }
+        if selected <= wanted {
+            wanted -= selected;
+            first.push(group);
+            continue;
+        }
+        let selected = usize::try_from(wanted).unwrap_or(usize::MAX);
+        let rows = Cursor::new(rows, group.rows.as_ref()).take(selected);
+        let mut selectors = Vec::new();
+        let mut at = 0;
+        for range in rows.ranges() {
+            selectors.push(RowSelector::skip((range.start - at) as usize));
+            selectors.push(RowSelector::select((range.end - range.start) as usize));
+            at = range.end;
+        }
+        first.push(GroupToRead { rows: Some(RowSelection::from(selectors)), ..group });
+        wanted = 0;
+    }
+    first
 }
 
 /// What the file's extensions ask for; everything without them.
