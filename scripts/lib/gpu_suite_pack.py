@@ -37,6 +37,7 @@ WANTED = [
     ("tests/gpu/main.rs", "test", "gpu"),
     ("tests/gpu_aggregate/main.rs", "test", "gpu_aggregate"),
     ("tests/gpu_join/main.rs", "test", "gpu_join"),
+    ("tests/gpu_sort/main.rs", "test", "gpu_sort"),
     ("tests/gpu_differential.rs", "test", "gpu_differential"),
     ("tests/operators/main.rs", "test", "operators"),
     ("kernels/benches/parquet/main.rs", "bench", "parquet"),

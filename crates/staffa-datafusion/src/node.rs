@@ -17,13 +17,14 @@ use datafusion::physical_plan::{
     ChildStats, DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties,
     InputDistributionRequirements, PlanProperties, Statistics, StatisticsArgs,
 };
-use staffa_engine::plan::{Node, NodeOp, Place, Shared};
+use staffa_engine::plan::{Node, NodeOp, Place, Shared, SortSpec};
 
 use crate::display::with_place;
 use crate::kept::KeptExec;
 use crate::place::Placement;
 use crate::region::Runs;
 use crate::rule::holds_order;
+use crate::scan::DeviceSort;
 
 /// One DataFusion node, run by a Staffa engine. It keeps the original, with the original's inputs,
 /// and has its properties. Connected Staffa nodes run together, as a region, when the topmost of
@@ -83,6 +84,22 @@ impl StaffaExec {
         &self.op
     }
 
+    /// Whether somebody above uses the order that the original declares.
+    pub(crate) fn is_ordered(&self) -> bool {
+        self.ordered
+    }
+
+    /// What it does where it was placed.
+    fn placed_op(&self) -> NodeOp {
+        match (&self.op, self.placement()) {
+            (NodeOp::Sort(spec), Some(Placement { place: Place::Gpu(gpu), least_rows, .. })) => {
+                let device = Arc::new(DeviceSort::new(gpu, *least_rows));
+                NodeOp::Sort(Arc::new(SortSpec { device: Some(device), ..(**spec).clone() }))
+            }
+            (op, _) => op.clone(),
+        }
+    }
+
     /// Its inputs.
     pub(crate) fn children_of(&self) -> &[Arc<dyn ExecutionPlan>] {
         &self.children
@@ -107,7 +124,7 @@ impl StaffaExec {
     pub(crate) fn tree(&self, inputs: &mut Vec<Arc<dyn ExecutionPlan>>) -> Node {
         let children = self.children.iter().map(|child| subtree(child, inputs)).collect();
         Node {
-            op: self.op.clone(),
+            op: self.placed_op(),
             children,
             schema: self.schema(),
             partitions: self.original.output_partitioning().partition_count(),

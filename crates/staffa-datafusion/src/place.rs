@@ -1,10 +1,12 @@
-//! Which scans, with the filter, projection, joins and aggregation right above them, go to the device.
+//! Which scans, with the filter, projection, joins and aggregation right above them, go to the device, and which
+//! sorts.
 //!
 //! Decided once, when the plan is rewritten, so that EXPLAIN shows what will run; the region that
 //! compiles later follows the nodes.
 
 mod above;
 mod need;
+mod sort;
 
 use std::sync::Arc;
 
@@ -30,7 +32,7 @@ const MARGIN: f64 = 1.5;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Placement {
     pub(crate) place: Place,
-    /// Why a scan, or what is right above it, is not on a device, where one was asked for or is there.
+    /// Why a scan, what is right above it, or a sort is not on a device, where one was asked for or is there.
     pub(crate) reason: Option<Reason>,
     /// How much work the chain is to which the node belongs.
     pub(crate) size: Option<ScanSize>,
@@ -70,10 +72,10 @@ struct Chain<'a> {
     scan: (&'a StaffaExec, &'a dyn Scan),
 }
 
-/// Places every scan of `plan`.
+/// Places every scan and every sort of `plan`.
 ///
 /// # Errors
-/// With `staffa.device = gpu` and `staffa.on_unsupported = error`, a scan that no device takes.
+/// With `staffa.device = gpu` and `staffa.on_unsupported = error`, a scan or a sort that no device takes.
 pub(crate) fn place(
     plan: &Arc<dyn ExecutionPlan>,
     config: &StaffaConfig,
@@ -108,6 +110,9 @@ impl Placer<'_> {
     fn visit(&mut self, plan: &Arc<dyn ExecutionPlan>, limited: bool, partitions: bool) {
         let node = StaffaExec::of(plan.as_ref());
         let limited = limited || plan.fetch().is_some();
+        if let Some(node) = node {
+            self.visit_sort(node);
+        }
         if let Some(above) = node.and_then(|node| Above::of(node, partitions)) {
             self.decide_above(&above, limited);
             for (build, partitions) in above.builds() {

@@ -16,6 +16,7 @@ pub(super) fn lower(plan: &Arc<dyn ExecutionPlan>, _: Setting) -> Option<Lowered
             fetch: sort.fetch(),
             preserve_partitioning: sort.preserve_partitioning(),
             dynamic_filter: dynamic_filter(sort),
+            device: None,
         }))));
     }
     let merge = plan.downcast_ref::<SortPreservingMergeExec>()?;

@@ -32,6 +32,7 @@ mod riding;
 mod rows;
 mod run;
 mod sizes;
+mod sorted;
 mod states;
 mod stay;
 
@@ -54,6 +55,7 @@ use staffa_engine::cuda::cost::ScanSize;
 use staffa_engine::plan::{NodeOp, Same, Scan, ScanRequest, ScanRun};
 
 use crate::lower::{Lowered, Setting};
+pub(crate) use sorted::DeviceSort;
 
 /// A Parquet scan as DataFusion planned it.
 #[derive(Debug)]

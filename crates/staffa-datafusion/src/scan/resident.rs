@@ -126,7 +126,11 @@ impl Wanted {
     }
 }
 
-fn column(context: &DecodeContext<'_>, array: &ArrayRef) -> Result<InputColumn, StaffaError> {
+/// An array on the device.
+pub(super) fn column(
+    context: &DecodeContext<'_>,
+    array: &ArrayRef,
+) -> Result<InputColumn, StaffaError> {
     let column = DeviceColumn::from_array(context, array)?;
     Ok(InputColumn { descriptor: column.descriptor(), buffers: column.buffers() })
 }

@@ -3,7 +3,11 @@
 //! Pure arithmetic over [`Figures`], which a probe measures on the node itself; what is not measured is
 //! structural (launches a column, waits a morsel) and pinned by tests of the engine.
 
+mod sort;
+
 use std::fmt;
+
+pub use sort::SortSize;
 
 use crate::engine::Cost;
 
@@ -126,7 +130,7 @@ pub struct JoinSize {
     pub build_bytes: f64,
 }
 
-/// What the front of a pipeline costs at either place.
+/// What the front of a pipeline, or a sort, costs at either place.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Estimate {
     /// On the device.

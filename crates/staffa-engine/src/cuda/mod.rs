@@ -10,6 +10,7 @@ mod gpu;
 pub mod join;
 mod known;
 mod limits;
+pub mod sort;
 
 pub use gpu::{Gpu, GpuLane, LEAST_FREE_BYTES, Refusal};
 pub(crate) use known::KnownGpus;

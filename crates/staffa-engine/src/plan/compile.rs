@@ -473,6 +473,7 @@ impl<'a> Compiler<'a> {
                 fetch: min_fetch(spec.fetch, fetch),
                 preserve_partitioning: false,
                 dynamic_filter: spec.dynamic_filter.clone(),
+                device: spec.device.clone(),
             });
             let input = self.node(&child.children[0], Need::ROWS)?;
             let sink = SinkKind::Sort(spec);

@@ -15,6 +15,7 @@ use datafusion_physical_plan::metrics::ExecutionPlanMetricsSet;
 
 use super::scan::{Place, Scan};
 use super::shared::Shared;
+use crate::cuda::sort::OrderRows;
 
 /// A node of a region.
 #[derive(Debug, Clone)]
@@ -181,7 +182,7 @@ pub struct AggregateSpec {
 }
 
 /// A sort.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct SortSpec {
     /// The order.
     pub ordering: LexOrdering,
@@ -191,6 +192,8 @@ pub struct SortSpec {
     pub preserve_partitioning: bool,
     /// The filter on the source that a top-K narrows as it goes.
     pub dynamic_filter: Option<Arc<DynamicFilterPhysicalExpr>>,
+    /// What sorts on a device, where the sort was placed on one. The CPU sorts what it cannot.
+    pub device: Option<Arc<dyn OrderRows>>,
 }
 
 /// Window functions over rows that come ordered by the keys of their partitions, then by the functions' own.

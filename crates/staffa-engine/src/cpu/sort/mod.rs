@@ -1,11 +1,12 @@
 //! Sort and top-K.
 //!
 //! Lanes collect rows ([`lane`]): all of them, or the first K ([`top`]). The seal sorts normalised
-//! keys in parallel ([`parallel`], [`keys`], [`entry`]) and gathers the rows once, in order. When
-//! memory ends, a lane sorts what it has and writes it to disk as a run ([`run`]); then all rows
+//! keys in parallel ([`parallel`], [`keys`], [`entry`]), or has a device do it ([`device`]), and gathers
+//! the rows once, in order. When memory ends, a lane sorts what it has and writes it to disk as a run ([`run`]); then all rows
 //! go through runs, which are merged while they are read.
 
 mod bound;
+mod device;
 mod entry;
 pub(in crate::cpu) mod gather;
 mod keys;
@@ -39,6 +40,7 @@ use self::size::{Footprint, batch_bytes};
 use self::top::TopContext;
 use super::batches::Batches;
 use crate::bound::BoundExpr;
+use crate::cuda::sort::OrderRows;
 use crate::engine::{Sealed, Sink, SinkLocal};
 use crate::plan::{Pipeline, Scope, SortSpec};
 use crate::{LaneStream, RunContext};
@@ -55,6 +57,9 @@ struct Shared {
     keys: SortKeys,
     footprint: Footprint,
     spill: SpillManager,
+    /// What sorts in the place of the CPU, if it can.
+    device: Option<Arc<dyn OrderRows>>,
+    metrics: ExecutionPlanMetricsSet,
 }
 
 impl Shared {
@@ -72,7 +77,6 @@ impl Shared {
 /// Sorts the rows of all lanes together, or keeps the first of them.
 pub struct SortSink {
     shared: Arc<Shared>,
-    metrics: ExecutionPlanMetricsSet,
     /// Set for a top-K.
     top: Option<TopSink>,
 }
@@ -123,8 +127,9 @@ impl SortSink {
                 footprint: Footprint::new(&keys),
                 keys,
                 spill,
+                device: spec.device.clone(),
+                metrics: pipeline.metrics.clone(),
             }),
-            metrics: pipeline.metrics.clone(),
             top,
         })
     }
@@ -140,7 +145,7 @@ impl SortSink {
     }
 
     async fn sorted(&self, locals: Vec<SortLocal>) -> Result<Arc<dyn Sealed>> {
-        let metrics = BaselineMetrics::new(&self.metrics, 0);
+        let metrics = BaselineMetrics::new(&self.shared.metrics, 0);
         let mut locals = locals;
         for local in &mut locals {
             local.end().await?;
@@ -181,8 +186,7 @@ impl SortSink {
 
 fn sort_in_memory(shared: &Shared, batches: &[RecordBatch]) -> Result<Vec<RecordBatch>> {
     let gather = Gather::new(&shared.schema, batches.iter());
-    let cancel = &shared.context.cancel;
-    let sorted = parallel::sort(batches, &shared.keys, shared.fetch, cancel, |places| {
+    let sorted = device::sort(shared, batches, |places| {
         let mut out = Vec::with_capacity(1);
         gather.take(places, &mut out)?;
         Ok(out)

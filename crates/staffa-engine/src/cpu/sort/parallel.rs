@@ -21,7 +21,7 @@ use super::keys::SortKeys;
 use crate::{CancelFlag, Morsel};
 
 /// Rows of a bucket: 1 to 1.5 MB of entries.
-const BUCKET_ROWS: usize = 1 << 16;
+pub(super) const BUCKET_ROWS: usize = 1 << 16;
 /// More buckets than this cost more to fill than they gain.
 const BUCKETS: usize = 2048;
 /// Samples per bucket: the largest bucket is then about twice the mean.

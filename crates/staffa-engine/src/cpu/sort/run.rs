@@ -11,8 +11,8 @@ use datafusion_physical_plan::sorts::streaming_merge::{SortedSpillFile, Streamin
 use futures::StreamExt;
 
 use super::Shared;
+use super::device::sort;
 use super::gather::Gather;
-use super::parallel::sort;
 use crate::engine::Sealed;
 use crate::{LaneStream, Morsel};
 
@@ -29,7 +29,7 @@ pub(super) struct Run {
 /// What the sort expressions or the disk raise.
 pub(super) fn write_run(shared: &Shared, batches: Vec<RecordBatch>) -> Result<Option<Run>> {
     let cancel = &shared.context.cancel;
-    let order = sort(&batches, &shared.keys, shared.fetch, cancel, |places| Ok(places.to_vec()))?;
+    let order = sort(shared, &batches, |places| Ok(places.to_vec()))?;
     let gather = Gather::new(&shared.schema, batches.iter());
     let mut file = shared.spill.create_in_progress_file("StaffaSort")?;
     let mut largest_bytes = 0;

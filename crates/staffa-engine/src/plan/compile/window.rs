@@ -62,6 +62,7 @@ impl<'a> Compiler<'a> {
                             fetch: None,
                             preserve_partitioning: false,
                             dynamic_filter: None,
+                            device: sort.device.clone(),
                         });
                         let input = self.node(&node.children[0], Need::ROWS)?;
                         let sink = SinkKind::Sort(spec);

@@ -61,6 +61,7 @@ pub(super) fn spec(ordering: &LexOrdering, fetch: Option<usize>) -> SortSpec {
         fetch,
         preserve_partitioning: false,
         dynamic_filter: None,
+        device: None,
     }
 }
 

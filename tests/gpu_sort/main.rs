@@ -1,0 +1,15 @@
+//! Sorts and top-Ks on the device through SQL: what must come out is stock DataFusion's, in its order, and every case
+//! shows from the plan and the metrics that the device did it. Needs a device:
+//! `scripts/with-emulated-gpu cargo test --test gpu_sort`.
+
+#![expect(clippy::expect_used, clippy::panic, reason = "a helper of tests fails by panicking")]
+
+mod common;
+mod faults;
+mod memory;
+mod order;
+mod placement;
+#[path = "../gpu_shared/mod.rs"]
+mod shared;
+mod top;
+mod types;
