@@ -16,6 +16,7 @@
 
 mod canonical;
 mod floats;
+mod foreign;
 mod order;
 mod pairing;
 mod report;
@@ -28,9 +29,10 @@ use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 
+pub use foreign::{Values, compare_values};
 pub use order::{Order, order_of};
 pub use report::{Comparison, Difference, Side};
-pub use settled::{compare_runs, settled};
+pub use settled::{compare_foreign, compare_runs, settled};
 
 use canonical::Encoded;
 
