@@ -9,6 +9,7 @@ use datafusion::prelude::SessionContext;
 
 use super::floats::is_float;
 use super::foreign::{Values, compare_values, same_keys};
+use super::hidden::compare_hidden;
 use super::{Answer, Comparison, Order, Rules, Tolerance, compare, order};
 use crate::run::{Run, run_plan};
 
@@ -61,7 +62,7 @@ fn sort(mut keys: Vec<SortExpr>, input: &Arc<LogicalPlan>, fetch: Option<usize>)
     LogicalPlan::Sort(Sort { expr: keys, input: Arc::clone(input), fetch })
 }
 
-/// Compares what two sessions answered to `sql`. If the answers differ, but agree in number and in
+/// Compares what two sessions answered to `sql`, sort keys that are not selected included. If the answers differ, but agree in number and in
 /// their sort keys, and a LIMIT may have left a choice, both are asked for the settled query.
 ///
 /// # Errors
@@ -74,6 +75,11 @@ pub async fn compare_runs(
 ) -> Result<Comparison> {
     let rules = Rules { order: left.1.order.clone(), tolerance, ..Rules::default() };
     let first = compare(&left.1.answer, &right.1.answer, &rules)?;
+    if first.is_equal() && rules.order != Order::Any {
+        let plan = left.0.state().create_logical_plan(sql).await?;
+        let hidden = compare_hidden(left.0, &plan, &right.1.answer, &rules).await?;
+        return Ok(hidden.unwrap_or(first));
+    }
     if first.is_equal() || left.1.answer.rows() != right.1.answer.rows() {
         return Ok(first);
     }
