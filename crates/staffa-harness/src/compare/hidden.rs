@@ -146,7 +146,7 @@ fn places(reference: &Answer, keys: usize, tolerance: &Tolerance) -> Result<Vec<
     let fields = reference.schema.fields();
     let columns: Vec<usize> = (fields.len().saturating_sub(keys)..fields.len()).collect();
     let float = |&column: &usize| is_float(fields[column].data_type());
-    let (exact, float) = match columns.iter().position(|column| float(column)) {
+    let (exact, float) = match columns.iter().position(float) {
         Some(at) if !tolerance.is_exact() => (&columns[..at], &columns[at..=at]),
         _ => (&columns[..], &columns[..0]),
     };

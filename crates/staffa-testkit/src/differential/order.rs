@@ -47,7 +47,7 @@ impl Generator<'_> {
     }
 
     fn direction(&mut self) -> &'static str {
-        *self.rng.pick(&["", " ASC", " DESC", " DESC NULLS LAST", " NULLS FIRST"])
+        self.rng.pick::<&str>(&["", " ASC", " DESC", " DESC NULLS LAST", " NULLS FIRST"])
     }
 
     /// LIMIT, sometimes with OFFSET.
