@@ -3,7 +3,7 @@
 //!
 //! A shell script stands in for the interpreter, so nothing here needs Python but the last test.
 #![cfg(unix)]
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic, its helpers too")]
+#![expect(clippy::unwrap_used, reason = "a test fails by a panic, its helpers too")]
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
