@@ -3,12 +3,14 @@
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use clap::Subcommand;
 use datafusion::common::{DataFusionError, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 use staffa_harness::bench::{self, Format, Options, Runs};
 use staffa_harness::compare::Tolerance;
+use staffa_harness::python::PythonOptions;
 use staffa_harness::{self as harness, Engine, Progress, SessionOptions, clickbench, tpcds, tpch};
 
 use crate::{operators, output, size};
@@ -18,7 +20,9 @@ use crate::{operators, output, size};
 #[command(
     after_help = "Each query: a warm-up run whose answer is compared with DataFusion's cell by cell, \
                   then runs interleaved between the engines, planning included. The exit code is 1 \
-                  if an answer differs, a query fails, or an accelerated engine ran no node of a plan."
+                  if an answer differs, a query fails, or an accelerated engine ran no node of a \
+                  plan; what duckdb and polars answer is compared by value and only noted. They are \
+                  had by: pip install duckdb pyarrow polars"
 )]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -62,11 +66,11 @@ struct Measure {
     #[arg(long, default_value = "1", value_parser = scale, allow_negative_numbers = true)]
     scale: f64,
 
-    /// Any of datafusion, cpu, gpu
+    /// Any of datafusion, cpu, gpu, duckdb, polars (the last two through Python, where it has them)
     #[arg(long, value_delimiter = ',', default_value = "datafusion,cpu")]
     engines: Vec<Engine>,
 
-    /// How results are written: table, json or html
+    /// How results are written: table, json, html or markdown
     #[arg(long, default_value_t = Format::Table)]
     format: Format,
 
@@ -89,6 +93,14 @@ struct Measure {
     /// Limit of every session's memory pool, e.g. 10g [default: none]
     #[arg(short = 'm', long, value_parser = size::parse)]
     memory_limit: Option<usize>,
+
+    /// The Python that has duckdb, pyarrow and polars [default: $STAFFA_PYTHON, else python3]
+    #[arg(long, value_name = "PROGRAM")]
+    python: Option<PathBuf>,
+
+    /// Seconds after which a query on duckdb or polars is given up
+    #[arg(long, default_value = "300", value_parser = scale)]
+    python_limit: f64,
 }
 
 /// Query numbers, from a list with ranges.
@@ -186,9 +198,10 @@ async fn run_queries(kind: Kind, queries: Option<Numbers>, args: Measure) -> Res
         session,
         runs: args.runs.map_or(Runs::Auto, Runs::Fixed),
         tolerance: Tolerance::default(),
+        python: python(&args)?,
     };
     // An engine that this build lacks is refused before data are made.
-    for engine in &options.engines {
+    for engine in options.engines.iter().filter(|engine| !engine.is_python()) {
         engine.session(&options.session)?;
     }
     let workload = kind.workload(&args, &numbers).await?;
@@ -202,10 +215,19 @@ async fn run_queries(kind: Kind, queries: Option<Numbers>, args: Measure) -> Res
         None => output::print(&text)?,
     }
     let problems = report.problems();
-    for problem in &problems {
-        eprintln!("{problem}");
+    for line in report.skipped.iter().chain(&problems) {
+        eprintln!("{line}");
     }
     Ok(problems.is_empty())
+}
+
+fn python(args: &Measure) -> Result<PythonOptions> {
+    let limit = Duration::try_from_secs_f64(args.python_limit).map_err(|error| {
+        DataFusionError::Configuration(format!("--python-limit {}: {error}", args.python_limit))
+    })?;
+    let known = PythonOptions::default();
+    let program = args.python.as_ref().map_or(known.program, |path| path.clone().into_os_string());
+    Ok(PythonOptions { program, limit })
 }
 
 /// The folder of the TPC-H tables, made with a progress bar if need be.

@@ -20,6 +20,10 @@ pub enum Engine {
     Cpu,
     /// Staffa with `staffa.device = gpu`.
     Gpu,
+    /// DuckDB, through Python: [`crate::python`].
+    DuckDb,
+    /// Polars' streaming engine, through Python.
+    Polars,
 }
 
 /// What all sessions of a comparison have in common.
@@ -35,7 +39,7 @@ pub struct SessionOptions {
 
 impl Engine {
     /// All engines, the reference first.
-    pub const ALL: [Self; 3] = [Self::DataFusion, Self::Cpu, Self::Gpu];
+    pub const ALL: [Self; 5] = [Self::DataFusion, Self::Cpu, Self::Gpu, Self::DuckDb, Self::Polars];
 
     /// The name used on command lines and in results.
     pub fn name(self) -> &'static str {
@@ -43,24 +47,42 @@ impl Engine {
             Self::DataFusion => "datafusion",
             Self::Cpu => "cpu",
             Self::Gpu => "gpu",
+            Self::DuckDb => "duckdb",
+            Self::Polars => "polars",
         }
     }
 
     /// Whether Staffa is expected to run nodes of the plan.
     pub fn is_accelerated(self) -> bool {
-        self != Self::DataFusion
+        matches!(self, Self::Cpu | Self::Gpu)
+    }
+
+    /// Whether it runs in a process of its own, and has no session.
+    pub fn is_python(self) -> bool {
+        matches!(self, Self::DuckDb | Self::Polars)
+    }
+
+    /// What a name stands for that a report has only as text.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|engine| engine.name() == name)
     }
 
     /// A fresh session of this engine. Accelerated ones take the `STAFFA_*` environment, then
     /// their device and `staffa.min_rows = 0`, so that small inputs are accelerated too.
     ///
     /// # Errors
-    /// [`Engine::Gpu`] where no GPU can be used, with the reason; a bad value in the environment.
+    /// [`Engine::Gpu`] where no GPU can be used, with the reason; a bad value in the environment; an
+    /// engine in Python.
     pub fn session(self, options: &SessionOptions) -> Result<SessionContext> {
         let device = match self {
             Self::DataFusion => None,
             Self::Cpu => Some(Device::Cpu),
             Self::Gpu => Some(Device::Gpu),
+            Self::DuckDb | Self::Polars => {
+                return Err(DataFusionError::Configuration(format!(
+                    "engine '{self}' runs in Python, so only staffa bench has it"
+                )));
+            }
         };
         if device == Some(Device::Gpu) {
             staffa::gpu(&StaffaConfig::from_env()?).map_err(no_gpu)?;

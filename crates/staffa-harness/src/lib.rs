@@ -9,6 +9,7 @@
 //! | [`operators`] | joins, group-bys, exchanges and sorts over tables in memory, one at a time |
 //! | [`workload`] | queries plus tables, registered in a session |
 //! | [`engine`] | `datafusion`, `cpu`, `gpu`: each a session of its own |
+//! | [`python`] | `duckdb`, `polars`: each a Python process of its own |
 //! | [`run`] | one query from SQL to its answer, timed |
 //! | [`compare`] | two answers as multisets (and in order where the query orders) |
 //! | [`mod@bench`] | runs, medians, ratios; as JSON, text table and HTML |
@@ -23,6 +24,7 @@ pub mod engine;
 pub mod machine;
 pub mod operators;
 mod parallel;
+pub mod python;
 pub mod run;
 pub mod tpcds;
 pub mod tpch;

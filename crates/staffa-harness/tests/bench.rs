@@ -3,6 +3,7 @@
 
 use staffa_harness::bench::{Format, Options, Report, Runs, bench};
 use staffa_harness::compare::Tolerance;
+use staffa_harness::python::PythonOptions;
 use staffa_harness::{Engine, NamedQuery, SessionOptions, Workload};
 
 async fn measure(queries: &[(&str, &str)], engines: &[Engine], runs: Runs) -> Report {
@@ -18,6 +19,7 @@ async fn measure(queries: &[(&str, &str)], engines: &[Engine], runs: Runs) -> Re
         session: SessionOptions { target_partitions: Some(2), ..SessionOptions::default() },
         runs,
         tolerance: Tolerance::default(),
+        python: PythonOptions::default(),
     };
     bench(&workload, &options, &|_| {}).await.unwrap()
 }
@@ -64,7 +66,7 @@ async fn the_json_has_the_agreed_fields() {
     assert!(cpu["ratio_to_datafusion"].as_f64().unwrap() > 0.0);
     let mut summary = keys(&json["summary"][1]);
     summary.sort_unstable();
-    assert_eq!(summary, ["engine", "geomean_ratio", "ratio_total", "total_ms"]);
+    assert_eq!(summary, ["engine", "geomean_ratio", "queries", "ratio_total", "total_ms"]);
 }
 
 #[tokio::test]
@@ -129,6 +131,7 @@ async fn senseless_options_are_refused() {
         session: SessionOptions::default(),
         runs: Runs::Auto,
         tolerance: Tolerance::default(),
+        python: PythonOptions::default(),
     };
     assert!(bench(&workload, &options, &|_| {}).await.is_err());
     if let Err(reason) = staffa::gpu(&staffa::StaffaConfig::default()) {

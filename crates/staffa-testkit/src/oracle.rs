@@ -2,14 +2,15 @@
 //!
 //! Schemas must be equal (names, types, nullability). Rows are compared as multisets; where the
 //! query orders its output, the sequence of the sort keys must be equal too, which is all that
-//! SQL promises about ties. Exact columns must agree in every bit, NaN and -0.0 included. For an
+//! SQL promises about ties. Sort keys that are not in the output come by a second query, which shows
+//! them: rows that tie in all of them are compared as a multiset, in the places that they hold. Exact columns must agree in every bit, NaN and -0.0 included. For an
 //! *inexact* float column (STDDEV and its like, whose last bits depend on the order of the input)
 //! values agree within [`TOLERANCE`], relative and absolute; NaN agrees with NaN.
 
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, UInt64Array};
 use arrow::compute::{cast, concat_batches};
 use arrow::datatypes::{DataType, Field, Float64Type, Schema, SchemaRef};
 use arrow::error::ArrowError;
@@ -42,6 +43,28 @@ pub struct Comparison {
     pub order: Vec<usize>,
     /// Positions of float columns whose last bits depend on the order of evaluation.
     pub inexact: Vec<usize>,
+    /// For each row the first that it ties with in the sort keys ([`places`]); empty where rows are
+    /// not compared by place.
+    pub places: Vec<u64>,
+}
+
+/// For each row the first that it ties with, by the last `keys` columns.
+///
+/// # Errors
+/// As [`Comparison::difference`].
+pub fn places(answer: &Answer, keys: usize) -> Result<Vec<u64>, ArrowError> {
+    let batch = whole(answer)?;
+    let columns: Vec<usize> =
+        (batch.num_columns().saturating_sub(keys)..batch.num_columns()).collect();
+    let rows = encode(&batch, &columns)?;
+    let mut first = 0;
+    let place = |at: usize| {
+        if at > 0 && rows[at] != rows[at - 1] {
+            first = at as u64;
+        }
+        first
+    };
+    Ok((0..rows.len()).map(place).collect())
 }
 
 impl Comparison {
@@ -109,7 +132,10 @@ impl Rows {
             .iter()
             .map(|&i| float_column(batch.column(i)))
             .collect::<Result<Vec<_>, _>>()?;
-        let exact = encode(&batch, &exact)?;
+        let exact = match how.places.len() == batch.num_rows() {
+            true => encode_placed(&batch, &exact, &how.places)?,
+            false => encode(&batch, &exact)?,
+        };
         let keys = if how.order.is_empty() { Vec::new() } else { encode(&batch, &how.order)? };
         let mut rows = Self { batch, exact, floats, keys, sorted: Vec::new() };
         let mut sorted: Vec<usize> = (0..rows.exact.len()).collect();
@@ -228,6 +254,17 @@ fn encode(batch: &RecordBatch, columns: &[usize]) -> Result<Vec<OwnedRow>, Arrow
     encode_columns(&columns)
 }
 
+/// As [`encode`], with the place of each row as one more column.
+fn encode_placed(
+    batch: &RecordBatch,
+    columns: &[usize],
+    places: &[u64],
+) -> Result<Vec<OwnedRow>, ArrowError> {
+    let mut columns: Vec<ArrayRef> = columns.iter().map(|&i| batch.column(i).clone()).collect();
+    columns.insert(0, Arc::new(UInt64Array::from(places.to_vec())));
+    encode_columns(&columns)
+}
+
 fn encode_columns(columns: &[ArrayRef]) -> Result<Vec<OwnedRow>, ArrowError> {
     let fields = columns.iter().map(|c| SortField::new(c.data_type().clone())).collect();
     let rows = RowConverter::new(fields)?.convert_columns(columns)?;
@@ -262,9 +299,29 @@ mod tests {
         let a = answer(&[Some(1), None, Some(1)], &[0.5, 1.5, 0.5]);
         let b = answer(&[None, Some(1), Some(1)], &[1.5, 0.5, 0.5]);
         assert!(!differs(&Comparison::default(), &a, &b));
-        assert!(differs(&Comparison { order: vec![0], inexact: vec![] }, &a, &b));
+        assert!(differs(&Comparison { order: vec![0], ..Comparison::default() }, &a, &b));
         let c = answer(&[None, None, Some(1)], &[1.5, 1.5, 0.5]);
         assert!(differs(&Comparison::default(), &a, &c));
+    }
+
+    /// The planted fault: rows of different hidden keys that have changed places.
+    #[test]
+    fn hidden_keys_give_rows_their_places() {
+        let keyed = answer(&[Some(5), Some(6), Some(6), None], &[0.0, 1.0, 2.0, 3.0]);
+        let tied = answer(&[Some(5), Some(6), Some(6), None], &[0.0, 1.0, 1.0, 3.0]);
+        assert_eq!(places(&keyed, 1).expect("comparable"), [0, 1, 2, 3]);
+        let how = |places| Comparison { places, ..Comparison::default() };
+        let places = places(&tied, 1).expect("comparable");
+        assert_eq!(places, [0, 1, 1, 3]);
+        let rows = |order: [usize; 4]| {
+            answer(&order.map(|at| Some(at as i32)), &order.map(|at| at as f64))
+        };
+        let stock = rows([0, 1, 2, 3]);
+        assert!(!differs(&how(places.clone()), &stock, &rows([0, 2, 1, 3])));
+        assert!(differs(&how(places.clone()), &stock, &rows([1, 0, 2, 3])));
+        assert!(!differs(&how(vec![]), &stock, &rows([1, 0, 2, 3])));
+        let noisy = Comparison { inexact: vec![1], ..how(places) };
+        assert!(differs(&noisy, &stock, &rows([0, 1, 3, 2])));
     }
 
     #[test]
@@ -272,11 +329,11 @@ mod tests {
         let a = answer(&[Some(1), Some(1)], &[0.1 + 0.2, f64::NAN]);
         let b = answer(&[Some(1), Some(1)], &[f64::NAN, 0.3]);
         assert!(differs(&Comparison::default(), &a, &b));
-        assert!(!differs(&Comparison { order: vec![], inexact: vec![1] }, &a, &b));
+        assert!(!differs(&Comparison { inexact: vec![1], ..Comparison::default() }, &a, &b));
         let (zero, minus) = (answer(&[None], &[0.0]), answer(&[None], &[-0.0]));
         assert!(differs(&Comparison::default(), &zero, &minus));
         let far = answer(&[Some(1), Some(1)], &[f64::NAN, 0.3001]);
-        assert!(differs(&Comparison { order: vec![], inexact: vec![1] }, &a, &far));
+        assert!(differs(&Comparison { inexact: vec![1], ..Comparison::default() }, &a, &far));
     }
 
     #[test]

@@ -68,6 +68,20 @@ fn an_engine_that_this_machine_lacks_is_named_before_data_are_made() {
     assert_eq!(std::fs::read_dir(data.path()).unwrap().count(), 0);
 }
 
+/// Beside others they are left out with a line; alone, there is nothing to measure.
+#[test]
+fn an_engine_that_python_lacks_is_said() {
+    let said = "cannot start '/nowhere/python3'";
+    let arguments = ["--queries", "6", "--runs", "1", "--python", "/nowhere/python3", "--engines"];
+    let beside = bench(DATA, &[&arguments[..], &["datafusion,polars"]].concat());
+    assert_eq!(beside.code, 0, "{}", beside.stderr);
+    assert!(beside.stderr.contains(said) && beside.stdout.contains(said), "{}", beside.stdout);
+    let alone = bench(DATA, &[&arguments[..], &["duckdb,polars"]].concat());
+    assert_eq!((alone.code, alone.stdout.as_str()), (1, ""));
+    assert!(alone.stderr.contains("engine 'duckdb'"), "{}", alone.stderr);
+    assert!(alone.stderr.contains("engine 'polars'"), "{}", alone.stderr);
+}
+
 #[test]
 fn clickbench_counts_its_queries_from_0() {
     let data = tempfile::tempdir().unwrap();

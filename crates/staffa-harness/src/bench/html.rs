@@ -43,6 +43,9 @@ pub(super) fn render(report: &Report) -> String {
         }
     }
     page.push_str("</table>\n");
+    for line in report.comparisons().iter().chain(&report.notes()) {
+        let _ = writeln!(page, "<pre>{}</pre>", escape(line));
+    }
     for problem in report.problems() {
         let _ = writeln!(page, "<pre class=\"bad\">{}</pre>", escape(&problem));
     }
@@ -70,7 +73,8 @@ fn summary(report: &Report, page: &mut String) {
 
 fn row(query: &QueryResult, first: bool, slowest_ms: f64, page: &mut String) {
     let share = query.median_ms.map_or(0.0, |ms| ms / slowest_ms);
-    let bad = if matches!(query.verdict(), "equal" | "reference") { "" } else { " class=\"bad\"" };
+    let fine = query.is_python() || matches!(query.verdict(), "equal" | "reference");
+    let bad = if fine { "" } else { " class=\"bad\"" };
     let _ = writeln!(
         page,
         "<tr class=\"{}{}\"><td>{}</td><td>{}</td><td>{}</td>\

@@ -3,9 +3,15 @@
 //! Per query: one warm-up run on every engine, whose answers are compared with DataFusion's; then
 //! counted runs in rounds, each round one run per engine, the order rotating from round to round.
 //! A run is the whole of SQL text to last row, planning included. The median counts.
+//!
+//! DuckDB and Polars run in processes of their own ([`crate::python`]), in the same rounds. Their
+//! answers are compared by value; one that differs, or a query that they cannot run, is a note of
+//! the report and no problem: what is judged is Staffa.
 
 mod html;
+mod markdown;
 mod measure;
+mod seat;
 mod summary;
 mod table;
 
@@ -18,8 +24,10 @@ use serde::Serialize;
 use crate::compare::Tolerance;
 use crate::engine::{Engine, SessionOptions};
 use crate::machine::Machine;
+use crate::python::PythonOptions;
 
 pub use measure::bench;
+use measure::count;
 pub use summary::median;
 
 /// How many counted runs a query gets on each engine.
@@ -43,6 +51,8 @@ pub struct Options {
     pub runs: Runs,
     /// For the comparison of answers.
     pub tolerance: Tolerance,
+    /// For the engines in Python.
+    pub python: PythonOptions,
 }
 
 /// Everything measured: one JSON object.
@@ -54,6 +64,12 @@ pub struct Report {
     pub queries: Vec<QueryResult>,
     /// One entry per engine.
     pub summary: Vec<EngineSummary>,
+    /// Each Staffa engine against each engine in Python.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub versus: Vec<Versus>,
+    /// Engines that were asked for and are not there, each with what to do about it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub skipped: Vec<String>,
 }
 
 /// One query on one engine.
@@ -73,6 +89,9 @@ pub struct QueryResult {
     pub ratio_to_datafusion: Option<f64>,
     /// Whether the answer is DataFusion's; true for DataFusion itself, false when it failed.
     pub equal: bool,
+    /// Why it cannot be said whether the answer is DataFusion's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_compared: Option<String>,
     /// Rows of the answer.
     pub rows: usize,
     /// Nodes of the plan on a Staffa engine.
@@ -99,15 +118,24 @@ impl QueryResult {
         let idle = match self.engine {
             engine if engine == Engine::DataFusion.name() => false,
             engine if engine == Engine::Gpu.name() => self.gpu_morsels == 0,
+            _ if self.is_python() => false,
             _ => self.staffa_nodes == 0,
         };
         idle && self.median_ms.is_some()
     }
 
-    /// One word on the outcome.
+    /// Whether another program ran it.
+    pub fn is_python(&self) -> bool {
+        Engine::named(self.engine).is_some_and(Engine::is_python)
+    }
+
+    /// A word or two on the outcome.
     pub fn verdict(&self) -> &'static str {
         match (self.median_ms, self.equal) {
+            (None, _) if self.is_python() => "cannot run",
             (None, _) => "failed",
+            (_, false) if self.not_compared.is_some() => "not compared",
+            (_, false) if self.is_python() => "differs",
             (_, false) => "DIFFERENT",
             _ if self.is_vacuous() => "vacuous",
             _ if self.engine == Engine::DataFusion.name() => "reference",
@@ -116,16 +144,36 @@ impl QueryResult {
     }
 }
 
-/// One engine over all queries that every engine finished.
+/// One engine over all queries that it finished, and with it DataFusion and Staffa's engines.
 #[derive(Debug, Clone, Serialize)]
 pub struct EngineSummary {
     /// Name of the engine.
     pub engine: &'static str,
+    /// Version of the package, of an engine in Python.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// How many queries that are.
+    pub queries: usize,
     /// Sum of the medians.
     pub total_ms: f64,
-    /// `total_ms` over DataFusion's; none when DataFusion was not timed.
+    /// `total_ms` over DataFusion's of the same queries; none when DataFusion was not timed.
     pub ratio_total: Option<f64>,
     /// Geometric mean of the queries' ratios; none when DataFusion was not timed.
+    pub geomean_ratio: Option<f64>,
+}
+
+/// One engine's time over another's, over the queries that both finished.
+#[derive(Debug, Clone, Serialize)]
+pub struct Versus {
+    /// Whose time is divided.
+    pub engine: &'static str,
+    /// By whose.
+    pub other: &'static str,
+    /// How many queries both finished.
+    pub queries: usize,
+    /// Ratio of the sums of medians.
+    pub ratio_total: Option<f64>,
+    /// Geometric mean of the queries' ratios.
     pub geomean_ratio: Option<f64>,
 }
 
@@ -137,6 +185,8 @@ pub enum Format {
     Table,
     /// One object.
     Json,
+    /// A table for a page of documentation.
+    Markdown,
     /// One self-contained page.
     Html,
 }
@@ -144,8 +194,8 @@ pub enum Format {
 impl Report {
     /// Sums up the measured queries.
     pub fn new(machine: Machine, queries: Vec<QueryResult>) -> Self {
-        let summary = summary::summarise(&queries);
-        Self { machine, queries, summary }
+        let (summary, versus) = (summary::summarise(&queries), summary::versus(&queries));
+        Self { machine, queries, summary, versus, skipped: vec![] }
     }
 
     /// The report as text that ends with a newline.
@@ -156,11 +206,34 @@ impl Report {
         match format {
             Format::Table => Ok(table::render(self)),
             Format::Html => Ok(html::render(self)),
+            Format::Markdown => Ok(markdown::render(self)),
             Format::Json => {
                 let json = serde_json::to_string_pretty(self);
                 json.map(|text| text + "\n").map_err(|e| DataFusionError::External(Box::new(e)))
             }
         }
+    }
+
+    /// One line for each engine that is not there, and for each query that another program cannot
+    /// run or whose answer is not known to be DataFusion's.
+    pub fn notes(&self) -> Vec<String> {
+        let odd =
+            |q: &&QueryResult| matches!(q.verdict(), "cannot run" | "differs" | "not compared");
+        let line = |q: &QueryResult| {
+            let why = q.not_compared.as_deref().or(q.problem.as_deref()).unwrap_or_default();
+            format!("{} on {}: {}: {why}", q.query, q.engine, q.verdict())
+        };
+        self.skipped.iter().cloned().chain(self.queries.iter().filter(odd).map(line)).collect()
+    }
+
+    /// One line for each pair of engines that [`Report::versus`] has.
+    pub fn comparisons(&self) -> Vec<String> {
+        let line = |v: &Versus| {
+            let (total, mean) = (table::ratio(v.ratio_total), table::ratio(v.geomean_ratio));
+            let Versus { engine, other, queries, .. } = v;
+            format!("{engine} / {other}, {queries} queries: total {total}, geomean {mean}")
+        };
+        self.versus.iter().map(line).collect()
     }
 
     /// One line for each query that failed, differs or proves nothing.
@@ -199,7 +272,8 @@ impl FromStr for Format {
             "table" => Ok(Self::Table),
             "json" => Ok(Self::Json),
             "html" => Ok(Self::Html),
-            other => Err(format!("'{other}' is not one of: table, json, html")),
+            "markdown" => Ok(Self::Markdown),
+            other => Err(format!("'{other}' is not one of: table, json, html, markdown")),
         }
     }
 }
@@ -210,6 +284,7 @@ impl fmt::Display for Format {
             Self::Table => "table",
             Self::Json => "json",
             Self::Html => "html",
+            Self::Markdown => "markdown",
         })
     }
 }

@@ -2,28 +2,42 @@
 
 use std::fmt::Write;
 
-use super::{QueryResult, Report};
+use super::{EngineSummary, QueryResult, Report};
+use crate::engine::Engine;
 
 /// A line per query, a group of columns per engine, then totals.
 pub(super) fn render(report: &Report) -> String {
-    let engines: Vec<&str> = report.summary.iter().map(|s| s.engine).collect();
-    let mut grid = vec![header(&engines)];
+    let mut grid = vec![header(&report.summary)];
     for group in groups(&report.queries) {
         grid.push(line(group));
     }
     let mut total = vec!["total".to_string(), String::new()];
     let mut mean = vec!["geomean".to_string(), String::new()];
+    let mut counted = vec!["queries".to_string(), String::new()];
     for summary in &report.summary {
         total.push(format!("{:.1}", summary.total_ms));
         mean.push(String::new());
-        if summary.engine != "datafusion" {
-            total.extend([ratio(summary.ratio_total), String::new(), String::new()]);
-            mean.extend([ratio(summary.geomean_ratio), String::new(), String::new()]);
+        counted.push(summary.queries.to_string());
+        let more = columns(summary.engine).len();
+        if let Some(blank) = more.checked_sub(1) {
+            total.push(ratio(summary.ratio_total));
+            mean.push(ratio(summary.geomean_ratio));
+            total.extend(vec![String::new(); blank]);
+            mean.extend(vec![String::new(); blank]);
         }
+        counted.extend(vec![String::new(); more]);
     }
     grid.extend([total, mean]);
+    // Only where the totals are not of the same queries.
+    if report.summary.iter().any(|s| report.summary.iter().any(|t| s.queries != t.queries)) {
+        grid.push(counted);
+    }
     let mut text = title(report);
     text.push_str(&aligned(&grid));
+    for line in report.comparisons().iter().chain(&report.notes()) {
+        text.push_str(line);
+        text.push('\n');
+    }
     text
 }
 
@@ -35,8 +49,11 @@ pub(super) fn title(report: &Report) -> String {
     let memory = machine
         .memory_bytes
         .map_or(String::new(), |bytes| format!(", {:.0} GiB", bytes as f64 / (1u64 << 30) as f64));
+    let version = |s: &EngineSummary| Some(format!(", {} {}", s.engine, s.version.as_ref()?));
+    let others: String = report.summary.iter().filter_map(version).collect();
     format!(
-        "{workload} on {} cores of {cpu} ({}){memory}; Staffa {}, DataFusion {}, {} build\n\n",
+        "{workload} on {} cores of {cpu} ({}){memory}; Staffa {}, DataFusion {}{others}, {} \
+         build\n\n",
         machine.cores, machine.arch, machine.staffa, machine.datafusion, machine.build
     )
 }
@@ -56,15 +73,23 @@ pub(super) fn millis(ms: Option<f64>) -> String {
     ms.map_or_else(|| "-".to_string(), |ms| format!("{ms:.*}", if ms < 100.0 { 2 } else { 1 }))
 }
 
-fn header(engines: &[&str]) -> Vec<String> {
+fn header(engines: &[EngineSummary]) -> Vec<String> {
     let mut header = vec!["query".to_string(), "rows".to_string()];
-    for engine in engines {
-        header.push(format!("{engine} ms"));
-        if *engine != "datafusion" {
-            header.extend(["ratio", "answer", "staffa/all nodes"].map(str::to_string));
-        }
+    for summary in engines {
+        header.push(format!("{} ms", summary.engine));
+        header.extend(columns(summary.engine).iter().map(ToString::to_string));
     }
     header
+}
+
+/// An engine's columns after its time: nothing to compare DataFusion with, and other programs do not
+/// have our nodes.
+fn columns(engine: &str) -> &'static [&'static str] {
+    match Engine::named(engine) {
+        Some(Engine::DataFusion) => &[],
+        Some(engine) if engine.is_python() => &["ratio", "answer"],
+        _ => &["ratio", "answer", "staffa/all nodes"],
+    }
 }
 
 fn line(group: &[QueryResult]) -> Vec<String> {
@@ -73,11 +98,15 @@ fn line(group: &[QueryResult]) -> Vec<String> {
     let mut line = vec![name.to_string(), rows.to_string()];
     for query in group {
         line.push(millis(query.median_ms));
-        if query.engine != "datafusion" {
-            let all = query.staffa_nodes + query.datafusion_nodes;
-            line.push(ratio(query.ratio_to_datafusion));
-            line.push(query.verdict().to_string());
-            line.push(format!("{}/{all}", query.staffa_nodes));
+        for column in columns(query.engine) {
+            line.push(match *column {
+                "ratio" => ratio(query.ratio_to_datafusion),
+                "answer" => query.verdict().to_string(),
+                _ => {
+                    let all = query.staffa_nodes + query.datafusion_nodes;
+                    format!("{}/{all}", query.staffa_nodes)
+                }
+            });
         }
     }
     line

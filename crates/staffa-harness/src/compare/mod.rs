@@ -5,7 +5,8 @@
 //! - Rows: equal as multisets. Row order, batch sizes and dictionary keys do not matter.
 //! - A query with ORDER BY: besides, its sort keys that are columns of the answer, up to the first
 //!   key that is not or is a float (that one included), have the same sequence of values. Rows
-//!   that tie may thus stand in any order, and only they.
+//!   that tie may thus stand in any order, and only they. Sort keys that the answer does not show
+//!   are compared by [`compare_hidden`], which asks DataFusion for them.
 //! - NULL equals NULL only. NaN equals NaN, whatever its bits.
 //! - Floats in columns of their own equal within [`Tolerance`]; -0.0 equals 0.0 unless the
 //!   tolerance is [`Tolerance::EXACT`]. Everything else, floats inside lists and structs included,
@@ -16,6 +17,8 @@
 
 mod canonical;
 mod floats;
+mod foreign;
+mod hidden;
 mod order;
 mod pairing;
 mod report;
@@ -28,9 +31,11 @@ use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 
+pub use foreign::{Values, compare_values};
+pub use hidden::{compare_hidden, compare_places, revealed};
 pub use order::{Order, order_of};
 pub use report::{Comparison, Difference, Side};
-pub use settled::{compare_runs, settled};
+pub use settled::{compare_foreign, compare_runs, settled};
 
 use canonical::Encoded;
 

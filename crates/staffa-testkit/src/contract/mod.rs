@@ -96,7 +96,7 @@ impl<'a> Bench<'a> {
         let expected = self.plan(&Engine::stock(), sql).await?.answer().await?;
         let planned = self.plan(self.engine, sql).await?;
         let actual = planned.answer().await.map_err(|e| exec_datafusion_err!("{sql}\n{e}"))?;
-        let how = Comparison { order: order.to_vec(), inexact: Vec::new() };
+        let how = Comparison { order: order.to_vec(), ..Comparison::default() };
         if let Some(difference) = how.difference(&expected, &actual)? {
             return Err(exec_datafusion_err!("{sql}\nwith {:?}\n{difference}", self.settings));
         }

@@ -1,6 +1,6 @@
 //! One case: built from its seed, run on both engines, judged.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arrow::error::ArrowError;
 use arrow::util::pretty::pretty_format_batches;
@@ -20,7 +20,7 @@ use super::settings::Settings;
 use super::table::Table;
 use super::{catalogue, generator};
 use crate::engine::{Engine, Planned};
-use crate::oracle::{Answer, Comparison};
+use crate::oracle::{self, Answer, Comparison};
 use crate::rng::Rng;
 use staffa_datafusion::{KeptExec, NodeReport, Place};
 
@@ -42,6 +42,8 @@ pub struct Case {
     tables: Vec<Table>,
     folder: TempDir,
     query: Query,
+    /// Of stock's rows by keys that the query hides.
+    places: OnceLock<Vec<u64>>,
     consumption: Consumption,
     morsel_rows: usize,
 }
@@ -74,6 +76,8 @@ pub struct Outcome {
     pub reasons: Vec<String>,
     /// Morsels that a device made, as the last plan's metrics say.
     pub device_morsels: usize,
+    /// Whether rows were compared by their places under sort keys that the query hides.
+    pub placed: bool,
 }
 
 /// Where a case's tables come from.
@@ -122,6 +126,7 @@ impl Case {
             tables,
             folder,
             query,
+            places: OnceLock::new(),
             consumption: Consumption::random(&mut rng),
             morsel_rows: *rng.pick(&[16, 256, 1024, 16_384]),
         })
@@ -155,6 +160,7 @@ impl Case {
     ) -> Result<Outcome> {
         progress.stock();
         let expected = self.answer(&Engine::stock(), &self.settings).await;
+        self.find_places(&expected).await?;
         let mut last = self.outcome(None, Verdict::Vacuous);
         for engine in engines {
             progress.tested();
@@ -243,6 +249,22 @@ impl Case {
         (consumption.read(planned).await, consumption.ordered(partitions))
     }
 
+    /// Asks stock DataFusion for the sort keys that the query hides. Where it answers with another number
+    /// of rows, or not at all, the places of rows are not compared.
+    async fn find_places(&self, expected: &Result<Answer>) -> Result<()> {
+        let (Some(hidden), Ok(expected)) = (&self.query.hidden, expected) else {
+            return Ok(());
+        };
+        let ctx = self.session(&Engine::stock(), &self.settings).await?;
+        if let Ok(answer) = Planned::answer_of(&ctx, &hidden.sql).await
+            && answer.rows() == expected.rows()
+        {
+            // A case that runs again has the same places.
+            let _ = self.places.set(oracle::places(&answer, hidden.keys)?);
+        }
+        Ok(())
+    }
+
     async fn answer(&self, engine: &Engine, settings: &Settings) -> Result<Answer> {
         Planned::answer_of(&self.session(engine, settings).await?, &self.sql).await
     }
@@ -284,7 +306,9 @@ impl Case {
         };
         let order = if ordered { self.query.order.clone() } else { Vec::new() };
         let inexact = self.inexact(expected);
-        let difference = Comparison { order, inexact }.difference(expected, actual)?;
+        let places = if ordered { self.places.get().cloned() } else { None };
+        let how = Comparison { order, inexact, places: places.unwrap_or_default() };
+        let difference = how.difference(expected, actual)?;
         let accelerated = planned.report().staffa_nodes() > 0;
         Ok(match difference {
             Some(text) => Verdict::Failed(text),
@@ -307,6 +331,7 @@ impl Case {
             nodes: nodes.collect(),
             reasons: report.reasons(),
             device_morsels: report.gpu_morsels(),
+            placed: self.places.get().is_some_and(|places| places.last() > places.first()),
         }
     }
 

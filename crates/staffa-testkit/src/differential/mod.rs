@@ -20,6 +20,7 @@ mod catalogue;
 mod consume;
 mod from;
 mod generator;
+mod order;
 pub(crate) mod pool;
 mod predicate;
 mod progress;

@@ -2,7 +2,6 @@
 
 use datafusion::common::Result;
 
-use super::catalogue::orderable;
 use super::generator::{Generator, derived, nest};
 use super::pool::Domain;
 use super::scope::{Column, Query, Relation};
@@ -66,56 +65,7 @@ impl Generator<'_> {
             .enumerate()
             .map(|(i, c)| Column { sql: format!("o{i}"), unique: c.unique && !distinct, ..c })
             .collect();
-        self.order(Query { sql, columns, rows, order: Vec::new() })
-    }
-
-    /// Adds ORDER BY to one query in two, and LIMIT where the order leaves no choice of rows.
-    fn order(&mut self, mut query: Query) -> Query {
-        if self.rng.chance(50) {
-            return query;
-        }
-        let sortable = |c: &Column| c.exact && orderable(&c.data_type);
-        let every: Vec<usize> =
-            (0..query.columns.len()).filter(|&i| sortable(&query.columns[i])).collect();
-        let unique = every.iter().copied().find(|&i| query.columns[i].unique);
-        let total = every.len() == query.columns.len() || unique.is_some();
-        let mut keys = every;
-        if keys.is_empty() {
-            return query;
-        }
-        self.rng.shuffle(&mut keys);
-        let whole = total && self.rng.chance(70);
-        if !whole {
-            keys.truncate(1 + self.rng.below(2));
-        } else if let Some(id) = unique {
-            keys.retain(|&k| k != id);
-            keys.truncate(self.rng.below(3));
-            keys.push(id);
-        }
-        let mut terms = Vec::new();
-        for &key in &keys {
-            let column = query.columns[key].clone();
-            self.cover("sort", &column);
-            let direction =
-                *self.rng.pick(&["", " ASC", " DESC", " DESC NULLS LAST", " NULLS FIRST"]);
-            terms.push(format!("{}{direction}", column.sql));
-        }
-        query.sql = format!("{} ORDER BY {}", query.sql, terms.join(", "));
-        query.order = keys;
-        if whole && self.rng.chance(50) {
-            self.limit(&mut query);
-        }
-        query
-    }
-
-    fn limit(&mut self, query: &mut Query) {
-        let limit = *self.rng.pick(&[0, 1, 2, 5, 10, 100, 1000]);
-        *self.coverage.entry(("limit", limit.to_string())).or_default() += 1;
-        query.sql = format!("{} LIMIT {limit}", query.sql);
-        query.rows = query.rows.min(f64::from(limit));
-        if self.rng.chance(25) {
-            query.sql = format!("{} OFFSET {}", query.sql, self.rng.below(8));
-        }
+        self.order(Query { sql, columns, rows, order: Vec::new(), hidden: None })
     }
 
     /// UNION, INTERSECT or EXCEPT of two queries over columns of equal types.
@@ -163,7 +113,7 @@ impl Generator<'_> {
             right.from
         );
         let rows = left.rows + right.rows;
-        Ok(self.order(Query { sql, columns: outputs, rows, order: Vec::new() }))
+        Ok(self.order(Query { sql, columns: outputs, rows, order: Vec::new(), hidden: None }))
     }
 
     /// `WITH w AS (..) SELECT .. FROM w AS a JOIN w AS b`: one sub-plan that stands twice.
@@ -200,7 +150,11 @@ impl Generator<'_> {
         };
         let outputs = (0..1 + self.rng.below(4)).map(|_| self.scalar(&all.columns)).collect();
         let mut query = self.finish(Draft { distinct: false, outputs, body, rows: all.rows });
-        query.sql = format!("WITH {name} AS ({}) {}", inner.sql, query.sql);
+        let with = format!("WITH {name} AS ({})", inner.sql);
+        query.sql = format!("{with} {}", query.sql);
+        if let Some(hidden) = &mut query.hidden {
+            hidden.sql = format!("{with} {}", hidden.sql);
+        }
         Ok(query)
     }
 
@@ -212,6 +166,12 @@ impl Generator<'_> {
             inner.sql
         );
         let columns = inner.columns.into_iter().map(|c| Column { unique: false, ..c }).collect();
-        Ok(self.order(Query { sql, columns, rows: 2.0 * inner.rows, order: Vec::new() }))
+        Ok(self.order(Query {
+            sql,
+            columns,
+            rows: 2.0 * inner.rows,
+            order: Vec::new(),
+            hidden: None,
+        }))
     }
 }

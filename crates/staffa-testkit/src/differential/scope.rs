@@ -84,4 +84,15 @@ pub(crate) struct Query {
     pub rows: f64,
     /// Output positions of its sort keys, empty when it does not order.
     pub order: Vec<usize>,
+    /// Where it orders by keys that it does not show.
+    pub hidden: Option<Hidden>,
+}
+
+/// A query that shows the sort keys that another hides.
+#[derive(Debug, Clone)]
+pub(crate) struct Hidden {
+    /// The same query with its keys as its last columns.
+    pub sql: String,
+    /// How many keys.
+    pub keys: usize,
 }

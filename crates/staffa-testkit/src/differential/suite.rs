@@ -54,6 +54,8 @@ pub struct Report {
     pub reasons: BTreeMap<String, usize>,
     /// Cases in which a device made morsels.
     pub on_a_device: usize,
+    /// Cases that were compared by the places of rows under sort keys that they hide.
+    pub placed: usize,
     /// Wall time.
     pub elapsed: Duration,
 }
@@ -98,7 +100,13 @@ async fn guarded(seed: u64, source: Source, engines: Vec<Engine>) -> (Coverage, 
         }
     };
     task.abort();
-    let outcome = Outcome { verdict, nodes: Vec::new(), reasons: Vec::new(), device_morsels: 0 };
+    let outcome = Outcome {
+        verdict,
+        nodes: Vec::new(),
+        reasons: Vec::new(),
+        device_morsels: 0,
+        placed: false,
+    };
     (Coverage::new(), outcome)
 }
 
@@ -119,6 +127,7 @@ async fn one(
 impl Report {
     fn add(&mut self, seed: u64, source: Source, coverage: Coverage, outcome: Outcome) {
         self.cases += 1;
+        self.placed += usize::from(outcome.placed);
         self.on_a_device += usize::from(outcome.device_morsels > 0);
         for (name, accelerated) in outcome.nodes {
             let counts = self.nodes.entry(name).or_default();
@@ -167,7 +176,7 @@ impl Report {
     pub fn text(&self) -> String {
         let mut text = format!(
             "{} cases in {:.1} s: {} equal, {} failed, {} vacuous, {} refused by both, \
-             {} stock bugs, {} too slow for stock, {} on a device\n",
+             {} stock bugs, {} too slow for stock, {} on a device, {} by hidden keys\n",
             self.cases,
             self.elapsed.as_secs_f64(),
             self.equal,
@@ -176,7 +185,8 @@ impl Report {
             self.refused(),
             self.stock_errs.len(),
             self.stock_slow.len(),
-            self.on_a_device
+            self.on_a_device,
+            self.placed
         );
         text.push_str("\nplan nodes (accelerated / left to DataFusion)\n");
         for (name, (ours, theirs)) in &self.nodes {
