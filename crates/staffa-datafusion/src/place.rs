@@ -1,10 +1,13 @@
-//! Which scans, with the filter, projection, joins and aggregation right above them, go to the device.
+//! Which scans, with the filter, projection, joins and aggregation right above them, go to the device, and which chains
+//! of such nodes above other sources.
 //!
 //! Decided once, when the plan is rewritten, so that EXPLAIN shows what will run; the region that
 //! compiles later follows the nodes.
 
 mod above;
+mod lifted;
 mod need;
+mod rest;
 
 use std::sync::Arc;
 
@@ -22,6 +25,7 @@ use staffa_engine::plan::{AggregateSpec, FilterSpec, NodeOp, Place, ProjectSpec,
 use crate::node::StaffaExec;
 use crate::{Device, OnUnsupported, StaffaConfig, probe};
 use above::Above;
+use lifted::Seen;
 
 /// On a device that is estimated to be this much faster, in `auto`; estimates are coarse.
 const MARGIN: f64 = 1.5;
@@ -70,10 +74,10 @@ struct Chain<'a> {
     scan: (&'a StaffaExec, &'a dyn Scan),
 }
 
-/// Places every scan of `plan`.
+/// Places the nodes of `plan`.
 ///
 /// # Errors
-/// With `staffa.device = gpu` and `staffa.on_unsupported = error`, a scan that no device takes.
+/// With `staffa.device = gpu` and `staffa.on_unsupported = error`, a node that no device takes.
 pub(crate) fn place(
     plan: &Arc<dyn ExecutionPlan>,
     config: &StaffaConfig,
@@ -84,12 +88,30 @@ pub(crate) fn place(
     }
     let mut placer = Placer { config, runtime, refused: None };
     placer.visit(plan, plan.fetch().is_some(), true);
+    // In `auto` a plan that scans nothing opens no device.
+    if config.device == Device::Gpu || scans(plan) {
+        let gpu = runtime.gpu(config.gpu_limits());
+        if let Ok(gpu) = &gpu {
+            let seen = Seen { limited: plan.fetch().is_some(), partitions: true };
+            placer.lift(plan, seen, gpu);
+        }
+        if config.device == Device::Gpu {
+            placer.show_rest(plan, true, &gpu);
+        }
+    }
     match placer.refused {
         Some((name, reason)) if config.on_unsupported == OnUnsupported::Error => plan_err!(
             "staffa.on_unsupported is error, staffa.device is gpu, and {name} is not on a GPU: {reason}"
         ),
         _ => Ok(()),
     }
+}
+
+/// Whether a scan of ours is in `plan`.
+fn scans(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    let node = StaffaExec::of(plan.as_ref());
+    node.is_some_and(|node| matches!(node.op(), NodeOp::Scan(_)))
+        || plan.children().into_iter().any(scans)
 }
 
 /// An aggregation's node and what it does.

@@ -141,6 +141,7 @@ impl<'a> Compiler<'a> {
                 let spec = device::filter(&mut draft, node, spec);
                 let mut draft = Self::op(draft, node, OpKind::Filter(Arc::clone(&spec)));
                 device::behind(&mut draft, node);
+                let draft = device::lifted(self, draft, node);
                 Ok(match spec.fetch {
                     Some(fetch) => Self::limit(draft, node, 0, Some(fetch), false),
                     None => draft,
@@ -151,7 +152,7 @@ impl<'a> Compiler<'a> {
                 let spec = device::project(&mut draft, node, spec)?;
                 let mut draft = Self::op(draft, node, OpKind::Project(spec));
                 device::behind(&mut draft, node);
-                Ok(draft)
+                Ok(device::lifted(self, draft, node))
             }
             NodeOp::Pass => self.node(&node.children[0], need),
             NodeOp::Join(spec) => self.join(node, spec, need),
@@ -263,6 +264,7 @@ impl<'a> Compiler<'a> {
         }
         let mut draft = Self::op(probe, node, OpKind::Probe(Arc::clone(spec), build, scope));
         device::behind(&mut draft, node);
+        let draft = device::lifted(self, draft, node);
         Ok(match spec.fetch {
             Some(fetch) => Self::limit(draft, node, 0, Some(fetch), false),
             None => draft,
@@ -284,8 +286,8 @@ impl<'a> Compiler<'a> {
         if per_lane {
             let child_need =
                 Need { partitions: need.partitions && node.partitions > 1, order: false };
-            let mut child = self.node(&node.children[0], child_need)?;
-            device::aggregate(&mut child, node, spec);
+            let child = self.node(&node.children[0], child_need)?;
+            let mut child = device::aggregate(self, child, node, spec);
             if need.partitions && child.lanes != node.partitions {
                 child = self.share(child, node.partitions);
             }
@@ -305,8 +307,8 @@ impl<'a> Compiler<'a> {
         let id = match self.made(node) {
             Some(id) => id,
             None => {
-                let mut child = self.node(&reader.children[0], Need::ROWS)?;
-                device::aggregate(&mut child, reader, &spec);
+                let child = self.node(&reader.children[0], Need::ROWS)?;
+                let child = device::aggregate(self, child, reader, &spec);
                 let sink = SinkKind::Aggregate(Arc::clone(&spec));
                 let id = self.finish(child, sink, Scope::Shared, node.metrics.clone());
                 self.made.push((node, id));
