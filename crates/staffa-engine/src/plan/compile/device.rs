@@ -10,8 +10,8 @@ use datafusion_physical_expr_common::physical_expr::PhysicalExpr;
 
 use super::{Compiler, Draft};
 use crate::bound::through;
-use crate::cuda::aggregate;
-use crate::cuda::join::{End, lower_lifted};
+use crate::cuda::aggregate as device_aggregate;
+use crate::cuda::join::{End, lower, lower_lifted};
 use crate::plan::lift::Lift;
 use crate::plan::node::{AggregateSpec, FilterSpec, Node, ProjectSpec};
 use crate::plan::pipeline::{Op, OpKind, Scope, Source};
@@ -72,6 +72,12 @@ pub(super) fn behind(draft: &mut Draft, node: &Node) {
             OpKind::Probe(_, _, Scope::Shared) | OpKind::Filter(_) | OpKind::Project(_),
         ) => {
             behind.ops.push(op.clone());
+            // What is behind a join that gives its rows at the end begins a chain of its own. Columns that nobody
+            // reads in the end need not be there.
+            let ends = [End::Rows, End::Columns(&[])];
+            if !ends.into_iter().any(|end| lower(&behind.ops, end).is_ok()) {
+                behind.ops.pop();
+            }
         }
         (None, OpKind::Probe(_, _, Scope::Shared)) => {
             request.behind = Some(ScanBehind { before: before.len(), ops: vec![op.clone()] });
@@ -146,19 +152,19 @@ pub(super) fn aggregate(
     let states = Some(ScanAggregate { spec: Arc::clone(&spec), metrics: metrics.clone() });
     match &mut draft.source {
         Source::Scan(_, request) if does_all(request, &draft.ops) => {
+            let lowers = request
+                .behind
+                .as_ref()
+                .is_none_or(|behind| groups(&spec, |end| lower(&behind.ops, end).is_ok()));
             // A scan of the host's makes rows only.
-            if matches!(request.place, Place::Gpu(_)) {
+            if lowers && matches!(request.place, Place::Gpu(_)) {
                 request.aggregate = states;
                 return draft;
             }
         }
         Source::Lift(_, lift) if lift.ops == draft.ops.len() => {
-            let grouping = aggregate::lower(&spec);
-            let lowers = grouping.is_ok_and(|grouping| {
-                let end = End::Columns(grouping.columns());
-                lower_lifted(&draft.ops, &draft.source_schema, end).is_ok()
-            });
-            if lowers {
+            let (ops, input) = (&draft.ops, &draft.source_schema);
+            if groups(&spec, |end| lower_lifted(ops, input, end).is_ok()) {
                 lift.aggregate = states;
                 return draft;
             }
@@ -166,6 +172,11 @@ pub(super) fn aggregate(
         _ => {}
     }
     cut(compiler, draft, Lift { gpu: Arc::clone(gpu), ops: 0, aggregate: states, metrics })
+}
+
+/// Whether a chain lowers that ends with what an aggregation reads.
+fn groups(spec: &AggregateSpec, lowers: impl FnOnce(End<'_>) -> bool) -> bool {
+    device_aggregate::lower(spec).is_ok_and(|grouping| lowers(End::Columns(grouping.columns())))
 }
 
 /// The draft gives rows of `schema` from its source on.
