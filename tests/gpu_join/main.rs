@@ -7,6 +7,7 @@ mod common;
 mod faults;
 mod inner;
 mod kinds;
+mod lifted;
 mod placement;
 #[path = "../gpu_shared/mod.rs"]
 mod shared;

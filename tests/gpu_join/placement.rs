@@ -42,7 +42,7 @@ async fn explain_shows_where_a_join_runs() {
         assert!(plan.contains(figure), "{figure}: {plan}");
     }
     run(&both.ours, "SET staffa.on_unsupported = error").await;
-    both.on_the_device(sql, 1).await;
+    both.on_the_device("SELECT a.k, b.v FROM a JOIN b ON a.k = b.k", 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -22,7 +22,7 @@ fn repeated<T: Clone>(values: &[T], shift: usize) -> Vec<Option<T>> {
 }
 
 /// Columns of many types, whose values overlap between two `shift`s.
-fn columns(shift: usize) -> Vec<(&'static str, ArrayRef)> {
+pub(crate) fn columns(shift: usize) -> Vec<(&'static str, ArrayRef)> {
     let longs = [0, -1, i64::MIN, i64::MAX, 7, 1 << 40, shift as i64 + 100];
     let doubles = [0.0, -0.0, f64::NAN, f64::INFINITY, f64::MIN, 1.5, shift as f64 + 0.25];
     let floats = doubles.map(|value| value as f32);

@@ -1,11 +1,13 @@
-//! Which scans, with the filter, projection, joins and aggregation right above them, go to the device, and which
-//! sorts.
+//! Which scans, with the filter, projection, joins and aggregation right above them, go to the device, which chains
+//! of such nodes above other sources, and which sorts.
 //!
 //! Decided once, when the plan is rewritten, so that EXPLAIN shows what will run; the region that
 //! compiles later follows the nodes.
 
 mod above;
+mod lifted;
 mod need;
+mod rest;
 mod sort;
 
 use std::sync::Arc;
@@ -24,6 +26,7 @@ use staffa_engine::plan::{AggregateSpec, FilterSpec, NodeOp, Place, ProjectSpec,
 use crate::node::StaffaExec;
 use crate::{Device, OnUnsupported, StaffaConfig, probe};
 use above::Above;
+use lifted::Seen;
 
 /// On a device that is estimated to be this much faster, in `auto`; estimates are coarse.
 const MARGIN: f64 = 1.5;
@@ -72,10 +75,10 @@ struct Chain<'a> {
     scan: (&'a StaffaExec, &'a dyn Scan),
 }
 
-/// Places every scan and every sort of `plan`.
+/// Places the nodes of `plan`.
 ///
 /// # Errors
-/// With `staffa.device = gpu` and `staffa.on_unsupported = error`, a scan or a sort that no device takes.
+/// With `staffa.device = gpu` and `staffa.on_unsupported = error`, a node that no device takes.
 pub(crate) fn place(
     plan: &Arc<dyn ExecutionPlan>,
     config: &StaffaConfig,
@@ -84,8 +87,20 @@ pub(crate) fn place(
     if config.device == Device::Cpu {
         return Ok(());
     }
-    let mut placer = Placer { config, runtime, refused: None };
+    // In `auto` a plan that scans nothing opens no device.
+    let opens = config.device == Device::Gpu || scans(plan);
+    let mut placer = Placer { config, runtime, opens, refused: None };
     placer.visit(plan, plan.fetch().is_some(), true);
+    if opens {
+        let gpu = runtime.gpu(config.gpu_limits());
+        if let Ok(gpu) = &gpu {
+            let seen = Seen { limited: plan.fetch().is_some(), partitions: true };
+            placer.lift(plan, seen, gpu);
+        }
+        if config.device == Device::Gpu {
+            placer.show_rest(plan, true, &gpu);
+        }
+    }
     match placer.refused {
         Some((name, reason)) if config.on_unsupported == OnUnsupported::Error => plan_err!(
             "staffa.on_unsupported is error, staffa.device is gpu, and {name} is not on a GPU: {reason}"
@@ -94,12 +109,21 @@ pub(crate) fn place(
     }
 }
 
+/// Whether a scan of ours is in `plan`.
+fn scans(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    let node = StaffaExec::of(plan.as_ref());
+    node.is_some_and(|node| matches!(node.op(), NodeOp::Scan(_)))
+        || plan.children().into_iter().any(scans)
+}
+
 /// An aggregation's node and what it does.
 type Aggregate<'a> = (&'a StaffaExec, &'a AggregateSpec);
 
 struct Placer<'a> {
     config: &'a StaffaConfig,
     runtime: &'a StaffaRuntime,
+    /// Whether the plan may open a device for what scans nothing.
+    opens: bool,
     /// The first node that was meant for the device and is not on it.
     refused: Option<(String, Reason)>,
 }
@@ -110,7 +134,7 @@ impl Placer<'_> {
     fn visit(&mut self, plan: &Arc<dyn ExecutionPlan>, limited: bool, partitions: bool) {
         let node = StaffaExec::of(plan.as_ref());
         let limited = limited || plan.fetch().is_some();
-        if let Some(node) = node {
+        if let Some(node) = node.filter(|_| self.opens) {
             self.visit_sort(node);
         }
         if let Some(above) = node.and_then(|node| Above::of(node, partitions)) {

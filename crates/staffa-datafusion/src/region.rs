@@ -93,6 +93,7 @@ fn start(node: &StaffaExec, context: &Arc<TaskContext>) -> Result<Arc<Region>> {
         runtime,
         cancel: CancelFlag::default(),
         morsel_rows: config.morsel_rows.max(1),
+        lifter: Some(Arc::new(crate::scan::HostLifter)),
     });
     Region::new(program, inputs, &CpuEngine, context)
 }

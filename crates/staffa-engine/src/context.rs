@@ -11,6 +11,7 @@ use staffa_common::Reason;
 
 use crate::buffers::Buffers;
 use crate::cuda::{Gpu, GpuLimits, KnownGpus};
+use crate::plan::Lifter;
 
 /// Idle memory that scans keep for the next read: what the lanes of a small machine have in flight.
 const BUFFERS_BYTES: usize = 64 << 20;
@@ -162,6 +163,8 @@ pub struct RunContext {
     pub cancel: CancelFlag,
     /// Rows that an operator aims at in the morsels and batches it makes.
     pub morsel_rows: usize,
+    /// Who runs device chains above other sources than scans; without it the CPU engine does.
+    pub lifter: Option<Arc<dyn Lifter>>,
 }
 
 impl RunContext {

@@ -143,6 +143,24 @@ impl Morsel {
         self.columns[index].array()
     }
 
+    /// About how many bytes of the host the rows take: of an array that others take rows of too, their part.
+    pub fn host_bytes(&self) -> usize {
+        let columns = self.columns.iter().map(|column| {
+            let data = column.base.to_data();
+            // Of what cannot tell, all of it.
+            let whole =
+                data.get_slice_memory_size().unwrap_or_else(|_| data.get_array_memory_size());
+            match &column.map {
+                None => whole,
+                Some(map) => {
+                    let part = whole.saturating_mul(map.len()) / column.base.len().max(1);
+                    part.min(whole) + map.len() * size_of::<u32>()
+                }
+            }
+        });
+        columns.sum()
+    }
+
     /// The type of a column.
     pub fn data_type(&self, index: usize) -> &DataType {
         self.columns[index].base.data_type()

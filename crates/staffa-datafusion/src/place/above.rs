@@ -15,6 +15,7 @@ use staffa_engine::cuda::{Gpu, aggregate};
 use staffa_engine::plan::{NodeOp, Op, OpKind, Scope};
 
 use super::{Aggregate, Chain, Placer, fault, need, output};
+use crate::Device;
 use crate::node::StaffaExec;
 
 /// Bytes of a build row's value of a type without a width.
@@ -76,26 +77,28 @@ impl<'a> Above<'a> {
     /// The lowest `count` nodes as operators.
     fn ops(&self, count: usize) -> Result<Vec<Op>, Reason> {
         let parts = self.nodes.iter().take(count);
-        let ops = parts.map(|part| {
-            let kind = match part.node.op() {
-                NodeOp::Join(spec) if !need::partitions(part.node, 0, part.partitions) => {
-                    OpKind::Probe(Arc::clone(spec), 0, Scope::Shared)
-                }
-                NodeOp::Filter(spec) => OpKind::Filter(Arc::clone(spec)),
-                NodeOp::Project(spec) => OpKind::Project(Arc::clone(spec)),
-                _ => {
-                    let what = "each partition is joined on its own";
-                    return Err(Reason::new(ReasonCode::Partitioning, what));
-                }
-            };
-            let probe = usize::from(is_join(part.node));
-            let missing = || Reason::new(ReasonCode::LoweringFault, "a node without an input");
-            let input = part.node.children_of().get(probe).ok_or_else(missing)?.schema();
-            let schema = part.node.schema();
-            Ok(Op { kind, input, schema, metrics: ExecutionPlanMetricsSet::new() })
-        });
+        let ops = parts.map(|part| operator(part.node, part.partitions));
         ops.collect()
     }
+}
+
+/// What a node is as an operator of a device. `partitions`: whether somebody above counts on its partitions.
+pub(super) fn operator(node: &StaffaExec, partitions: bool) -> Result<Op, Reason> {
+    let kind = match node.op() {
+        NodeOp::Join(spec) if !need::partitions(node, 0, partitions) => {
+            OpKind::Probe(Arc::clone(spec), 0, Scope::Shared)
+        }
+        NodeOp::Filter(spec) => OpKind::Filter(Arc::clone(spec)),
+        NodeOp::Project(spec) => OpKind::Project(Arc::clone(spec)),
+        _ => {
+            let what = "each partition is joined on its own";
+            return Err(Reason::new(ReasonCode::Partitioning, what));
+        }
+    };
+    let probe = usize::from(is_join(node));
+    let missing = || Reason::new(ReasonCode::LoweringFault, "a node without an input");
+    let input = node.children_of().get(probe).ok_or_else(missing)?.schema();
+    Ok(Op { kind, input, schema: node.schema(), metrics: ExecutionPlanMetricsSet::new() })
 }
 
 fn is_join(node: &StaffaExec) -> bool {
@@ -132,18 +135,24 @@ impl Placer<'_> {
         if aggregate.is_some() {
             match self.ask_above(above, nodes.len(), *aggregate, &gpu) {
                 Ok(()) => return,
-                Err(reason) => self.refuse([aggregate.map(|a| a.0), None, None], &reason, true),
+                Err(reason) => self.unless_lifted(aggregate.map(|a| a.0), &reason),
             }
         }
         for count in (1..=nodes.len()).rev() {
             match self.ask_above(above, count, None, &gpu) {
                 Ok(()) => return,
-                Err(reason) => {
-                    self.refuse([Some(nodes[count - 1].node), None, None], &reason, true)
-                }
+                Err(reason) => self.unless_lifted(Some(nodes[count - 1].node), &reason),
             }
         }
         self.decide(chain, false);
+    }
+
+    /// Notes why a node does not go with the scan. Where a setting sends it to the device it may go in a chain of its
+    /// own, or else says by itself why not.
+    fn unless_lifted(&mut self, node: Option<&StaffaExec>, reason: &Reason) {
+        if self.config.device != Device::Gpu {
+            self.refuse([node, None, None], reason, true);
+        }
     }
 
     /// Places the lowest `count` nodes with the whole chain, if the device does all of that.
@@ -190,19 +199,17 @@ impl Placer<'_> {
 /// What the lowest `count` nodes join, as far as the plan tells; a build side of which nothing is known has as many
 /// rows as the scan.
 fn join_size(above: &Above<'_>, count: usize, joins: &join::Chain, rows: f64) -> JoinSize {
-    let statistics = StatisticsContext::new();
+    let nodes: Vec<_> = above.nodes.iter().take(count).map(|part| part.node).collect();
+    size_of_joins(&nodes, joins, rows)
+}
+
+/// What the nodes of a chain join; a build side of which nothing is known has `rows` rows.
+pub(super) fn size_of_joins(nodes: &[&StaffaExec], joins: &join::Chain, rows: f64) -> JoinSize {
     let mut size = JoinSize::default();
     for probe in joins.probes() {
-        let Some(part) = above.nodes.iter().take(count).nth(probe.operator) else { continue };
-        let NodeOp::Join(spec) = part.node.op() else { continue };
-        let build = part.node.children_of().first();
-        let known = build.and_then(|build| {
-            let found = statistics.compute(build.as_ref(), &StatisticsArgs::new()).ok()?;
-            match found.num_rows {
-                Precision::Exact(rows) | Precision::Inexact(rows) => Some(rows as f64),
-                Precision::Absent => None,
-            }
-        });
+        let Some(node) = nodes.get(probe.operator) else { continue };
+        let NodeOp::Join(spec) = node.op() else { continue };
+        let known = node.children_of().first().and_then(known_rows);
         let values = probe.keys.iter().map(|key| &key.build_type);
         let fields = spec.build_schema.fields();
         let read = probe.build_columns().len().min(fields.len());
@@ -214,4 +221,13 @@ fn join_size(above: &Above<'_>, count: usize, joins: &join::Chain, rows: f64) ->
         size.build_bytes += build_rows * (bytes.sum::<f64>() + read as f64 * GUESSED_VALUE_BYTES);
     }
     size
+}
+
+/// How many rows a plan is thought to give.
+pub(super) fn known_rows(plan: &Arc<dyn ExecutionPlan>) -> Option<f64> {
+    let found = StatisticsContext::new().compute(plan.as_ref(), &StatisticsArgs::new()).ok()?;
+    match found.num_rows {
+        Precision::Exact(rows) | Precision::Inexact(rows) => Some(rows as f64),
+        Precision::Absent => None,
+    }
 }

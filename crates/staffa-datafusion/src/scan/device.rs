@@ -18,12 +18,11 @@ use staffa_engine::cuda::{Gpu, GpuLane};
 use staffa_kernels::abi::ErrorSlot;
 use staffa_kernels::expression::{self as interpreter, InputColumn, Options, Selection};
 use staffa_parquet::ReadOptions;
-use staffa_parquet::cuda::{
-    DecodeContext, Decoded, DeviceChunk, DeviceColumn, HostColumn, StringOffsets, decode,
-};
+use staffa_parquet::cuda::{Decoded, DeviceChunk, DeviceColumn, HostColumn, StringOffsets, decode};
 
+use super::chain::DeviceChain;
 use super::columns::fetch;
-use super::grouping::{Here, LaneGroups, Outcome};
+use super::grouping::{LaneGroups, Outcome};
 use super::joined::ProbeMetrics;
 use super::lowered::{DevicePlan, Origin, Output};
 use super::metrics::DeviceMetrics;
@@ -46,15 +45,12 @@ fn as_numbers(bytes: &[u8]) -> Vec<u32> {
     bytes.chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
 }
 
+/// Rows that the CPU may have to read after all.
+pub(super) type Work = (Arc<OpenFile>, GroupToRead);
+
 /// A lane's part of the device.
 pub(super) struct DeviceLane {
-    pub(super) gpu: Arc<Gpu>,
-    pub(super) lane: GpuLane,
-    pub(super) metrics: DeviceMetrics,
-    /// Where the device aggregates too.
-    pub(super) groups: Option<LaneGroups>,
-    /// Where it joins: figures of each operator that is a probe.
-    pub(super) probes: Vec<Option<ProbeMetrics>>,
+    pub(super) on: DeviceChain<Work>,
     /// A row group with fewer to read is not worth a morsel.
     least_rows: u64,
 }
@@ -90,7 +86,7 @@ pub(super) enum Finished {
     /// The same of rows that have passed joins, or none of whom came out of them.
     Joined(Vec<Made>),
     /// The device has it, or had it: what came out in exchange.
-    Grouped(Outcome),
+    Grouped(Outcome<Work>),
     Undone(Arc<OpenFile>, GroupToRead),
 }
 
@@ -99,45 +95,12 @@ impl DeviceLane {
     pub(super) fn open(
         gpu: &Arc<Gpu>,
         metrics: DeviceMetrics,
-        groups: Option<LaneGroups>,
+        groups: Option<LaneGroups<Work>>,
         probes: Vec<Option<ProbeMetrics>>,
         least_rows: u64,
     ) -> Option<Self> {
-        match gpu.lane("scan") {
-            Ok(lane) => {
-                Some(Self { gpu: Arc::clone(gpu), lane, metrics, groups, probes, least_rows })
-            }
-            Err(_) => {
-                metrics.lanes_refused.add(1);
-                None
-            }
-        }
-    }
-
-    /// Whether the device may still be used.
-    pub(super) fn lives(&self) -> bool {
-        !self.groups.as_ref().is_some_and(LaneGroups::is_retired) && self.gpu.lost().is_none()
-    }
-
-    /// Whether groups are still to come out.
-    pub(super) fn holds_groups(&self) -> bool {
-        self.groups.as_ref().is_some_and(LaneGroups::holds)
-    }
-
-    /// Brings the groups out.
-    pub(super) async fn flush(&mut self) -> Outcome {
-        let Self { gpu, lane, groups, .. } = self;
-        let Some(groups) = groups else { return Outcome::default() };
-        let outcome = groups.flush(Here { gpu, lane }).await;
-        self.noted(outcome)
-    }
-
-    /// Takes note of what the groups left to the CPU.
-    pub(super) fn noted(&self, outcome: Outcome) -> Outcome {
-        self.metrics.record(&self.lane.counters.snapshot());
-        self.metrics.failed_morsels.add(outcome.undone.len());
-        self.metrics.awaits.add(outcome.awaits);
-        outcome
+        let on = DeviceChain::open(gpu, "scan", metrics, groups, probes)?;
+        Some(Self { on, least_rows })
     }
 
     /// Reads a row group's bytes and queues its work, in one morsel or several; what the device cannot do
@@ -157,7 +120,7 @@ impl DeviceLane {
         let plan = match file.device_plan() {
             Ok(plan) => plan,
             Err(_) => {
-                self.metrics.refused_groups.add(1);
+                self.on.metrics.refused_groups.add(1);
                 queue.push_back(undone(group));
                 return Ok(());
             }
@@ -166,13 +129,13 @@ impl DeviceLane {
         let pieces = pieces(&selected)
             .filter(|pieces| plan.lowered.takes_selection() || !pieces.iter().any(drops));
         let Some(pieces) = pieces else {
-            self.metrics.selected_groups.add(1);
+            self.on.metrics.selected_groups.add(1);
             queue.push_back(undone(group));
             return Ok(());
         };
         let rows: u64 = selected.iter().map(|rows| rows.end - rows.start).sum();
         if rows < self.least_rows.saturating_mul(pieces.len() as u64) {
-            self.metrics.small_groups.add(1);
+            self.on.metrics.small_groups.add(1);
             queue.push_back(undone(group));
             return Ok(());
         }
@@ -190,7 +153,7 @@ impl DeviceLane {
             .collect::<staffa_parquet::Result<Vec<_>>>();
         let Ok(mut chunks) = opened else {
             // The CPU decoder says what is wrong.
-            self.metrics.failed_morsels.add(1);
+            self.on.metrics.failed_morsels.add(1);
             queue.push_back(undone(group));
             return Ok(());
         };
@@ -199,7 +162,7 @@ impl DeviceLane {
             queue.push_back(match self.submit(file, plan, &mut chunks, &piece, part.clone()) {
                 Ok(queued) => Step::Queued(Box::new(queued)),
                 Err(_) => {
-                    self.metrics.failed_morsels.add(1);
+                    self.on.metrics.failed_morsels.add(1);
                     undone(part)
                 }
             });
@@ -216,11 +179,11 @@ impl DeviceLane {
         group: GroupToRead,
     ) -> Result<Queued, StaffaError> {
         let began = Instant::now();
-        let lane = &self.lane;
+        let lane = &self.on.lane;
         let mut slot = lane.memory.buffer::<ErrorSlot>(1, &lane.stream)?;
         slot.zero(&lane.stream)?;
         let mut timer = Timer::start(&lane.stream)?;
-        let context = self.context(&slot);
+        let context = self.on.context(&slot);
         let origin = Origin { index: group.index, rows: piece.rows.clone() };
         let decoded = decode(&context, chunks, piece.rows.clone())?;
         let picked = match &piece.picked {
@@ -287,13 +250,6 @@ impl DeviceLane {
         })
     }
 
-    pub(super) fn context<'a>(
-        &'a self,
-        error: &'a staffa_cuda::DeviceBuffer<ErrorSlot>,
-    ) -> DecodeContext<'a> {
-        Here { gpu: &self.gpu, lane: &self.lane }.context(error)
-    }
-
     /// Waits for a queued morsel.
     pub(super) async fn finish(&mut self, queued: Box<Queued>) -> Finished {
         let (file, group, began) = (Arc::clone(&queued.file), queued.group.clone(), queued.began);
@@ -301,15 +257,15 @@ impl DeviceLane {
             return self.stay(*queued).await;
         }
         let finished = self.morsel(*queued).await;
-        self.metrics.record(&self.lane.counters.snapshot());
+        self.on.metrics.record(&self.on.lane.counters.snapshot());
         match finished {
             Ok(made) => {
-                self.metrics.morsels.add(1);
-                self.metrics.morsel_time.add_duration(began.elapsed());
+                self.on.metrics.morsels.add(1);
+                self.on.metrics.morsel_time.add_duration(began.elapsed());
                 Finished::Morsel(Box::new(made))
             }
             Err(_) => {
-                self.metrics.failed_morsels.add(1);
+                self.on.metrics.failed_morsels.add(1);
                 Finished::Undone(file, group)
             }
         }
@@ -335,8 +291,8 @@ impl DeviceLane {
         if rows == 0 {
             return Ok(Made { morsel, riding: None, passed: None });
         }
-        let slot = self.lane.memory.buffer::<ErrorSlot>(1, &self.lane.stream)?;
-        let context = self.context(&slot);
+        let slot = self.on.lane.memory.buffer::<ErrorSlot>(1, &self.on.lane.stream)?;
+        let context = self.on.context(&slot);
         let returning = columns
             .iter()
             .enumerate()
@@ -347,7 +303,7 @@ impl DeviceLane {
             .collect::<staffa_parquet::Result<Vec<_>>>()?;
         let kept = kept.map(|kept| self.row_numbers(&kept, rows)).transpose()?;
         let mut arrived = Vec::with_capacity(returning.len());
-        self.metrics.awaits.add(usize::from(!returning.is_empty() || kept.is_some()));
+        self.on.metrics.awaits.add(usize::from(!returning.is_empty() || kept.is_some()));
         for column in returning {
             arrived.push(Some(column.arrived().await?));
         }
@@ -370,7 +326,7 @@ impl DeviceLane {
                 },
             };
         }
-        self.metrics.riding.add(plan.riding.len());
+        self.on.metrics.riding.add(plan.riding.len());
         Ok(Made { morsel, riding: plan.riders(&file, origin, kept), passed: None })
     }
 
@@ -382,7 +338,7 @@ impl DeviceLane {
         count: Option<Letter<u32>>,
         most: u32,
     ) -> Result<u32, StaffaError> {
-        self.metrics.awaits.add(1);
+        self.on.metrics.awaits.add(1);
         for slot in &slot.await? {
             decoded.check(slot)?;
         }
@@ -394,7 +350,7 @@ impl DeviceLane {
 
     /// Row numbers on the device, and how many they are.
     fn picked(&self, numbers: &[u32]) -> Result<(DeviceSlice<u32>, DeviceSlice<u32>), StaffaError> {
-        let GpuLane { stream, memory, staging, ring, .. } = &self.lane;
+        let GpuLane { stream, memory, staging, ring, .. } = &self.on.lane;
         let mut rows = memory.buffer::<u32>(numbers.len(), stream)?;
         // The large slabs are few.
         let small = size_of_val(numbers) <= ring.slab_bytes();
@@ -413,8 +369,9 @@ impl DeviceLane {
     ) -> Result<Download<u32>, StaffaError> {
         let kept = kept.slice(0..rows as usize)?;
         let bytes = rows as usize * size_of::<u32>();
-        let into = self.gpu.pinned().buffer(PinnedKind::ToHost, bytes, &self.lane.counters)?;
-        Ok(kept.download(into, &self.lane.stream)?)
+        let into =
+            self.on.gpu.pinned().buffer(PinnedKind::ToHost, bytes, &self.on.lane.counters)?;
+        Ok(kept.download(into, &self.on.lane.stream)?)
     }
 }
 

@@ -1,9 +1,9 @@
 //! A lane's groups on the device, from the first morsel until their states are here.
 //!
 //! A morsel that the device made is added to the groups, and only what the device itself has counted is taken to
-//! be in them. Until the states are on the host the lane remembers what it counted; whatever goes wrong
-//! after that (a lost context, no memory, a NaN where its place decides) leaves just those rows to the CPU's
-//! path. So no row is counted twice and none is lost.
+//! be in them. Until the states are on the host the lane remembers what it counted, as `W`: rows of a file, or the
+//! host's morsels; whatever goes wrong after that (a lost context, no memory, a NaN where its place decides) leaves
+//! just those rows to the CPU's path. So no row is counted twice and none is lost.
 
 use std::sync::Arc;
 
@@ -18,7 +18,6 @@ use staffa_kernels::parquet::Context;
 use staffa_parquet::cuda::DecodeContext;
 
 use super::metrics::GroupMetrics;
-use super::open::{GroupToRead, OpenFile};
 use super::states::download;
 
 /// Strings in the groups may point into this part of the device's budget at most; then the groups leave. There
@@ -27,18 +26,20 @@ const KEPT_PART: u64 = 32;
 /// Morsels in a row that found no room, after which a lane leaves the rest to the CPU.
 const FAILURES: usize = 2;
 
-/// Rows that the CPU may have to read after all.
-type Work = (Arc<OpenFile>, GroupToRead);
-
 /// What comes out of the groups.
-#[derive(Default)]
-pub(super) struct Outcome {
+pub(super) struct Outcome<W> {
     /// Partial states.
     pub(super) states: Vec<Morsel>,
     /// What the CPU has to do, in the order of its rows; it is in no states.
-    pub(super) undone: Vec<Work>,
+    pub(super) undone: Vec<W>,
     /// Times that the device was waited for.
     pub(super) awaits: usize,
+}
+
+impl<W> Default for Outcome<W> {
+    fn default() -> Self {
+        Self { states: Vec::new(), undone: Vec::new(), awaits: 0 }
+    }
 }
 
 /// A lane's device.
@@ -71,31 +72,32 @@ impl<'a> Here<'a> {
 }
 
 /// A morsel on its way into the groups.
-pub(super) struct Entering {
+pub(super) struct Entering<W> {
     /// The columns of [`Grouping::columns`].
     pub(super) columns: Vec<InputColumn>,
     pub(super) rows: u32,
     /// The operators between the scan and the aggregation that its rows have passed.
     pub(super) passed: Option<Passed>,
-    pub(super) work: Work,
+    /// What the CPU has to do where the device fails.
+    pub(super) work: W,
 }
 
 /// A morsel whose launches are queued.
-struct Queued {
-    morsel: Entering,
+struct Queued<W> {
+    morsel: Entering<W>,
     state: Letter<GroupState>,
 }
 
 /// See the module.
-pub(super) struct LaneGroups {
+pub(super) struct LaneGroups<W> {
     grouping: Arc<Grouping>,
     metrics: GroupMetrics,
     morsel_rows: usize,
     groups: Option<Groups>,
     /// The last morsel, until the device says whether it counts.
-    queued: Option<Queued>,
+    queued: Option<Queued<W>>,
     /// What is in the groups, and how many rows.
-    counted: Vec<Work>,
+    counted: Vec<W>,
     rows: usize,
     passed: Option<Passed>,
     timers: Vec<Timer>,
@@ -103,7 +105,7 @@ pub(super) struct LaneGroups {
     retired: bool,
 }
 
-impl LaneGroups {
+impl<W> LaneGroups<W> {
     pub(super) fn new(grouping: &Arc<Grouping>, metrics: GroupMetrics, morsel_rows: usize) -> Self {
         Self {
             grouping: Arc::clone(grouping),
@@ -131,7 +133,7 @@ impl LaneGroups {
     }
 
     /// Adds a morsel, once it is known that the one before counts.
-    pub(super) async fn add(&mut self, here: Here<'_>, morsel: Entering) -> Outcome {
+    pub(super) async fn add(&mut self, here: Here<'_>, morsel: Entering<W>) -> Outcome<W> {
         let mut outcome = Outcome::default();
         self.settle(here, &mut outcome).await;
         let kept = self.groups.as_ref().map_or(0, Groups::kept_bytes);
@@ -143,7 +145,7 @@ impl LaneGroups {
     }
 
     /// Brings everything out.
-    pub(super) async fn flush(&mut self, here: Here<'_>) -> Outcome {
+    pub(super) async fn flush(&mut self, here: Here<'_>) -> Outcome<W> {
         let mut outcome = Outcome::default();
         self.settle(here, &mut outcome).await;
         self.leave(here, &mut outcome).await;
@@ -151,7 +153,7 @@ impl LaneGroups {
     }
 
     /// Waits for the last morsel's counts; adds it again where there was no room.
-    async fn settle(&mut self, here: Here<'_>, outcome: &mut Outcome) {
+    async fn settle(&mut self, here: Here<'_>, outcome: &mut Outcome<W>) {
         while let Some(Queued { morsel, state }) = self.queued.take() {
             outcome.awaits += 1;
             let state = state.await.ok().and_then(|state| state.first().copied());
@@ -177,7 +179,7 @@ impl LaneGroups {
     }
 
     /// The device has counted a morsel.
-    fn count(&mut self, morsel: Entering) {
+    fn count(&mut self, morsel: Entering<W>) {
         self.failures = 0;
         self.rows += morsel.rows as usize;
         if let Some(passed) = morsel.passed {
@@ -200,7 +202,7 @@ impl LaneGroups {
     }
 
     /// A larger table, or an empty one.
-    async fn make_room(&mut self, here: Here<'_>, outcome: &mut Outcome) -> bool {
+    async fn make_room(&mut self, here: Here<'_>, outcome: &mut Outcome<W>) -> bool {
         let grown = match (&mut self.groups, here.slot()) {
             (Some(groups), Ok(slot)) => groups.grow(&here.context(&slot).kernels).unwrap_or(false),
             _ => false,
@@ -219,7 +221,7 @@ impl LaneGroups {
     }
 
     /// Queues a morsel's launches: in an empty table, if they find no memory beside the groups.
-    async fn queue(&mut self, here: Here<'_>, morsel: Entering, outcome: &mut Outcome) {
+    async fn queue(&mut self, here: Here<'_>, morsel: Entering<W>, outcome: &mut Outcome<W>) {
         loop {
             if self.retired {
                 return self.left(morsel, outcome);
@@ -247,7 +249,7 @@ impl LaneGroups {
     fn launch(
         &mut self,
         here: Here<'_>,
-        morsel: &Entering,
+        morsel: &Entering<W>,
     ) -> Result<Option<Letter<GroupState>>, StaffaError> {
         let slot = here.slot()?;
         let context = here.context(&slot).kernels;
@@ -271,7 +273,7 @@ impl LaneGroups {
     }
 
     /// Whether the groups still hold what was counted and nothing else, after a launch failed.
-    async fn is_intact(&self, here: Here<'_>, outcome: &mut Outcome) -> bool {
+    async fn is_intact(&self, here: Here<'_>, outcome: &mut Outcome<W>) -> bool {
         let Some(groups) = &self.groups else { return self.counted.is_empty() };
         let Some(state) = groups.state() else { return groups.is_intact(None) };
         match here.lane.mailbox.post_buffer(state, 0..1, &here.lane.stream) {
@@ -285,7 +287,7 @@ impl LaneGroups {
     }
 
     /// Brings the groups to the host as states; the next morsel meets an empty table.
-    async fn leave(&mut self, here: Here<'_>, outcome: &mut Outcome) {
+    async fn leave(&mut self, here: Here<'_>, outcome: &mut Outcome<W>) {
         let Some(groups) = self.groups.take().filter(|_| !self.counted.is_empty()) else { return };
         outcome.awaits += 2;
         match self.download(here, groups).await {
@@ -331,7 +333,7 @@ impl LaneGroups {
     }
 
     /// Leaves a morsel to the CPU.
-    fn left(&mut self, morsel: Entering, outcome: &mut Outcome) {
+    fn left(&mut self, morsel: Entering<W>, outcome: &mut Outcome<W>) {
         self.failures += 1;
         self.retired |= self.failures >= FAILURES;
         self.metrics.left.add(1);
@@ -339,7 +341,7 @@ impl LaneGroups {
     }
 
     /// The groups are lost, or not to be believed: the CPU counts all of their rows.
-    fn give_up(&mut self, outcome: &mut Outcome) {
+    fn give_up(&mut self, outcome: &mut Outcome<W>) {
         self.retired = true;
         self.groups = None;
         self.rows = 0;

@@ -1,13 +1,14 @@
-//! What a scan on a device does behind itself: joins that its rows probe, as far as their build sides are there.
+//! What a device does behind a scan, or with the host's rows: a chain with joins, as far as their build sides are there.
 
 use std::sync::Arc;
 
+use arrow::datatypes::SchemaRef;
 use datafusion::physical_plan::metrics::{Count, MetricBuilder};
 use staffa_engine::cpu::join::BuildSide;
 use staffa_engine::cuda::Gpu;
 use staffa_engine::cuda::aggregate::Grouping;
-use staffa_engine::cuda::join::{Chain, End, lower};
-use staffa_engine::plan::{OpKind, ScanBehind};
+use staffa_engine::cuda::join::{Chain, End, lower, lower_lifted};
+use staffa_engine::plan::{Op, OpKind};
 use staffa_engine::{Passed, RunContext, Sealed};
 
 use super::resident::Resident;
@@ -29,30 +30,48 @@ pub(super) struct Side {
     pub(super) resident: Arc<Resident>,
 }
 
+/// Operators that a device is to do.
+pub(super) struct Wanted<'a> {
+    pub(super) ops: &'a [Op],
+    /// Operators of the pipeline before them.
+    pub(super) before: usize,
+    /// Where the host's rows are lifted, their schema; none behind a scan, which computes what the first probe reads.
+    pub(super) lifted: Option<&'a SchemaRef>,
+    /// The aggregation that all rows go into, if that is done too.
+    pub(super) grouping: Option<&'a Grouping>,
+}
+
+impl Wanted<'_> {
+    fn lower(&self, ops: &[Op], end: End<'_>) -> Option<Chain> {
+        match self.lifted {
+            Some(input) => lower_lifted(ops, input, end).ok(),
+            None => lower(ops, end).ok(),
+        }
+    }
+}
+
 impl Joined {
-    /// As much of what stands behind the scan as the device can do: up to a probe whose build side it does not get.
-    /// `grouping` is the aggregation that all rows go into, if that is done too.
+    /// As much of what is wanted as the device can do: up to a probe whose build side it does not get.
     pub(super) async fn new(
-        behind: &ScanBehind,
-        grouping: Option<&Grouping>,
+        wanted: &Wanted<'_>,
         builds: &[Option<Arc<dyn Sealed>>],
         gpu: &Arc<Gpu>,
         context: &RunContext,
     ) -> Option<Self> {
-        let mut count = behind.ops.len();
-        let mut grouped = grouping;
-        'shorter: while count > 0 {
-            let ops = behind.ops.get(..count)?;
+        let mut count = wanted.ops.len();
+        let mut grouped = wanted.grouping;
+        'shorter: while count > 0 || (wanted.lifted.is_some() && grouped.is_some()) {
+            let ops = wanted.ops.get(..count)?;
             // That it lowers was found when the plan was made.
             let end = grouped.map_or(End::Rows, |grouping| End::Columns(grouping.columns()));
-            let chain = lower(ops, end).ok()?;
+            let chain = wanted.lower(ops, end)?;
             if grouped.is_some_and(|grouping| grouping.check_types(&chain.types).is_err()) {
                 grouped = None;
                 continue;
             }
             let mut sides = Vec::new();
             for probe in chain.probes() {
-                let at = behind.before + probe.operator;
+                let at = wanted.before + probe.operator;
                 let build = builds.get(at).and_then(Option::as_ref).and_then(BuildSide::of);
                 let resident = match &build {
                     Some(build) => {
@@ -68,8 +87,7 @@ impl Joined {
                 };
                 sides.push(Side { build, resident });
             }
-            let before = behind.before;
-            return Some(Self { before, chain, sides, grouped: grouped.is_some() });
+            return Some(Self { before: wanted.before, chain, sides, grouped: grouped.is_some() });
         }
         None
     }
@@ -97,8 +115,8 @@ pub(super) struct ProbeMetrics {
 
 impl ProbeMetrics {
     /// Of each operator that is a probe.
-    pub(super) fn of(behind: &ScanBehind, lane: usize) -> Vec<Option<Self>> {
-        let ops = behind.ops.iter().map(|op| match op.kind {
+    pub(super) fn of(ops: &[Op], lane: usize) -> Vec<Option<Self>> {
+        let ops = ops.iter().map(|op| match op.kind {
             OpKind::Probe(..) => {
                 let count =
                     |name: &'static str| MetricBuilder::new(&op.metrics).counter(name, lane);

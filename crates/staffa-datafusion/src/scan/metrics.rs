@@ -1,4 +1,4 @@
-//! What a scan asked of the device, as metrics of its node.
+//! What a scan or a lifted chain asked of the device, as metrics of its node.
 
 use datafusion::physical_plan::metrics::{Count, ExecutionPlanMetricsSet, MetricBuilder, Time};
 use parking_lot::Mutex;
@@ -49,6 +49,27 @@ pub(super) struct GroupMetrics {
     pub(super) growths: Count,
     /// Morsels that found no room, or whose groups were lost: the CPU does them.
     pub(super) left: Count,
+}
+
+/// A lane's figures of a chain that the host's rows are lifted to, which appear at its first node.
+pub(super) struct LiftMetrics {
+    /// Morsels of the device's, each of many of the host's.
+    pub(super) morsels: Count,
+    /// Their rows.
+    pub(super) rows: Count,
+    /// Rows that went on as they came, with the CPU doing the chain: those of groups that came to nothing included.
+    pub(super) left: Count,
+}
+
+impl LiftMetrics {
+    pub(super) fn new(metrics: &ExecutionPlanMetricsSet, lane: usize) -> Self {
+        let count = |name: &'static str| MetricBuilder::new(metrics).counter(name, lane);
+        Self {
+            morsels: count("gpu_lifted_morsels"),
+            rows: count("gpu_lifted_rows"),
+            left: count("gpu_unlifted_rows"),
+        }
+    }
 }
 
 impl GroupMetrics {

@@ -8,9 +8,11 @@
 //! Where the scan was placed on a GPU, row groups go there first ([`device`]), and back to [`group`]
 //! when it cannot do them; columns that it has no form for are read beside it ([`riding`]). Where all rows go
 //! into an aggregation, the device may do that too ([`grouping`]), and joins that rows probe on their way
-//! ([`joined`], [`probing`]) against build sides that it was given ([`resident`]).
+//! ([`joined`], [`probing`]) against build sides that it was given ([`resident`]). Rows of other sources than scans go
+//! through the same chains ([`lift`]).
 
 mod advisory;
+mod chain;
 mod columns;
 mod computed;
 mod device;
@@ -19,6 +21,8 @@ mod group;
 mod grouping;
 mod joined;
 mod left;
+mod lift;
+mod lift_lane;
 mod local;
 mod lowered;
 mod metrics;
@@ -49,6 +53,7 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_plan::ExecutionPlan;
+pub(crate) use lift::HostLifter;
 use staffa_common::{Reason, ReasonCode};
 use staffa_engine::RunContext;
 use staffa_engine::cuda::cost::ScanSize;

@@ -95,6 +95,7 @@ pub(super) async fn probe(
         probed,
         frames: vec![Frame::Columns { step: 0, leaf }],
     };
+    probing.count(&joined.chain.counts, rows);
     while let Some(frame) = probing.frames.pop() {
         match frame {
             Frame::Columns { leaf, .. } if leaf.rows == 0 => {}

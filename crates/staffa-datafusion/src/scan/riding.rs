@@ -27,6 +27,13 @@ pub(super) struct Made {
     pub(super) passed: Option<Passed>,
 }
 
+impl Made {
+    /// Rows that have passed operators behind the scan.
+    pub(super) fn of((morsel, passed): (Morsel, Passed)) -> Self {
+        Self { morsel, riding: None, passed: Some(passed) }
+    }
+}
+
 /// Which rows of which row group the riding columns are decoded for.
 pub(super) struct Riders {
     pub(super) file: Arc<OpenFile>,

@@ -19,10 +19,10 @@ use staffa_engine::plan::{Place, ScanBehind, ScanLanes, ScanRequest, ScanRun};
 use staffa_engine::{LaneStream, Morsel, RunContext, Sealed};
 
 use super::advisory::Advice;
-use super::device::{DeviceLane, Finished, Step};
+use super::device::{DeviceLane, Finished, Step, Work};
 use super::group::GroupStream;
 use super::grouping::{LaneGroups, Outcome};
-use super::joined::{Joined, ProbeMetrics};
+use super::joined::{Joined, ProbeMetrics, Wanted};
 use super::local::LocalStore;
 use super::metrics::{DeviceMetrics, GroupMetrics};
 use super::open::{Opener, creation_errors, halves};
@@ -141,8 +141,10 @@ impl Run {
             let (opener, context) = (Arc::clone(&self.opener), Arc::clone(&self.context));
             let grouping = self.aggregate.as_ref().map(|(grouping, _)| Arc::clone(grouping));
             let find = async move {
+                let ScanBehind { before, ops } = &behind;
                 let grouping = grouping.as_deref();
-                let joined = Joined::new(&behind, grouping, &builds, &gpu, &context).await;
+                let wanted = Wanted { ops, before: *before, lifted: None, grouping };
+                let joined = Joined::new(&wanted, &builds, &gpu, &context).await;
                 if let Some(joined) = joined {
                     // Nobody else sets it.
                     let _ = opener.joined.set(Arc::new(joined));
@@ -167,7 +169,8 @@ impl ScanRun for Run {
                 });
                 let metrics = DeviceMetrics::new(&self.opener.metrics, lane);
                 let behind = self.behind.as_ref();
-                let probes = behind.map_or_else(Vec::new, |behind| ProbeMetrics::of(behind, lane));
+                let probes =
+                    behind.map_or_else(Vec::new, |behind| ProbeMetrics::of(&behind.ops, lane));
                 DeviceLane::open(gpu, metrics, groups, probes, self.least_rows)
             }
             Place::Cpu => None,
@@ -250,8 +253,8 @@ impl Lane {
             self.given = 0;
             self.look_ahead().await?;
             let (file, group) = match (self.steps.pop_front(), &mut self.device) {
-                (None, Some(device)) if device.holds_groups() => {
-                    let outcome = device.flush().await;
+                (None, Some(device)) if device.on.holds_groups() => {
+                    let outcome = device.on.flush().await;
                     self.take(outcome);
                     continue;
                 }
@@ -289,7 +292,7 @@ impl Lane {
     }
 
     /// States go on, and what is in none of them is read by the CPU.
-    fn take(&mut self, outcome: Outcome) {
+    fn take(&mut self, outcome: Outcome<Work>) {
         self.states.extend(outcome.states);
         for (file, group) in outcome.undone.into_iter().rev() {
             self.steps.push_front(Step::Undone(file, group));
@@ -297,7 +300,7 @@ impl Lane {
     }
 
     fn on_device(&self) -> bool {
-        self.device.as_ref().is_some_and(DeviceLane::lives)
+        self.device.as_ref().is_some_and(|device| device.on.lives())
     }
 
     /// Queues work for the device, as far ahead as a lane goes.

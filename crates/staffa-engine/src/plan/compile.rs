@@ -5,6 +5,7 @@
 //! outputs do); elsewhere rows may flow through any lane, so exchanges vanish, joins share one
 //! table and aggregates meet in one sink. The order within partitions is kept where it is needed.
 
+mod aggregate;
 mod device;
 mod fused;
 mod window;
@@ -14,14 +15,12 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use datafusion_common::{Result, ScalarValue, internal_err};
-use datafusion_physical_expr::expressions::{Column, Literal, lit};
+use datafusion_physical_expr::expressions::{Literal, lit};
 use datafusion_physical_expr_common::physical_expr::PhysicalExpr;
 use datafusion_physical_expr_common::sort_expr::LexOrdering;
 use datafusion_physical_plan::metrics::ExecutionPlanMetricsSet;
 
-use super::node::{
-    AggregateSpec, AggregateStage, FilterSpec, JoinSpec, LimitSpec, Node, NodeOp, SortSpec,
-};
+use super::node::{FilterSpec, JoinSpec, LimitSpec, Node, NodeOp, SortSpec};
 use super::pipeline::{
     Op, OpKind, Overflow, Pipeline, PipelineId, Program, Scope, SinkKind, Source,
 };
@@ -141,6 +140,7 @@ impl<'a> Compiler<'a> {
                 let spec = device::filter(&mut draft, node, spec);
                 let mut draft = Self::op(draft, node, OpKind::Filter(Arc::clone(&spec)));
                 device::behind(&mut draft, node);
+                let draft = device::lifted(self, draft, node);
                 Ok(match spec.fetch {
                     Some(fetch) => Self::limit(draft, node, 0, Some(fetch), false),
                     None => draft,
@@ -151,7 +151,7 @@ impl<'a> Compiler<'a> {
                 let spec = device::project(&mut draft, node, spec)?;
                 let mut draft = Self::op(draft, node, OpKind::Project(spec));
                 device::behind(&mut draft, node);
-                Ok(draft)
+                Ok(device::lifted(self, draft, node))
             }
             NodeOp::Pass => self.node(&node.children[0], need),
             NodeOp::Join(spec) => self.join(node, spec, need),
@@ -263,72 +263,11 @@ impl<'a> Compiler<'a> {
         }
         let mut draft = Self::op(probe, node, OpKind::Probe(Arc::clone(spec), build, scope));
         device::behind(&mut draft, node);
+        let draft = device::lifted(self, draft, node);
         Ok(match spec.fetch {
             Some(fetch) => Self::limit(draft, node, 0, Some(fetch), false),
             None => draft,
         })
-    }
-
-    fn aggregate(
-        &mut self,
-        node: &'a Node,
-        spec: &Arc<AggregateSpec>,
-        need: Need,
-    ) -> Result<Draft> {
-        let per_lane = match spec.stage {
-            AggregateStage::Partial | AggregateStage::Reduce => true,
-            AggregateStage::Final | AggregateStage::Single => {
-                need.partitions && node.partitions > 1
-            }
-        };
-        if per_lane
-            && spec.stage == AggregateStage::Final
-            && let Some((exchange, keys)) = fused::exchange(node, spec)
-        {
-            // What the groups came to is dealt out, in place of what the rows of each lane came to.
-            let draft = self.aggregate(node, spec, Need::ROWS)?;
-            let key = |at: usize| -> Arc<dyn PhysicalExpr> {
-                Arc::new(Column::new(node.schema.field(at).name(), at))
-            };
-            let keys = keys.into_iter().map(key).collect();
-            let sink = SinkKind::Exchange(keys, node.partitions);
-            let id = self.finish(draft, sink, Scope::Shared, exchange.metrics.clone());
-            return Ok(Self::draft(Source::Exchange(id), node.partitions, &node.schema));
-        }
-        if per_lane {
-            let child_need =
-                Need { partitions: need.partitions && node.partitions > 1, order: false };
-            let mut child = self.node(&node.children[0], child_need)?;
-            device::aggregate(&mut child, node, spec);
-            if need.partitions && child.lanes != node.partitions {
-                child = self.share(child, node.partitions);
-            }
-            let lanes = child.lanes;
-            let sink = SinkKind::Aggregate(Arc::clone(spec));
-            let id = self.finish(child, sink, Scope::PerLane, node.metrics.clone());
-            return Ok(Self::draft(Source::Sealed(id, Scope::PerLane), lanes, &node.schema));
-        }
-        // The node that reads rows, where the spec does.
-        let (spec, reader) = match spec.stage {
-            AggregateStage::Final => match fused::partial(&node.children[0]) {
-                Some((partial, reader)) => (Arc::new(fused::fuse(partial, spec)), reader),
-                None => (Arc::clone(spec), node),
-            },
-            _ => (Arc::clone(spec), node),
-        };
-        let id = match self.made(node) {
-            Some(id) => id,
-            None => {
-                let mut child = self.node(&reader.children[0], Need::ROWS)?;
-                device::aggregate(&mut child, reader, &spec);
-                let sink = SinkKind::Aggregate(Arc::clone(&spec));
-                let id = self.finish(child, sink, Scope::Shared, node.metrics.clone());
-                self.made.push((node, id));
-                self.shared.extend(node.shared.clone().map(|shared| (id, shared)));
-                id
-            }
-        };
-        Ok(self.sealed(id, self.sealed_lanes(node, need), &node.schema))
     }
 
     fn sort(&mut self, node: &'a Node, spec: &Arc<SortSpec>, need: Need) -> Result<Draft> {

@@ -1,6 +1,7 @@
 //! The typed plans: a region's tree of nodes, and the pipelines it compiles to. No arrays in here.
 
 mod compile;
+mod lift;
 mod node;
 mod pipeline;
 mod same;
@@ -8,6 +9,7 @@ mod scan;
 mod shared;
 
 pub use compile::compile;
+pub use lift::{Lift, LiftRun, Lifter};
 pub use node::{
     AggregateSpec, AggregateStage, FilterSpec, JoinKind, JoinSpec, LimitSpec, Node, NodeOp,
     ProjectSpec, RepartitionSpec, SortSpec, WindowSpec,

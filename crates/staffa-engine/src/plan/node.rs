@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 use datafusion_common::{JoinType, NullEquality};
 use datafusion_physical_expr::aggregate::AggregateFunctionExpr;
-use datafusion_physical_expr::expressions::DynamicFilterPhysicalExpr;
+use datafusion_physical_expr::expressions::{Column, DynamicFilterPhysicalExpr};
 use datafusion_physical_expr::window::WindowExpr;
 use datafusion_physical_expr_common::physical_expr::PhysicalExpr;
 use datafusion_physical_expr_common::sort_expr::LexOrdering;
@@ -93,6 +93,13 @@ pub struct FilterSpec {
 pub struct ProjectSpec {
     /// One expression per output column.
     pub exprs: Vec<Arc<dyn PhysicalExpr>>,
+}
+
+impl ProjectSpec {
+    /// Whether it computes nothing: its columns are some of the input's.
+    pub fn picks(&self) -> bool {
+        self.exprs.iter().all(|expr| expr.is::<Column>())
+    }
 }
 
 /// How matches are found.

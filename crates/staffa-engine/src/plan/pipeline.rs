@@ -9,6 +9,7 @@ use datafusion_physical_expr_common::physical_expr::PhysicalExpr;
 use datafusion_physical_expr_common::sort_expr::LexOrdering;
 use datafusion_physical_plan::metrics::ExecutionPlanMetricsSet;
 
+use super::lift::Lift;
 use super::scan::{Scan, ScanLanes, ScanRequest};
 use super::shared::Shared;
 use super::{AggregateSpec, FilterSpec, JoinSpec, LimitSpec, ProjectSpec, SortSpec, WindowSpec};
@@ -44,6 +45,8 @@ pub enum Source {
     Exchange(PipelineId),
     /// One lane that merges ordered lanes; at most so many rows.
     Merge(PipelineId, LexOrdering, Option<usize>),
+    /// The lanes of a streaming pipeline, whose rows go to a device for the first operators of this one.
+    Lift(PipelineId, Lift),
     /// Lanes that share the lanes of a pipeline: each takes the next morsel there is. A single
     /// lane thus brings all lanes together.
     Share(PipelineId),
@@ -199,6 +202,10 @@ impl fmt::Display for Source {
             Self::Groups(id, _) => write!(f, "groups p{id}"),
             Self::Exchange(id) => write!(f, "exchange p{id}"),
             Self::Merge(id, _, _) => write!(f, "merge p{id}"),
+            Self::Lift(id, lift) => {
+                write!(f, "lift p{id} with {} operators", lift.ops)?;
+                if lift.aggregate.is_some() { f.write_str(" with states") } else { Ok(()) }
+            }
             Self::Share(id) => write!(f, "share p{id}"),
         }
     }

@@ -25,7 +25,8 @@ use crate::context::panic_error;
 use crate::cpu::exchange::Exchange;
 use crate::engine::{Compiled, Engine, Lane, Sealed, SinkLocal};
 use crate::plan::{
-    OpKind, Pipeline, PipelineId, Program, ScanRun, Scope, Shared as SharedWith, SinkKind, Source,
+    LiftRun, OpKind, Pipeline, PipelineId, Program, ScanRun, Scope, Shared as SharedWith, SinkKind,
+    Source,
 };
 use crate::{LaneStream, Morsel, RunContext};
 
@@ -49,6 +50,7 @@ struct Inner {
     states: Vec<Mutex<Option<SharedState>>>,
     shares: Vec<Mutex<Option<Arc<Share>>>>,
     scans: Vec<Mutex<Option<Arc<dyn ScanRun>>>>,
+    lifts: Vec<Mutex<Option<Arc<dyn LiftRun>>>>,
     steals: Vec<Arc<Steal>>,
     exchanges: Vec<Mutex<Option<Arc<Exchange>>>>,
     tasks: Mutex<JoinSet<()>>,
@@ -85,6 +87,7 @@ impl Region {
             states: (0..cells).map(|_| Mutex::default()).collect(),
             shares: (0..cells).map(|_| Mutex::default()).collect(),
             scans: (0..cells).map(|_| Mutex::default()).collect(),
+            lifts: (0..cells).map(|_| Mutex::default()).collect(),
             steals: (0..cells).map(|_| Arc::default()).collect(),
             exchanges: (0..cells).map(|_| Mutex::default()).collect(),
             tasks: Mutex::default(),
@@ -101,6 +104,9 @@ impl Region {
             cell.lock().take();
         }
         for cell in &self.inner.scans {
+            cell.lock().take();
+        }
+        for cell in &self.inner.lifts {
             cell.lock().take();
         }
         for cell in &self.inner.exchanges {
@@ -230,6 +236,16 @@ impl Inner {
             Source::Groups(id, keys) => {
                 let keys = BoundExpr::all(keys, &self.program.pipelines[*id].schema)?;
                 self.shared_state(*id).await?.open_groups(&keys, lane, pipeline.lanes)
+            }
+            Source::Lift(id, lift) => {
+                let source = Arc::clone(&self).lane(*id, lane);
+                let Some(lifter) = &self.context.lifter else { return Ok(source) };
+                let mut cell = self.lifts[pipeline.id].lock();
+                let run = match &*cell {
+                    Some(run) => Arc::clone(run),
+                    None => Arc::clone(cell.insert(lifter.start(lift, pipeline, &self.context)?)),
+                };
+                Ok(run.lane(lane, source, builds))
             }
             Source::Share(id) => {
                 let mut cell = self.shares[pipeline.id].lock();
@@ -403,7 +419,7 @@ impl Inner {
         match &self.program.pipelines[id].source {
             Source::Input(input) => self.inputs[*input].children().is_empty(),
             Source::Scan(..) | Source::Sealed(_, Scope::Shared) | Source::Groups(..) => true,
-            Source::Sealed(of, Scope::PerLane) => self.independent(*of),
+            Source::Sealed(of, Scope::PerLane) | Source::Lift(of, _) => self.independent(*of),
             Source::Lanes(ids) | Source::Zip(ids) => ids.iter().all(|&id| self.independent(id)),
             Source::Merge(..) | Source::Exchange(_) | Source::Share(_) => false,
         }

@@ -154,6 +154,7 @@ fn context(task: TaskContext) -> Arc<RunContext> {
         runtime: Arc::new(StaffaRuntime::new(2).unwrap()),
         cancel: crate::CancelFlag::default(),
         morsel_rows: 8192,
+        lifter: None,
     })
 }
 

@@ -6,7 +6,11 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Schema};
 use datafusion_common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion_common::{DataFusionError, JoinSide, JoinType, NullEquality, internal_err};
-use datafusion_physical_expr::expressions::Column;
+use datafusion_expr::Operator;
+use datafusion_physical_expr::expressions::{
+    BinaryExpr, Column, DynamicFilterPhysicalExpr, Literal,
+};
+use datafusion_physical_expr::split_conjunction;
 use datafusion_physical_expr::utils::collect_columns;
 use datafusion_physical_expr_common::physical_expr::PhysicalExpr;
 use datafusion_physical_plan::joins::utils::{ColumnIndex, JoinFilter};
@@ -38,38 +42,33 @@ pub fn lower(ops: &[Op], end: End<'_>) -> Result<Chain, Reason> {
     let Some(last) = ops.last() else {
         return Err(Reason::new(ReasonCode::LoweringFault, "a chain without operators"));
     };
-    let wanted = match end {
-        End::Rows => columns(&last.schema),
-        End::Columns(exprs) => exprs.to_vec(),
-    };
-    let types = wanted.iter().map(|expr| expr.data_type(&last.schema));
-    let types = types.collect::<Result<Vec<_>, _>>().map_err(fault)?;
-    let mut lowering =
-        Lowering { filter: None, wanted, after: vec![], before: vec![], steps: vec![] };
-    for (at, op) in ops.iter().enumerate().rev() {
-        match &op.kind {
-            OpKind::Project(spec) => lowering.project(at, &spec.exprs)?,
-            OpKind::Filter(spec) => {
-                lowering.filter(at, op, &spec.predicate, spec.projection.as_deref())?;
-            }
-            OpKind::Probe(spec, _, _) => {
-                let ends = at + 1 == ops.len() && matches!(end, End::Rows);
-                lowering.probe(at, op, spec, ends)?;
-            }
-            OpKind::Limit(_) => {
-                return Err(Reason::new(ReasonCode::ScanOption, "a limit stops early"));
-            }
-            OpKind::Window(_) => {
-                return Err(Reason::new(ReasonCode::NoTwin, "window functions on a device"));
-            }
-        }
-    }
+    let (lowering, types) = Lowering::of(ops, &last.schema, end)?;
     if !matches!(ops[0].kind, OpKind::Probe(..)) {
         return Err(Reason::new(ReasonCode::LoweringFault, "a chain that begins with no probe"));
     }
-    let Lowering { wanted: entry, mut steps, .. } = lowering;
-    steps.reverse();
-    Ok(Chain { entry, steps, types, operators: ops.len() })
+    Ok(lowering.chain(types, ops.len()))
+}
+
+/// Lowers a row of operators over rows of `input` that the host has: any operators, or none where the end asks for
+/// columns.
+///
+/// # Errors
+/// The first thing found that the device cannot do.
+pub fn lower_lifted(ops: &[Op], input: &Schema, end: End<'_>) -> Result<Chain, Reason> {
+    let last = ops.last().map_or(input, |op| &op.schema);
+    let (mut lowering, types) = Lowering::of(ops, last, end)?;
+    if lowering.filter.is_some() || !lowering.wanted.iter().all(|expr| expr.is::<Column>()) {
+        let read = lowering.flush(input)?;
+        lowering.wanted = read.iter().map(|&column| at_place(input, column)).collect();
+    }
+    for expr in &lowering.wanted {
+        let of = expr.data_type(input).map_err(fault)?;
+        if !goes_up(&of) {
+            let what = format!("{of} has no device form");
+            return Err(Reason::new(ReasonCode::DataType, what));
+        }
+    }
+    Ok(lowering.chain(types, ops.len()))
 }
 
 /// All columns of a schema.
@@ -95,6 +94,43 @@ struct Lowering {
 }
 
 impl Lowering {
+    /// The steps of operators, and the types of what is wanted behind them, over `last`.
+    fn of(ops: &[Op], last: &Schema, end: End<'_>) -> Result<(Self, Vec<DataType>), Reason> {
+        let wanted = match end {
+            End::Rows => columns(last),
+            End::Columns(exprs) => exprs.to_vec(),
+        };
+        let types = wanted.iter().map(|expr| expr.data_type(last));
+        let types = types.collect::<Result<Vec<_>, _>>().map_err(fault)?;
+        let mut lowering =
+            Self { filter: None, wanted, after: vec![], before: vec![], steps: vec![] };
+        for (at, op) in ops.iter().enumerate().rev() {
+            match &op.kind {
+                OpKind::Project(spec) => lowering.project(at, &spec.exprs)?,
+                OpKind::Filter(spec) => {
+                    lowering.filter(at, op, &spec.predicate, spec.projection.as_deref())?;
+                }
+                OpKind::Probe(spec, _, _) => {
+                    let ends = at + 1 == ops.len() && matches!(end, End::Rows);
+                    lowering.probe(at, op, spec, ends)?;
+                }
+                OpKind::Limit(_) => {
+                    return Err(Reason::new(ReasonCode::ScanOption, "a limit stops early"));
+                }
+                OpKind::Window(_) => {
+                    return Err(Reason::new(ReasonCode::NoTwin, "window functions on a device"));
+                }
+            }
+        }
+        Ok((lowering, types))
+    }
+
+    fn chain(self, types: Vec<DataType>, operators: usize) -> Chain {
+        let Self { wanted: entry, mut steps, after: counts, .. } = self;
+        steps.reverse();
+        Chain { entry, counts, steps, types, operators }
+    }
+
     fn project(&mut self, at: usize, exprs: &[Expr]) -> Result<(), Reason> {
         self.counts().push(at);
         for expr in self.wanted.iter_mut().chain(&mut self.filter) {
@@ -118,19 +154,22 @@ impl Lowering {
         predicate: &Expr,
         projection: Option<&[usize]>,
     ) -> Result<(), Reason> {
-        if self.filter.is_some() {
+        let predicate = decided(predicate, &op.input);
+        if self.filter.is_some() && predicate.is_some() {
             let read = self.flush(&op.schema)?;
             self.wanted = read.iter().map(|&column| at_place(&op.schema, column)).collect();
         }
-        self.after.push(at);
+        self.counts().push(at);
         if let Some(projection) = projection {
             let kept: Vec<Expr> =
                 projection.iter().map(|&column| at_place(&op.input, column)).collect();
-            for expr in &mut self.wanted {
+            for expr in self.wanted.iter_mut().chain(&mut self.filter) {
                 *expr = through(expr, &kept).map_err(fault)?;
             }
         }
-        self.filter = Some(Arc::clone(predicate));
+        if predicate.is_some() {
+            self.filter = predicate;
+        }
         Ok(())
     }
 
@@ -256,6 +295,23 @@ impl Lowering {
         self.steps.push(Step::Compute(Compute { counts, work }));
         Ok(gathers)
     }
+}
+
+/// What a device tests of a predicate. Dynamic filters are advisory: of what they say by now, that much as lowers.
+fn decided(predicate: &Expr, input: &Schema) -> Option<Expr> {
+    let mut kept: Vec<Expr> = Vec::new();
+    for conjunct in split_conjunction(predicate) {
+        let Some(dynamic) = conjunct.downcast_ref::<DynamicFilterPhysicalExpr>() else {
+            kept.push(Arc::clone(conjunct));
+            continue;
+        };
+        let Ok(current) = dynamic.current() else { continue };
+        let lowers = |expr: &&Expr| {
+            !expr.is::<Literal>() && expression::lower(Some(*expr), &[], input).is_ok()
+        };
+        kept.extend(split_conjunction(&current).into_iter().filter(lowers).cloned());
+    }
+    kept.into_iter().reduce(|a, b| Arc::new(BinaryExpr::new(a, Operator::And, b)))
 }
 
 /// The columns that some expressions read, ascending.

@@ -1,7 +1,7 @@
-//! Joins that a scan's rows probe on the device: what a row of operators behind a scan becomes there.
+//! Joins that rows probe on the device: what a row of operators behind a scan, or above any other source, becomes there.
 //!
-//! [`lower`] turns probes, and the filters and projections between them, into a [`Chain`] of steps over columns, or
-//! says why a device cannot do them; it asks no device. Who runs a chain gathers what the steps name: a column that
+//! [`lower`] and [`lower_lifted`] turn probes, and the filters and projections between them, into a [`Chain`] of steps
+//! over columns, or say why a device cannot do them; they ask no device. Who runs a chain gathers what the steps name: a column that
 //! nobody reads behind a join is never gathered. docs/design/join.md has the order of launches.
 
 mod lowering;
@@ -16,13 +16,15 @@ use staffa_kernels::abi::KeyRule;
 
 use super::expression::Lowered;
 
-pub use lowering::{End, lower};
+pub use lowering::{End, lower, lower_lifted};
 
-/// A row of operators, the first of them a probe.
+/// A row of operators. Behind a scan the first of them is a probe.
 #[derive(Debug)]
 pub struct Chain {
-    /// What the first probe reads, over the scan's output.
+    /// What the first step reads, over the rows that enter: columns as they are where the chain was lifted.
     pub entry: Vec<Arc<dyn PhysicalExpr>>,
+    /// The operators that let every row pass that enters.
+    pub counts: Vec<usize>,
     /// In the order of the rows' way. The last one leaves the columns that the end asked for.
     pub steps: Vec<Step>,
     /// The types of the last step's columns.

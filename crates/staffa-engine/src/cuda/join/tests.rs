@@ -3,13 +3,13 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion_common::{JoinSide, JoinType, NullEquality};
 use datafusion_expr::Operator;
-use datafusion_physical_expr::expressions::{Column, binary, lit};
+use datafusion_physical_expr::expressions::{Column, DynamicFilterPhysicalExpr, binary, lit};
 use datafusion_physical_expr_common::physical_expr::PhysicalExpr;
 use datafusion_physical_plan::joins::utils::{ColumnIndex, JoinFilter, build_join_schema};
 use datafusion_physical_plan::metrics::ExecutionPlanMetricsSet;
 use staffa_common::ReasonCode;
 
-use super::{End, Finds, From, Step, Work, lower};
+use super::{End, Finds, From, Step, Work, lower, lower_lifted};
 use crate::plan::{FilterSpec, JoinKind, JoinSpec, Op, OpKind, ProjectSpec, Scope};
 
 type Expr = Arc<dyn PhysicalExpr>;
@@ -157,4 +157,54 @@ fn what_the_device_does_not_join_has_a_code() {
     assert_eq!(lower(&ops, End::Rows).unwrap_err().code, ReasonCode::JoinOption);
     assert!(lower(&ops[..1], End::Rows).is_ok());
     assert_eq!(lower(&ops[1..], End::Rows).unwrap_err().code, ReasonCode::LoweringFault);
+}
+
+fn more_than_seven(schema: &Schema, name: &str) -> Expr {
+    binary(column(schema, name), Operator::Gt, lit(7_i64), schema).unwrap()
+}
+
+#[test]
+fn the_hosts_rows_enter_any_chain_as_columns() {
+    let rows = schema(&["f", "v", "w"]);
+    let sum = binary(column(&rows, "f"), Operator::Plus, column(&rows, "v"), &rows).unwrap();
+    let summed = schema(&["s"]);
+    let filter =
+        FilterSpec { predicate: more_than_seven(&summed, "s"), projection: None, fetch: None };
+    let ops = [
+        op(
+            OpKind::Project(Arc::new(ProjectSpec { exprs: vec![Arc::clone(&sum)] })),
+            &rows,
+            &summed,
+        ),
+        op(OpKind::Filter(Arc::new(filter)), &summed, &summed),
+    ];
+    let chain = lower_lifted(&ops, &rows, End::Rows).unwrap();
+    // Two columns of three, and the projection lets all rows pass that enter.
+    assert_eq!((chain.entry.len(), chain.steps.len(), chain.operators), (2, 1, 2));
+    assert!(chain.entry.iter().all(|expr| expr.is::<Column>()), "{chain:?}");
+    assert_eq!(chain.counts, [0]);
+    assert!(matches!(&chain.steps[0], Step::Compute(step) if step.counts == [1]), "{chain:?}");
+    // No operator: what an aggregation reads.
+    let chain = lower_lifted(&[], &rows, End::Columns(&[sum])).unwrap();
+    assert_eq!((chain.entry.len(), chain.steps.len(), chain.operators), (2, 1, 0));
+    let lists = schema(&["f", "list"]);
+    let refused = lower_lifted(&[], &lists, End::Rows).unwrap_err();
+    assert_eq!(refused.code, ReasonCode::DataType);
+}
+
+#[test]
+fn dynamic_filters_are_tested_as_far_as_they_say_something() {
+    let rows = schema(&["f", "v"]);
+    let dynamic = DynamicFilterPhysicalExpr::new(vec![column(&rows, "f")], lit(true));
+    let dynamic = Arc::new(dynamic);
+    let predicate: Expr = Arc::clone(&dynamic) as Expr;
+    let filter = FilterSpec { predicate, projection: Some(vec![1]), fetch: None };
+    let ops = [op(OpKind::Filter(Arc::new(filter)), &rows, &schema(&["v"]))];
+    let chain = lower_lifted(&ops, &rows, End::Rows).unwrap();
+    assert!(chain.steps.is_empty() && chain.counts == [0], "{chain:?}");
+    assert_eq!(chain.entry.len(), 1);
+    dynamic.update(more_than_seven(&rows, "f")).unwrap();
+    let chain = lower_lifted(&ops, &rows, End::Rows).unwrap();
+    assert!(matches!(&chain.steps[0], Step::Compute(step) if step.counts == [0]), "{chain:?}");
+    assert_eq!(chain.entry.len(), 2);
 }

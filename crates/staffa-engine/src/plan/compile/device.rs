@@ -1,5 +1,5 @@
-//! What a scan on a device does of the nodes right above it. They stay in the pipeline, with nothing
-//! left to do, so that they count their rows.
+//! What a device does of a pipeline. A scan there does the nodes right above it, which stay in the pipeline, with
+//! nothing left to do, so that they count their rows. Above any other source, rows are lifted there: see [`Lift`].
 
 use std::sync::Arc;
 
@@ -8,8 +8,11 @@ use datafusion_common::Result;
 use datafusion_physical_expr::expressions::Column;
 use datafusion_physical_expr_common::physical_expr::PhysicalExpr;
 
-use super::Draft;
+use super::{Compiler, Draft};
 use crate::bound::through;
+use crate::cuda::aggregate as device_aggregate;
+use crate::cuda::join::{End, lower, lower_lifted};
+use crate::plan::lift::Lift;
 use crate::plan::node::{AggregateSpec, FilterSpec, Node, ProjectSpec};
 use crate::plan::pipeline::{Op, OpKind, Scope, Source};
 use crate::plan::scan::{Place, ScanAggregate, ScanBehind, ScanLanes, ScanRequest};
@@ -69,12 +72,54 @@ pub(super) fn behind(draft: &mut Draft, node: &Node) {
             OpKind::Probe(_, _, Scope::Shared) | OpKind::Filter(_) | OpKind::Project(_),
         ) => {
             behind.ops.push(op.clone());
+            // What is behind a join that gives its rows at the end begins a chain of its own. Columns that nobody
+            // reads in the end need not be there.
+            let ends = [End::Rows, End::Columns(&[])];
+            if !ends.into_iter().any(|end| lower(&behind.ops, end).is_ok()) {
+                behind.ops.pop();
+            }
         }
         (None, OpKind::Probe(_, _, Scope::Shared)) => {
             request.behind = Some(ScanBehind { before: before.len(), ops: vec![op.clone()] });
         }
         _ => {}
     }
+}
+
+/// Has a device do the operator that `node` has just become where no scan does it: with the chain that is there, if
+/// that is lifted and goes on, else in a chain of its own.
+pub(super) fn lifted(compiler: &mut Compiler<'_>, mut draft: Draft, node: &Node) -> Draft {
+    let (Place::Gpu(gpu), Some(last)) = (&node.place, draft.ops.last()) else { return draft };
+    if matches!(&draft.source, Source::Scan(_, request) if does_all(request, &draft.ops))
+        || matches!(last.kind, OpKind::Probe(_, _, Scope::PerLane))
+    {
+        return draft;
+    }
+    if let Source::Lift(_, lift) = &mut draft.source
+        && lift.ops + 1 == draft.ops.len()
+        && lower_lifted(&draft.ops, &draft.source_schema, End::Rows).is_ok()
+    {
+        lift.ops += 1;
+        return draft;
+    }
+    // Copies there and back would be all there is.
+    if matches!(&draft.ops.last(), Some(Op { kind: OpKind::Project(spec), .. }) if spec.picks()) {
+        return draft;
+    }
+    let Some(op) = draft.ops.pop() else { return draft };
+    draft.schema = Arc::clone(&op.input);
+    let lift = Lift { gpu: Arc::clone(gpu), ops: 1, aggregate: None, metrics: op.metrics.clone() };
+    let mut draft = cut(compiler, draft, lift);
+    draft.schema = Arc::clone(&op.schema);
+    draft.ops.push(op);
+    draft
+}
+
+/// A draft over the lanes of another one, whose rows are lifted.
+fn cut(compiler: &mut Compiler<'_>, draft: Draft, lift: Lift) -> Draft {
+    let (schema, lanes) = (Arc::clone(&draft.schema), draft.lanes);
+    let id = compiler.stream(draft);
+    Compiler::draft(Source::Lift(id, lift), lanes, &schema)
 }
 
 /// Whether nothing is left to do for an operator: the scan does it.
@@ -91,15 +136,47 @@ fn idle(op: &Op) -> bool {
     }
 }
 
-/// Has a scan on a device aggregate too, where its rows go right into the aggregation. `node` is the one of the
-/// plan that reads rows.
-pub(super) fn aggregate(draft: &mut Draft, node: &Node, spec: &Arc<AggregateSpec>) {
-    let Source::Scan(_, request) = &mut draft.source else { return };
-    let there = matches!(request.place, Place::Gpu(_)) && super::on_device(node);
-    if there && !spec.stage.reads_states() && does_all(request, &draft.ops) {
-        let (spec, metrics) = (Arc::clone(spec), node.metrics.clone());
-        request.aggregate = Some(ScanAggregate { spec, metrics });
+/// Has a device aggregate too, where rows go right into the aggregation: with the scan or the lifted chain that does
+/// all before, else in a chain of its own. `node` is the one of the plan that reads rows.
+pub(super) fn aggregate(
+    compiler: &mut Compiler<'_>,
+    mut draft: Draft,
+    node: &Node,
+    spec: &Arc<AggregateSpec>,
+) -> Draft {
+    let Place::Gpu(gpu) = &node.place else { return draft };
+    if spec.stage.reads_states() {
+        return draft;
     }
+    let (spec, metrics) = (Arc::clone(spec), node.metrics.clone());
+    let states = Some(ScanAggregate { spec: Arc::clone(&spec), metrics: metrics.clone() });
+    match &mut draft.source {
+        Source::Scan(_, request) if does_all(request, &draft.ops) => {
+            let lowers = request
+                .behind
+                .as_ref()
+                .is_none_or(|behind| groups(&spec, |end| lower(&behind.ops, end).is_ok()));
+            // A scan of the host's makes rows only.
+            if lowers && matches!(request.place, Place::Gpu(_)) {
+                request.aggregate = states;
+                return draft;
+            }
+        }
+        Source::Lift(_, lift) if lift.ops == draft.ops.len() => {
+            let (ops, input) = (&draft.ops, &draft.source_schema);
+            if groups(&spec, |end| lower_lifted(ops, input, end).is_ok()) {
+                lift.aggregate = states;
+                return draft;
+            }
+        }
+        _ => {}
+    }
+    cut(compiler, draft, Lift { gpu: Arc::clone(gpu), ops: 0, aggregate: states, metrics })
+}
+
+/// Whether a chain lowers that ends with what an aggregation reads.
+fn groups(spec: &AggregateSpec, lowers: impl FnOnce(End<'_>) -> bool) -> bool {
+    device_aggregate::lower(spec).is_ok_and(|grouping| lowers(End::Columns(grouping.columns())))
 }
 
 /// The draft gives rows of `schema` from its source on.

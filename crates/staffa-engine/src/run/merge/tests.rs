@@ -25,6 +25,7 @@ fn context() -> Arc<RunContext> {
         runtime: Arc::new(StaffaRuntime::new(2).unwrap()),
         cancel: CancelFlag::default(),
         morsel_rows: 1024,
+        lifter: None,
     })
 }
 

@@ -26,6 +26,7 @@ fn context(runtime: Arc<RuntimeEnv>) -> Arc<RunContext> {
         runtime: Arc::new(StaffaRuntime::new(2).unwrap()),
         cancel: CancelFlag::default(),
         morsel_rows: 1024,
+        lifter: None,
     })
 }
 

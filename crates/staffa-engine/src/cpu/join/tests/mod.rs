@@ -54,6 +54,7 @@ pub(super) fn context_of(task: Arc<TaskContext>, morsel_rows: usize) -> Arc<RunC
         runtime: Arc::new(StaffaRuntime::new(2).unwrap()),
         cancel: CancelFlag::default(),
         morsel_rows,
+        lifter: None,
     })
 }
 

@@ -27,6 +27,7 @@ fn limited(bytes: usize) -> (Arc<RunContext>, Arc<dyn MemoryPool>) {
         runtime: Arc::clone(THREADS.get_or_init(|| Arc::new(StaffaRuntime::new(2).unwrap()))),
         cancel: CancelFlag::default(),
         morsel_rows: 512,
+        lifter: None,
     };
     (Arc::new(context), pool)
 }
