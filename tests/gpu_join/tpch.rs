@@ -99,28 +99,28 @@ async fn what_is_not_on_the_device() {
 
 /// Projections that stand here pick columns, and are where their rows come from.
 const NOT_THERE: &str = "\
-1: 1 AggregateExec A026, 1 ProjectionExec A001, 1 SortExec A001, 1 SortPreservingMergeExec A001
-2: 1 AggregateExec A026, 1 ProjectionExec A026, 1 SortExec(TopK) A001, 1 SortPreservingMergeExec A001
-3: 1 AggregateExec A026, 1 ProjectionExec A001, 1 SortExec(TopK) A001, 1 SortPreservingMergeExec A001
-4: 1 AggregateExec A026, 1 ProjectionExec A001, 1 SortExec A001, 1 SortPreservingMergeExec A001
-5: 1 AggregateExec A026, 1 ProjectionExec A001, 1 SortExec A001, 1 SortPreservingMergeExec A001
+1: 1 AggregateExec A026
+2: 1 AggregateExec A026, 1 ProjectionExec A026
+3: 1 AggregateExec A026
+4: 1 AggregateExec A026
+5: 1 AggregateExec A026
 6: 1 AggregateExec A026, 1 ProjectionExec A026
-7: 1 AggregateExec A026, 1 ProjectionExec A001, 1 SortExec A001, 1 SortPreservingMergeExec A001
-8: 1 AggregateExec A026, 1 SortExec A001, 1 SortPreservingMergeExec A001
-9: 1 AggregateExec A026, 1 ProjectionExec A001, 1 SortExec A001, 1 SortPreservingMergeExec A001
-10: 1 AggregateExec A026, 1 ProjectionExec A001, 1 SortExec(TopK) A001, 1 SortPreservingMergeExec A001
-11: 2 AggregateExec A026, 1 ProjectionExec A001, 1 ScalarSubqueryExec A008, 1 SortExec A001, 1 SortPreservingMergeExec A001
-12: 1 AggregateExec A026, 1 ProjectionExec A001, 1 SortExec A001, 1 SortPreservingMergeExec A001
-13: 2 AggregateExec A026, 1 ProjectionExec A001, 1 ProjectionExec A026, 1 SortExec A001, 1 SortPreservingMergeExec A001
+7: 1 AggregateExec A026
+8: 1 AggregateExec A026
+9: 1 AggregateExec A026
+10: 1 AggregateExec A026
+11: 2 AggregateExec A026, 1 ScalarSubqueryExec A008
+12: 1 AggregateExec A026
+13: 2 AggregateExec A026, 1 ProjectionExec A026
 14: 1 AggregateExec A026
-15: 3 AggregateExec A026, 1 ProjectionExec A026, 1 ScalarSubqueryExec A008, 1 SortExec A001, 1 SortPreservingMergeExec A001
-16: 2 AggregateExec A026, 1 ProjectionExec A001, 1 SortExec A001, 1 SortPreservingMergeExec A001
+15: 3 AggregateExec A026, 1 ProjectionExec A026, 1 ScalarSubqueryExec A008
+16: 2 AggregateExec A026
 17: 2 AggregateExec A026
-18: 2 AggregateExec A026, 1 SortExec(TopK) A001, 1 SortPreservingMergeExec A001
+18: 2 AggregateExec A026
 19: 1 AggregateExec A026, 1 ProjectionExec A026
-20: 1 AggregateExec A026, 1 SortExec A001, 1 SortPreservingMergeExec A001
-21: 1 AggregateExec A026, 1 ProjectionExec A001, 1 SortExec(TopK) A001, 1 SortPreservingMergeExec A001
-22: 2 AggregateExec A026, 1 ProjectionExec A001, 1 ScalarSubqueryExec A008, 1 SortExec A001, 1 SortPreservingMergeExec A001
+20: 1 AggregateExec A026
+21: 1 AggregateExec A026
+22: 2 AggregateExec A026, 1 ScalarSubqueryExec A008
 ";
 
 /// Any change to these figures is a decision: what Q3, Q9 and Q18 ask of the device.

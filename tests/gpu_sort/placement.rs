@@ -69,17 +69,26 @@ async fn what_the_device_does_not_sort_says_why() {
     both.on_the_device("SELECT k, id FROM t ORDER BY k, id", 2).await;
 }
 
-/// In `auto` the emulated device is too slow for it, and EXPLAIN says so.
+/// In `auto` the emulated device is too slow for it, and EXPLAIN says so; where nothing is scanned, no device is asked.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_measured_places_sorts_in_auto() {
     if !has_gpu() || !is_emulated() {
         return;
     }
     let both = Both::new(&table(&rows()), 2);
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("t.parquet").display().to_string();
+    run(&both.ours, &format!("COPY (SELECT k, id FROM t) TO '{file}' STORED AS PARQUET")).await;
+    let create = format!("CREATE EXTERNAL TABLE f STORED AS PARQUET LOCATION '{file}'");
+    for ctx in [&both.stock, &both.ours] {
+        run(ctx, &create).await;
+    }
     run(&both.ours, "SET staffa.device = auto").await;
-    let sql = "SELECT k, id FROM t ORDER BY k, id";
-    let plan = text(&run(&both.ours, &format!("EXPLAIN {sql}")).await);
-    assert!(plan.contains("SortExec [cpu: A014 estimated "), "{plan}");
-    let seen = both.equal(sql, 2).await;
-    assert_eq!((seen.sorts_on_gpu, seen.of_name("sorts")), (0, 0), "{seen:?}");
+    for (table, shown) in [("f", "SortExec [cpu: A014 estimated "), ("t", "SortExec [cpu]")] {
+        let sql = format!("SELECT k, id FROM {table} ORDER BY k, id");
+        let plan = text(&run(&both.ours, &format!("EXPLAIN {sql}")).await);
+        assert!(plan.contains(shown), "{plan}");
+        let seen = both.equal(&sql, 2).await;
+        assert_eq!((seen.sorts_on_gpu, seen.of_name("sorts")), (0, 0), "{seen:?}");
+    }
 }

@@ -26,13 +26,22 @@ impl Placer<'_> {
                 let Some(child) = child.and_then(|child| StaffaExec::of(child.as_ref())) else {
                     return;
                 };
+                // A projection in between keeps the order.
+                let (project, sort) = match child.op() {
+                    NodeOp::Project(spec) => {
+                        let below = child.children_of().first();
+                        (Some(spec), below.and_then(|below| StaffaExec::of(below.as_ref())))
+                    }
+                    _ => (None, Some(child)),
+                };
                 // Where nobody sees the order there is nothing to merge.
                 let seen = node.is_ordered() || fetch.is_some();
-                if let NodeOp::Sort(spec) = child.op()
-                    && spec.ordering == *ordering
+                if let Some(sort) = sort
+                    && let NodeOp::Sort(spec) = sort.op()
+                    && spec.is_merged_by(ordering, project.map(Arc::as_ref))
                     && seen
                 {
-                    self.decide_sort(child, spec, Some(node));
+                    self.decide_sort(sort, spec, Some(node));
                 }
             }
             _ => {}

@@ -400,25 +400,37 @@ impl<'a> Compiler<'a> {
         if !need.order && fetch.is_none() {
             return self.coalesce(node, None, need);
         }
-        if let NodeOp::Sort(spec) = &child.op
-            && spec.ordering == *ordering
+        // A projection in between keeps the order.
+        let (project, sort) = match &child.op {
+            NodeOp::Project(spec) => (Some(spec), &child.children[0]),
+            _ => (None, child),
+        };
+        if let NodeOp::Sort(spec) = &sort.op
+            && spec.is_merged_by(ordering, project.map(Arc::as_ref))
         {
             // One sort of everything, instead of a sort per partition and a merge.
-            if let Some(id) = self.made(node) {
-                return Ok(self.sealed(id, 1, &node.schema));
-            }
-            let spec = Arc::new(SortSpec {
-                ordering: spec.ordering.clone(),
-                fetch: min_fetch(spec.fetch, fetch),
-                preserve_partitioning: false,
-                dynamic_filter: spec.dynamic_filter.clone(),
-                device: spec.device.clone(),
+            let id = match self.made(node) {
+                Some(id) => id,
+                None => {
+                    let spec = Arc::new(SortSpec {
+                        ordering: spec.ordering.clone(),
+                        fetch: min_fetch(spec.fetch, fetch),
+                        preserve_partitioning: false,
+                        dynamic_filter: spec.dynamic_filter.clone(),
+                        device: spec.device.clone(),
+                    });
+                    let input = self.node(&sort.children[0], Need::ROWS)?;
+                    let sink = SinkKind::Sort(spec);
+                    let id = self.finish(input, sink, Scope::Shared, sort.metrics.clone());
+                    self.made.push((node, id));
+                    id
+                }
+            };
+            let draft = self.sealed(id, 1, &sort.schema);
+            return Ok(match project {
+                Some(spec) => Self::op(draft, child, OpKind::Project(Arc::clone(spec))),
+                None => draft,
             });
-            let input = self.node(&child.children[0], Need::ROWS)?;
-            let sink = SinkKind::Sort(spec);
-            let id = self.finish(input, sink, Scope::Shared, child.metrics.clone());
-            self.made.push((node, id));
-            return Ok(self.sealed(id, 1, &node.schema));
         }
         let draft = self.node(child, Need { partitions: false, order: true })?;
         let schema = Arc::clone(&draft.schema);

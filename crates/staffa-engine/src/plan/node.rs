@@ -8,13 +8,14 @@ use datafusion_physical_expr::aggregate::AggregateFunctionExpr;
 use datafusion_physical_expr::expressions::{Column, DynamicFilterPhysicalExpr};
 use datafusion_physical_expr::window::WindowExpr;
 use datafusion_physical_expr_common::physical_expr::PhysicalExpr;
-use datafusion_physical_expr_common::sort_expr::LexOrdering;
+use datafusion_physical_expr_common::sort_expr::{LexOrdering, PhysicalSortExpr};
 use datafusion_physical_plan::aggregates::PhysicalGroupBy;
 use datafusion_physical_plan::joins::utils::{ColumnIndex, JoinFilter};
 use datafusion_physical_plan::metrics::ExecutionPlanMetricsSet;
 
 use super::scan::{Place, Scan};
 use super::shared::Shared;
+use crate::bound::through;
 use crate::cuda::sort::OrderRows;
 
 /// A node of a region.
@@ -201,6 +202,21 @@ pub struct SortSpec {
     pub dynamic_filter: Option<Arc<DynamicFilterPhysicalExpr>>,
     /// What sorts on a device, where the sort was placed on one. The CPU sorts what it cannot.
     pub device: Option<Arc<dyn OrderRows>>,
+}
+
+impl SortSpec {
+    /// Whether merging partitions by `ordering`, which is over what `project` makes of them, is merging them by this
+    /// order.
+    pub fn is_merged_by(&self, ordering: &LexOrdering, project: Option<&ProjectSpec>) -> bool {
+        let same = |(by, own): (&PhysicalSortExpr, &PhysicalSortExpr)| {
+            let over = match project {
+                Some(project) => through(&by.expr, &project.exprs).ok(),
+                None => Some(Arc::clone(&by.expr)),
+            };
+            by.options == own.options && over.as_ref() == Some(&own.expr)
+        };
+        ordering.len() == self.ordering.len() && ordering.iter().zip(self.ordering.iter()).all(same)
+    }
 }
 
 /// Window functions over rows that come ordered by the keys of their partitions, then by the functions' own.
