@@ -106,11 +106,11 @@ impl Plan {
     pub(super) fn finest(&self) -> Option<Self> {
         let keys = self.keys.len();
         let states = self.state_schema.fields().iter().skip(self.key_width());
-        let flat = states.map(|field| field.data_type()).all(|of| !of.is_nested());
+        let small = states.map(|field| field.data_type()).all(is_small);
         let ids = self.sets.iter().all(|set| set.id.is_some());
         if self.sets.len() < 2
             || !ids
-            || !flat
+            || !small
             || self.spec.stage.reads_states()
             || !self.converts()
         {
@@ -359,6 +359,12 @@ fn key(expr: &BoundExpr, morsel: &Morsel, takes_codes: bool) -> Result<ArrayRef>
         return Ok(Arc::new(DictionaryArray::try_new(codes, Arc::clone(values))?));
     }
     expr.array(morsel)
+}
+
+/// Whether states of a type take little, whatever they were made of: no lists, no sketches.
+fn is_small(state: &DataType) -> bool {
+    let strings = [DataType::Utf8, DataType::LargeUtf8, DataType::Utf8View];
+    state.is_primitive() || *state == DataType::Boolean || strings.contains(state)
 }
 
 /// Arguments, then the keys of the function's ORDER BY, which order-sensitive functions expect.
