@@ -2,6 +2,7 @@
 //
 //   aggregate_word_add                 counts; sums of integers and decimals up to 64 bits, wrapping
 //   aggregate_word_add_f64             sums of floats, as doubles
+//   aggregate_word_add_deviations      sums of their squared deviations from the mean of the morsel's group
 //   aggregate_word_min, _max           in a form whose unsigned order is the values'
 //   aggregate_word_and, _or, _xor      of bits; booleans are one bit
 //   aggregate_fill                     the neutral word for every group
@@ -47,6 +48,8 @@ struct AddDouble {
 #endif
     }
 };
+// Of values' squared deviations (moments.cu says what for).
+struct AddDeviations : AddDouble {};
 struct Least {
     static constexpr u64 neutral = ~0ull;
     STAFFA_DEVICE static u64 both(u64 a, u64 b) { return smaller(a, b); }
@@ -84,7 +87,7 @@ STAFFA_DEVICE bool is_nan(u64 top, u32 width) {
 }
 
 template <class Op>
-STAFFA_DEVICE u64 load_word(const aggregate_args& args, u32 row) {
+STAFFA_DEVICE u64 load_word(const aggregate_args& args, u32 row, u32) {
     if (args.form == FORM_ONE) return 1;
     const column& c = args.value;
     const u64 bits = word_of(place_of(c, row), c.width, RULE_BITS);
@@ -105,6 +108,14 @@ STAFFA_DEVICE u64 load_word(const aggregate_args& args, u32 row) {
     }
 }
 
+template <>
+STAFFA_DEVICE u64 load_word<AddDeviations>(const aggregate_args& args, u32 row, u32 group) {
+    const u64 bits = word_of(place_of(args.value, row), 8, RULE_BITS);
+    const double count = static_cast<double>(pointer<const u64>(args.counts)[group]);
+    const double deviation = bit_cast<double>(bits) - pointer<const double>(args.sums)[group] / count;
+    return bit_cast<u64>(deviation * deviation);
+}
+
 template <class Op>
 STAFFA_DEVICE void add_words(const aggregate_args& args) {
     STAFFA_SHARED(u64, cached, kSlots);
@@ -117,7 +128,7 @@ STAFFA_DEVICE void add_words(const aggregate_args& args) {
     block_sync();
     u64* words = pointer<u64>(args.words);
     for_rows(args, [&](u32 group, u32 row, u32) {
-        u64 word = group != NONE ? load_word<Op>(args, row) : Op::neutral;
+        u64 word = group != NONE ? load_word<Op>(args, row, group) : Op::neutral;
         const u32 peers = match_any(kFullMask, group);
         word = combine_peers(peers, word, [](u64 a, u64 b) { return Op::both(a, b); });
         if (group == NONE || lane() != leader_of(peers)) return;
@@ -152,6 +163,9 @@ STAFFA_DEVICE u64 value_of(u64 word, u32 form, u32 width) {
 extern "C" __global__ void STAFFA_BOUNDS(256) aggregate_word_add(aggregate_args args) { add_words<Add>(args); }
 extern "C" __global__ void STAFFA_BOUNDS(256) aggregate_word_add_f64(aggregate_args args) {
     add_words<AddDouble>(args);
+}
+extern "C" __global__ void STAFFA_BOUNDS(256) aggregate_word_add_deviations(aggregate_args args) {
+    add_words<AddDeviations>(args);
 }
 extern "C" __global__ void STAFFA_BOUNDS(256) aggregate_word_min(aggregate_args args) { add_words<Least>(args); }
 extern "C" __global__ void STAFFA_BOUNDS(256) aggregate_word_max(aggregate_args args) { add_words<Greatest>(args); }

@@ -11,12 +11,13 @@ use staffa_kernels::abi::{
     DecompressArgs, ErrorCode, ErrorSlot, FinishArgs, FixedArgs, GatherArgs, GroupArgs, GroupState,
     HASH_DICTIONARY, HashArgs, HashRule, HybridArgs, JoinBuildArgs, JoinMatchedArgs, JoinProbeArgs,
     JoinRetrieveArgs, JoinScanArgs, JoinState, JoinTableAbi, KEY_OUTSIDE, KeyRange, KeyRule,
-    KeySet, LEVELS_PREFIXED, LevelsArgs, MarkArgs, MoveColumn, NONE, OwnArgs, PackArgs, PackField,
-    Page, PageSet, PageState, PartitionHeapArgs, PartitionIdsArgs, PartitionMoveArgs,
-    PartitionOffsetsArgs, RADIX, RADIX_BITS, RadixCountArgs, RadixPassArgs, RadixStartsArgs,
-    RangeArgs, RowsAbi, SLOT_FRESH, SORT_DESCENDING, SORT_NULLABLE, SORT_NULLS_LAST, SORT_ROWS,
-    STRING_BITS, SelectArgs, SortField, SortKeysArgs, SortSettleArgs, SortTiesArgs, Span,
-    StringsArgs, TILE_ROWS, TILE_WORDS, TopArgs, TopState, Utf8Args, ValueOrder, WordForm,
+    KeySet, LEVELS_PREFIXED, LevelsArgs, MarkArgs, MomentsArgs, MoveColumn, NONE, OwnArgs,
+    PackArgs, PackField, Page, PageSet, PageState, PartitionHeapArgs, PartitionIdsArgs,
+    PartitionMoveArgs, PartitionOffsetsArgs, RADIX, RADIX_BITS, RadixCountArgs, RadixPassArgs,
+    RadixStartsArgs, RangeArgs, RowsAbi, SLOT_FRESH, SORT_DESCENDING, SORT_NULLABLE,
+    SORT_NULLS_LAST, SORT_ROWS, STRING_BITS, SelectArgs, SortField, SortKeysArgs, SortSettleArgs,
+    SortTiesArgs, Span, StringsArgs, TILE_ROWS, TILE_WORDS, TopArgs, TopState, Utf8Args,
+    ValueOrder, WordForm,
 };
 
 /// Every header whose structs are compared.
@@ -102,7 +103,10 @@ structs! {
         fresh_slots, fresh_rows, ids, mask, capacity, probes, packed_bytes, direct, reserved,
     }
     aggregate_args AggregateArgs {
-        list, ids, filter, filter_validity, value, words, seen, nan, elected, groups, form, greatest, reserved,
+        list, ids, filter, filter_validity, value, words, seen, nan, elected, counts, sums, groups, form, greatest, reserved,
+    }
+    moments_args MomentsArgs {
+        stop, ids, counts, means, sums, deviations, into_counts, into_means, into_deviations, rows, groups,
     }
     finish_args FinishArgs { words, values, seen, first, groups, width, form, reserved }
     gather_args GatherArgs { list, source, values, validity, first, capacity, rule }

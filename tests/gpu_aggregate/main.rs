@@ -13,5 +13,6 @@ mod mixed;
 mod placement;
 #[path = "../gpu_shared/mod.rs"]
 mod shared;
+mod together;
 mod tpch;
 mod types;

@@ -32,9 +32,7 @@ async fn explain_shows_where_an_aggregation_runs() {
     let sql = "SELECT w, count(*), sum(v) FROM t WHERE k <> 3 GROUP BY w";
     let plan = text(&run(&both.ours, &format!("EXPLAIN {sql}")).await);
     assert!(plan.contains("AggregateExec [gpu:0]: mode=Partial"), "{plan}");
-    let last =
-        "AggregateExec [cpu: A026 states are merged on the CPU engine]: mode=FinalPartitioned";
-    assert!(plan.contains(last), "{plan}");
+    assert!(plan.contains("AggregateExec [gpu:0]: mode=FinalPartitioned"), "{plan}");
     let plan = text(&run(&both.ours, &format!("EXPLAIN ANALYZE {sql}")).await);
     for figure in ["gpu_grouped_morsels=3", "gpu_groups=", "gpu_table_growths=0"] {
         assert!(plan.contains(figure), "{figure}: {plan}");
@@ -59,8 +57,8 @@ async fn what_the_device_does_not_aggregate_says_why() {
     let option = ReasonCode::AggregateOption;
     for (sql, code) in [
         ("SELECT k, count(DISTINCT v), count(DISTINCT w) FROM t GROUP BY k", option),
-        ("SELECT k, w, sum(v) FROM t GROUP BY ROLLUP (k, w)", option),
-        ("SELECT k, stddev(v) FROM t GROUP BY k", ReasonCode::Function),
+        ("SELECT k, count(DISTINCT v), sum(v) FROM t GROUP BY ROLLUP (k)", option),
+        ("SELECT k, corr(v, v) FROM t GROUP BY k", ReasonCode::Function),
         ("SELECT k, median(v) FROM t GROUP BY k", ReasonCode::Function),
         ("SELECT tags, count(*) FROM t GROUP BY tags", ReasonCode::KeyType),
         ("SELECT k, count(tags) FROM t WHERE v > 5 GROUP BY k", ReasonCode::DataType),
@@ -80,7 +78,7 @@ async fn what_the_device_does_not_aggregate_says_why() {
     }
     both.on_the_device("SELECT w, sum(v) FROM t GROUP BY w").await;
     run(&both.ours, "SET staffa.on_unsupported = error").await;
-    let sql = "SELECT k, stddev(v) FROM t GROUP BY k";
+    let sql = "SELECT k, median(v) FROM t GROUP BY k";
     let error = run_query(&both.ours, sql).await.map(drop).expect_err("refused").to_string();
     assert!(error.contains("AggregateExec is not on a GPU: A020"), "{error}");
 }

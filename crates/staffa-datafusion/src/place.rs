@@ -5,6 +5,7 @@
 //! compiles later follows the nodes.
 
 mod above;
+mod halves;
 mod lifted;
 mod need;
 mod rest;

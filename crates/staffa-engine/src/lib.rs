@@ -21,4 +21,4 @@ pub mod run;
 
 pub use context::{CancelFlag, RunContext, StaffaRuntime};
 pub use engine::{Engine, LaneOp, LaneStream, Sealed, Sink, SinkLocal};
-pub use morsel::{Morsel, Passed};
+pub use morsel::{GroupSet, Morsel, Passed};

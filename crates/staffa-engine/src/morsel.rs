@@ -63,6 +63,18 @@ impl Passed {
     }
 }
 
+/// Groups that came out of one table, in one morsel or several: no key is there twice.
+#[derive(Debug, Clone, Default)]
+pub struct GroupSet(Arc<()>);
+
+impl PartialEq for GroupSet {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for GroupSet {}
+
 /// A batch of rows on its way through a pipeline.
 ///
 /// Filters and joins only compose row numbers (shared between the columns of one origin);
@@ -74,6 +86,8 @@ pub struct Morsel {
     columns: Vec<Column>,
     /// Set where the rows are an aggregation's partial states: of how many rows.
     states: Option<usize>,
+    /// The set of groups that these states are part of, if it has no key twice.
+    set: Option<GroupSet>,
     /// Set where the rows have passed some operators already.
     passed: Option<Arc<Passed>>,
 }
@@ -92,6 +106,7 @@ impl Morsel {
             rows,
             columns: columns.into_iter().map(Column::whole).collect(),
             states: None,
+            set: None,
             passed: None,
         }
     }
@@ -106,6 +121,17 @@ impl Morsel {
     /// Of how many rows these are the partial states; none for ordinary rows.
     pub fn states(&self) -> Option<usize> {
         self.states
+    }
+
+    /// The same states, as part of a set of groups without a key twice.
+    #[must_use]
+    pub fn in_set(self, set: GroupSet) -> Self {
+        Self { set: Some(set), ..self }
+    }
+
+    /// The set of groups that the states are part of, where that has no key twice.
+    pub fn set(&self) -> Option<&GroupSet> {
+        self.set.as_ref()
     }
 
     /// The same rows, which have passed the first operators of their pipeline: these let them pass, and count the
@@ -172,6 +198,7 @@ impl Morsel {
             rows: self.rows,
             columns: indices.iter().map(|&i| self.columns[i].clone()).collect(),
             states: self.states,
+            set: None,
             passed: None,
         }
     }
@@ -261,7 +288,7 @@ impl Morsel {
             };
             columns.push(column);
         }
-        Ok(Self { rows: indices.len(), columns, states: self.states, passed: None })
+        Ok(Self { rows: indices.len(), columns, states: self.states, set: None, passed: None })
     }
 
     /// A run of rows.
@@ -291,7 +318,7 @@ impl Morsel {
                 }
             })
             .collect();
-        Ok(Self { rows: length, columns, states: self.states, passed: None })
+        Ok(Self { rows: length, columns, states: self.states, set: None, passed: None })
     }
 
     /// All columns gathered into a record batch of `schema`.

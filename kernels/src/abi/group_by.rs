@@ -107,6 +107,10 @@ pub struct AggregateArgs {
     pub nan: u64,
     /// Address of a `u32` per group.
     pub elected: u64,
+    /// Address of a `u64` per group: the morsel's rows with a value, for deviations.
+    pub counts: u64,
+    /// Address of a double per group: their sum.
+    pub sums: u64,
     /// Groups that there is room for.
     pub groups: u32,
     /// A [`WordForm`].
@@ -115,6 +119,34 @@ pub struct AggregateArgs {
     pub greatest: u32,
     /// Zero.
     pub reserved: u32,
+}
+
+/// Arguments of `moments_merge`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct MomentsArgs {
+    /// Address of a `u32` that is not 0 once the table has overflowed.
+    pub stop: u64,
+    /// Address of the group of each row, at most one row each; 0: the row's number.
+    pub ids: u64,
+    /// Address of a `u64` per row; rows of count 0 are left out.
+    pub counts: u64,
+    /// Address of a double per row; 0: `sums` says.
+    pub means: u64,
+    /// Address of a double per row.
+    pub sums: u64,
+    /// Address of a double per row: the sum of squared deviations from the mean.
+    pub deviations: u64,
+    /// Address of the groups' own counts.
+    pub into_counts: u64,
+    /// Address of their means.
+    pub into_means: u64,
+    /// Address of their sums of squared deviations.
+    pub into_deviations: u64,
+    /// Rows.
+    pub rows: u32,
+    /// Groups that there is room for.
+    pub groups: u32,
 }
 
 /// Arguments of `aggregate_fill` and `aggregate_finish`.

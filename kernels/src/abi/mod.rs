@@ -18,7 +18,9 @@ mod strings;
 pub use column::{Column, ColumnKind, Span};
 pub use error::{ErrorCode, ErrorSlot};
 pub use gather::{GatherArgs, MarkArgs, OwnArgs, SelectArgs};
-pub use group_by::{AggregateArgs, FinishArgs, GroupArgs, GroupState, SLOT_FRESH, WordForm};
+pub use group_by::{
+    AggregateArgs, FinishArgs, GroupArgs, GroupState, MomentsArgs, SLOT_FRESH, WordForm,
+};
 pub use join::{
     JoinBuildArgs, JoinMatchedArgs, JoinProbeArgs, JoinRetrieveArgs, JoinScanArgs, JoinState,
     JoinTableAbi,

@@ -86,6 +86,77 @@ impl Accumulator {
         input: Input<'_>,
     ) -> Result<()> {
         self.check(&input)?;
+        self.add(context, table, input, self.state)
+    }
+
+    /// Adds groups of another accumulator of the same function and values, as [`Accumulator::finish`] gave them, a row
+    /// a group. `ids` says which groups of this one they are. Does nothing once the table has overflowed.
+    ///
+    /// # Errors
+    /// [`CudaError::Misuse`] when the results are another function's; what the driver says.
+    pub fn merge(
+        &mut self,
+        context: &Context<'_>,
+        table: &GroupTable,
+        ids: &DeviceSlice<u32>,
+        results: &InputColumn,
+    ) -> Result<()> {
+        check_column(results)?;
+        let Column { rows, width, .. } = results.descriptor;
+        let counts = self.function == Function::Count;
+        let value = if counts { ValueType::Unsigned } else { self.value };
+        if !fits(value, &results.descriptor)
+            || !finishes_as(
+                self.function,
+                self.value,
+                self.width,
+                if value == ValueType::Boolean { 0 } else { width },
+            )
+        {
+            return Err(CudaError::Misuse(format!(
+                "{:?} as results of {:?} of {:?}",
+                results.descriptor, self.function, self.value
+            )));
+        }
+        let list = RowList::all(rows);
+        if ids.len() < rows as usize {
+            return Err(CudaError::Misuse("fewer group ids than groups".into()));
+        }
+        // Counts are added, not counted.
+        let state = match self.state {
+            State::Word { symbol, form: WordForm::One, neutral } => {
+                State::Word { symbol, form: WordForm::Unsigned, neutral }
+            }
+            state => state,
+        };
+        self.add(context, table, Input { list, ids, value: Some(results), filter: None }, state)
+    }
+
+    /// Adds the squared deviations of a morsel of doubles from the means of its groups, which are `counts` and `sums` of
+    /// the same input.
+    pub(super) fn update_deviations(
+        &mut self,
+        context: &Context<'_>,
+        table: &GroupTable,
+        input: Input<'_>,
+        (counts, sums): (&Self, &Self),
+    ) -> Result<()> {
+        self.check(&input)?;
+        let args = AggregateArgs {
+            counts: counts.words.address(),
+            sums: sums.words.address(),
+            ..self.args(table, input)?
+        };
+        let kernel = ("group_by/aggregate", "aggregate_word_add_deviations");
+        self.run(context, table, input, kernel, &args, &[&counts.words, &sums.words])
+    }
+
+    /// The state of accumulators of one word.
+    pub(super) fn words(&self) -> &DeviceBuffer<u64> {
+        &self.words
+    }
+
+    fn args(&self, table: &GroupTable, input: Input<'_>) -> Result<AggregateArgs> {
         if self.groups < table.config().groups {
             return Err(CudaError::Misuse(format!(
                 "an aggregate of {} groups for a table of {}",
@@ -93,7 +164,7 @@ impl Accumulator {
                 table.config().groups
             )));
         }
-        let args = AggregateArgs {
+        Ok(AggregateArgs {
             list: input.list.abi(table.stop())?,
             ids: input.ids.address(),
             filter: input.filter.map_or(0, |f| f.descriptor.values),
@@ -105,19 +176,30 @@ impl Accumulator {
             elected: self.elected.as_ref().map_or(0, DeviceBuffer::address),
             groups: self.groups,
             ..AggregateArgs::default()
-        };
-        match self.state {
+        })
+    }
+
+    fn add(
+        &mut self,
+        context: &Context<'_>,
+        table: &GroupTable,
+        input: Input<'_>,
+        state: State,
+    ) -> Result<()> {
+        let args = self.args(table, input)?;
+        match state {
             State::Word { symbol, form, .. } => {
                 let args = AggregateArgs { form: form as u32, ..args };
-                self.run(context, table, input, ("group_by/aggregate", symbol), &args)
+                self.run(context, table, input, ("group_by/aggregate", symbol), &args, &[])
             }
             State::Limbs { symbol, .. } => {
-                self.run(context, table, input, ("group_by/limbs", symbol), &args)
+                self.run(context, table, input, ("group_by/limbs", symbol), &args, &[])
             }
             State::Elected { greatest } => {
                 let args = AggregateArgs { greatest: u32::from(greatest), ..args };
-                self.run(context, table, input, ("group_by/elect", "aggregate_elect"), &args)?;
-                self.run(context, table, input, ("group_by/elect", "aggregate_settle"), &args)?;
+                for symbol in ["aggregate_elect", "aggregate_settle"] {
+                    self.run(context, table, input, ("group_by/elect", symbol), &args, &[])?;
+                }
                 if let (ValueType::Bytes, Some(value)) = (self.value, input.value) {
                     self.kept.extend(value.buffers.iter().cloned());
                 }
@@ -169,6 +251,7 @@ impl Accumulator {
         input: Input<'_>,
         (module, symbol): (&str, &str),
         args: &AggregateArgs,
+        reads: &[&DeviceBuffer<u64>],
     ) -> Result<()> {
         let function = context.kernels.function(module, symbol)?;
         let mut launch = Launch::new(&function)
@@ -179,6 +262,7 @@ impl Accumulator {
             .using_write(&mut self.nan);
         launch = using_optional(launch, self.seen.as_mut());
         launch = using_optional(launch, self.elected.as_mut());
+        launch = reads.iter().fold(launch, |launch, words| launch.using_shared(words));
         launch = input.list.using(launch);
         for column in [input.value, input.filter].into_iter().flatten() {
             launch = using_column(launch, column);
@@ -333,7 +417,7 @@ fn filled(context: &Context<'_>, len: usize, value: u64) -> Result<DeviceBuffer<
 }
 
 /// Copies `old` to the front of `new`, which takes its place. After an error `old` is as it was.
-fn take_over<T: bytemuck::Pod>(
+pub(super) fn take_over<T: bytemuck::Pod>(
     context: &Context<'_>,
     new: &mut DeviceBuffer<T>,
     old: &mut DeviceBuffer<T>,

@@ -7,9 +7,11 @@
 
 mod accumulator;
 mod function;
+mod moments;
 mod stored;
 mod table;
 
 pub use accumulator::{Accumulator, Input};
 pub use function::{Function, ValueType};
+pub use moments::Moments;
 pub use table::{GroupKeys, GroupTable, GroupTableConfig};

@@ -13,17 +13,17 @@ use crate::groups::{DeviceSelection, Morsel};
 use crate::random::Random;
 
 /// Rows with made-up groups: aggregates only look at the ids.
-struct Case {
-    groups: u32,
-    ids: Vec<u32>,
-    value: HostColumn,
-    filter: Option<HostColumn>,
-    selection: Option<Vec<u32>>,
+pub(crate) struct Case {
+    pub(crate) groups: u32,
+    pub(crate) ids: Vec<u32>,
+    pub(crate) value: HostColumn,
+    pub(crate) filter: Option<HostColumn>,
+    pub(crate) selection: Option<Vec<u32>>,
 }
 
 impl Case {
     /// `hot`: one row in so many is not of group 0.
-    fn new(value: HostColumn, groups: u32, hot: usize, random: &Random) -> Self {
+    pub(crate) fn new(value: HostColumn, groups: u32, hot: usize, random: &Random) -> Self {
         let rows = value.rows.len();
         let ids = (0..rows)
             .map(|_| match random.below(40) {
@@ -41,7 +41,7 @@ impl Case {
     }
 
     /// Values that count, by group.
-    fn values(&self) -> Vec<Vec<Vec<u8>>> {
+    pub(crate) fn values(&self) -> Vec<Vec<Vec<u8>>> {
         let mut out = vec![Vec::new(); self.groups as usize];
         let rows: Vec<usize> = match &self.selection {
             Some(rows) => rows.iter().map(|r| *r as usize).collect(),
@@ -61,7 +61,8 @@ impl Case {
     }
 }
 
-/// Runs the case twice through one accumulator, as two morsels with the same rows.
+/// Runs the case twice through one accumulator, as two morsels with the same rows, and once through each of two, whose
+/// groups are then merged in the opposite order.
 fn run(
     gpu: &Gpu,
     case: &Case,
@@ -80,13 +81,14 @@ fn run(
         GroupTableConfig::for_groups(case.groups.max(1)),
     )
     .unwrap();
-    let mut state =
-        Accumulator::new(&context, function, value, case.value.width, case.groups.max(1)).unwrap();
+    let groups = case.groups.max(1);
+    let new = || Accumulator::new(&context, function, value, case.value.width, groups).unwrap();
+    let (mut state, mut halves, mut merged) = (new(), [new(), new()], new());
     let column = case.value.upload(gpu);
     let filter = case.filter.as_ref().map(|f| f.upload(gpu));
     let ids: DeviceSlice<u32> = gpu.upload(&case.ids);
     let selection = case.selection.as_ref().map(|rows| DeviceSelection::new(gpu, rows));
-    for _ in 0..2 {
+    for half in &mut halves {
         let list = match &selection {
             Some(selection) => {
                 let list = selection.list();
@@ -97,9 +99,23 @@ fn run(
         };
         let input = Input { list, ids: &ids, value: Some(&column), filter: filter.as_ref() };
         state.update(&context, &table, input).unwrap();
+        half.update(&context, &table, input).unwrap();
+    }
+    let opposite: Vec<u32> = (0..case.groups).rev().collect();
+    let ids: DeviceSlice<u32> = gpu.upload(&opposite);
+    for half in halves {
+        let results = half.finish(&context, case.groups, width).unwrap();
+        merged.merge(&context, &table, &ids, &results).unwrap();
     }
     let nan = state.met_nan(&context).unwrap();
-    (download(gpu, &state.finish(&context, case.groups, width).unwrap()), nan)
+    assert_eq!(merged.met_nan(&context).unwrap(), nan, "{function:?} of {value:?}");
+    let found = download(gpu, &state.finish(&context, case.groups, width).unwrap());
+    let mut merged = download(gpu, &merged.finish(&context, case.groups, width).unwrap());
+    merged.reverse();
+    // Least and greatest zeros are those that came first.
+    let zeros = value == ValueType::Float && function != Function::Sum;
+    assert!(zeros || merged == found, "{function:?} of {value:?}, {width} bytes, merged");
+    (found, nan)
 }
 
 /// Addition of little-endian integers, modulo their width.
@@ -126,7 +142,7 @@ fn twice<T: Clone>(values: &[T]) -> Vec<T> {
     [values, values].concat()
 }
 
-const SHAPES: [(usize, u32, usize); 6] =
+pub(crate) const SHAPES: [(usize, u32, usize); 6] =
     [(0, 3, 1), (1, 1, 1), (500, 3, 1), (5000, 1025, 1), (5000, 3000, 20), (3000, 600, 1000)];
 
 #[test]

@@ -11,6 +11,7 @@ mod gather;
 mod gpu;
 mod groups;
 mod growth;
+mod moments;
 mod packed;
 #[path = "../parquet/random.rs"]
 mod random;

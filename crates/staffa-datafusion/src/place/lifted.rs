@@ -15,7 +15,7 @@ use staffa_engine::cuda::{Gpu, aggregate};
 use staffa_engine::plan::{NodeOp, Op, Place};
 
 use super::above::{known_rows, operator, size_of_joins};
-use super::{Placer, need};
+use super::{Placement, Placer, halves, need};
 use crate::Device;
 use crate::node::StaffaExec;
 
@@ -72,7 +72,17 @@ impl Placer<'_> {
         match node.op() {
             NodeOp::Pass | NodeOp::Coalesce(None) => open,
             NodeOp::Repartition(spec) if spec.hash.is_none() || !seen.partitions => open,
-            NodeOp::Aggregate(spec) if spec.stage.reads_states() => None,
+            NodeOp::Aggregate(spec) if spec.stage.reads_states() => {
+                // With the half that reads rows, if they are one.
+                let first = halves::first(node, spec, seen.partitions);
+                if first.is_some_and(is_there) {
+                    node.set_placement(Placement {
+                        place: Place::Gpu(Arc::clone(gpu)),
+                        ..Placement::default()
+                    });
+                }
+                None
+            }
             NodeOp::Filter(_) | NodeOp::Project(_) | NodeOp::Join(_) | NodeOp::Aggregate(_)
                 if node.placement().is_none() =>
             {

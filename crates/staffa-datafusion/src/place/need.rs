@@ -3,6 +3,7 @@
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use staffa_engine::plan::NodeOp;
 
+use super::halves;
 use crate::node::StaffaExec;
 
 /// Whether input `at` of `node` must keep its partitions, where the node's own are counted on or not. An exchange
@@ -15,7 +16,7 @@ pub(super) fn partitions(node: &StaffaExec, at: usize, partitions: bool) -> bool
             let child = node.children_of().get(at);
             partitions && child.is_some_and(|child| parts(child.as_ref()) == count(node))
         }
-        NodeOp::Aggregate(_) => partitions && several,
+        NodeOp::Aggregate(spec) => partitions && several && !halves::deals(node, spec),
         NodeOp::Sort(spec) => partitions && spec.preserve_partitioning && several,
         NodeOp::Repartition(_) | NodeOp::Coalesce(_) | NodeOp::Merge(..) => false,
         NodeOp::Limit(spec) => partitions || spec.global,
@@ -25,7 +26,8 @@ pub(super) fn partitions(node: &StaffaExec, at: usize, partitions: bool) -> bool
     }
 }
 
-fn count(node: &StaffaExec) -> usize {
+/// Partitions that a node gives.
+pub(super) fn count(node: &StaffaExec) -> usize {
     parts(node.original().as_ref())
 }
 

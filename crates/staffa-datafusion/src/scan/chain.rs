@@ -16,6 +16,7 @@ use super::grouping::{Entering, Here, LaneGroups, Outcome};
 use super::joined::{Joined, ProbeMetrics};
 use super::metrics::DeviceMetrics;
 use super::probing::{Leaf, narrow, probe};
+use super::together::{Together, without_device};
 
 /// A lane's stream and memory, and what it does there. `W` is what a morsel stands for, that the CPU has to do where
 /// the device fails.
@@ -80,6 +81,14 @@ impl<W> DeviceChain<W> {
         let Self { gpu, lane, groups, .. } = self;
         let Some(groups) = groups else { return Outcome::default() };
         let outcome = groups.flush(Here { gpu, lane }).await;
+        self.noted(outcome)
+    }
+
+    /// Ends a lane of several that make one set of groups.
+    pub(super) async fn end(&mut self, together: &Together<W>) -> Outcome<W> {
+        let Self { gpu, lane, groups, .. } = self;
+        let Some(groups) = groups else { return without_device(together) };
+        let outcome = groups.end(Here { gpu, lane }, together).await;
         self.noted(outcome)
     }
 

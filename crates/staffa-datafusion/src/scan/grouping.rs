@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 use staffa_common::StaffaError;
 use staffa_cuda::{DeviceBuffer, Letter, Timer};
-use staffa_engine::cuda::aggregate::{Grouping, Groups, Settled};
+use staffa_engine::cuda::aggregate::{Finished, Grouping, Groups, Settled};
 use staffa_engine::cuda::{Gpu, GpuLane};
-use staffa_engine::{Morsel, Passed};
+use staffa_engine::{GroupSet, Morsel, Passed};
 use staffa_kernels::abi::{ErrorSlot, GroupState};
 use staffa_kernels::expression::InputColumn;
 use staffa_kernels::parquet::Context;
@@ -19,6 +19,7 @@ use staffa_parquet::cuda::DecodeContext;
 
 use super::metrics::GroupMetrics;
 use super::states::download;
+use super::together::{Parked, Together, Turn};
 
 /// Strings in the groups may point into this part of the device's budget at most; then the groups leave. There
 /// are several lanes, and morsels need room too.
@@ -82,9 +83,29 @@ pub(super) struct Entering<W> {
     pub(super) work: W,
 }
 
-/// A morsel whose launches are queued.
+/// What goes into the groups: a morsel, or another lane's groups.
+struct Load<W> {
+    columns: Vec<InputColumn>,
+    /// Of `columns`.
+    rows: u32,
+    /// Whether the columns are keys and results of groups.
+    groups: bool,
+    /// Rows that it stands for.
+    counts: usize,
+    passed: Option<Passed>,
+    work: Vec<W>,
+}
+
+impl<W> From<Entering<W>> for Load<W> {
+    fn from(morsel: Entering<W>) -> Self {
+        let Entering { columns, rows, passed, work } = morsel;
+        Self { columns, rows, groups: false, counts: rows as usize, passed, work: vec![work] }
+    }
+}
+
+/// What the device has to say whether it counts.
 struct Queued<W> {
-    morsel: Entering<W>,
+    load: Load<W>,
     state: Letter<GroupState>,
 }
 
@@ -101,6 +122,8 @@ pub(super) struct LaneGroups<W> {
     rows: usize,
     passed: Option<Passed>,
     timers: Vec<Timer>,
+    /// Whether some of the groups are on the host already.
+    came_out: bool,
     failures: usize,
     retired: bool,
 }
@@ -117,6 +140,7 @@ impl<W> LaneGroups<W> {
             rows: 0,
             passed: None,
             timers: Vec::new(),
+            came_out: false,
             failures: 0,
             retired: false,
         }
@@ -140,7 +164,7 @@ impl<W> LaneGroups<W> {
         if kept > here.gpu.usage().budget_bytes / KEPT_PART {
             self.leave(here, &mut outcome).await;
         }
-        self.queue(here, morsel, &mut outcome).await;
+        self.queue(here, morsel.into(), &mut outcome).await;
         outcome
     }
 
@@ -152,9 +176,76 @@ impl<W> LaneGroups<W> {
         outcome
     }
 
+    /// Ends a lane of several that make one set of groups: brings everything out, or leaves it to a lane that ends later.
+    pub(super) async fn end(&mut self, here: Here<'_>, together: &Together<W>) -> Outcome<W> {
+        let mut outcome = Outcome::default();
+        self.settle(here, &mut outcome).await;
+        loop {
+            match together.end(self.park()) {
+                Turn::Gone | Turn::Last(None) => return outcome,
+                Turn::Merge(others, None) => self.adopt(others),
+                Turn::Merge(others, Some(own)) => {
+                    let (less, more) = match others.groups.len() < own.groups.len() {
+                        true => (others, own),
+                        false => (own, others),
+                    };
+                    self.adopt(more);
+                    self.absorb(here, less, &mut outcome).await;
+                }
+                Turn::Last(Some(all)) => {
+                    self.adopt(all);
+                    self.leave(here, &mut outcome).await;
+                    return outcome;
+                }
+            }
+        }
+    }
+
+    /// The groups, if they hold anything; none are left.
+    fn park(&mut self) -> Option<Parked<W>> {
+        let groups = self.groups.take().filter(|_| !self.counted.is_empty())?;
+        Some(Parked {
+            groups,
+            counted: std::mem::take(&mut self.counted),
+            rows: std::mem::take(&mut self.rows),
+            passed: self.passed.take(),
+            timers: std::mem::take(&mut self.timers),
+        })
+    }
+
+    /// Goes on with groups, where none are left.
+    fn adopt(&mut self, parked: Parked<W>) {
+        let Parked { groups, counted, rows, passed, timers } = parked;
+        self.groups = Some(groups);
+        (self.counted, self.rows, self.passed, self.timers) = (counted, rows, passed, timers);
+    }
+
+    /// Has the device merge another lane's groups with this one's.
+    async fn absorb(&mut self, here: Here<'_>, parked: Parked<W>, outcome: &mut Outcome<W>) {
+        let Parked { groups, counted, rows, passed, timers } = parked;
+        self.timers.extend(timers);
+        let finished = here.slot().and_then(|slot| {
+            let context = here.context(&slot).kernels;
+            Ok(groups.finish(&context)?)
+        });
+        match finished {
+            Ok(Finished { keys, results, groups }) => {
+                let columns = keys.into_iter().chain(results).collect();
+                let (rows, counts) = (groups, rows);
+                let load = Load { columns, rows, groups: true, counts, passed, work: counted };
+                self.queue(here, load, outcome).await;
+                self.settle(here, outcome).await;
+            }
+            Err(_) => {
+                self.metrics.left.add(counted.len());
+                outcome.undone.extend(counted);
+            }
+        }
+    }
+
     /// Waits for the last morsel's counts; adds it again where there was no room.
     async fn settle(&mut self, here: Here<'_>, outcome: &mut Outcome<W>) {
-        while let Some(Queued { morsel, state }) = self.queued.take() {
+        while let Some(Queued { load, state }) = self.queued.take() {
             outcome.awaits += 1;
             let state = state.await.ok().and_then(|state| state.first().copied());
             let settled = match (&state, &mut self.groups) {
@@ -162,35 +253,39 @@ impl<W> LaneGroups<W> {
                 _ => Settled::Broken,
             };
             match settled {
-                Settled::Counted => self.count(morsel),
+                Settled::Counted => self.count(load),
                 Settled::TooSmall => {
                     if self.make_room(here, outcome).await {
-                        self.queue(here, morsel, outcome).await;
+                        self.queue(here, load, outcome).await;
                     } else {
-                        self.left(morsel, outcome);
+                        self.left(load, outcome);
                     }
                 }
                 Settled::Broken => {
                     self.give_up(outcome);
-                    self.left(morsel, outcome);
+                    self.left(load, outcome);
                 }
             }
         }
     }
 
-    /// The device has counted a morsel.
-    fn count(&mut self, morsel: Entering<W>) {
+    /// The device has counted a morsel, or merged groups.
+    fn count(&mut self, load: Load<W>) {
         self.failures = 0;
-        self.rows += morsel.rows as usize;
-        if let Some(passed) = morsel.passed {
+        self.rows += load.counts;
+        if let Some(passed) = load.passed {
             match &mut self.passed {
                 Some(sum) => sum.add(&passed),
                 None => self.passed = Some(passed),
             }
         }
-        self.counted.push(morsel.work);
-        self.metrics.morsels.add(1);
-        self.metrics.rows.add(morsel.rows as usize);
+        self.counted.extend(load.work);
+        if load.groups {
+            self.metrics.merged.add(load.rows as usize);
+        } else {
+            self.metrics.morsels.add(1);
+            self.metrics.rows.add(load.counts);
+        }
         self.read_timers();
     }
 
@@ -221,24 +316,24 @@ impl<W> LaneGroups<W> {
     }
 
     /// Queues a morsel's launches: in an empty table, if they find no memory beside the groups.
-    async fn queue(&mut self, here: Here<'_>, morsel: Entering<W>, outcome: &mut Outcome<W>) {
+    async fn queue(&mut self, here: Here<'_>, load: Load<W>, outcome: &mut Outcome<W>) {
         loop {
             if self.retired {
-                return self.left(morsel, outcome);
+                return self.left(load, outcome);
             }
-            match self.launch(here, &morsel) {
+            match self.launch(here, &load) {
                 Ok(Some(state)) => {
-                    self.queued = Some(Queued { morsel, state });
+                    self.queued = Some(Queued { load, state });
                     return;
                 }
-                Ok(None) => return self.count(morsel),
+                Ok(None) => return self.count(load),
                 Err(_) if !self.is_intact(here, outcome).await => {
                     self.give_up(outcome);
-                    return self.left(morsel, outcome);
+                    return self.left(load, outcome);
                 }
                 Err(_) if self.counted.is_empty() => {
                     self.groups = None;
-                    return self.left(morsel, outcome);
+                    return self.left(load, outcome);
                 }
                 Err(_) => self.leave(here, outcome).await,
             }
@@ -249,7 +344,7 @@ impl<W> LaneGroups<W> {
     fn launch(
         &mut self,
         here: Here<'_>,
-        morsel: &Entering<W>,
+        load: &Load<W>,
     ) -> Result<Option<Letter<GroupState>>, StaffaError> {
         let slot = here.slot()?;
         let context = here.context(&slot).kernels;
@@ -257,11 +352,14 @@ impl<W> LaneGroups<W> {
         let groups = match &mut self.groups {
             Some(groups) => groups,
             None => {
-                let groups = Groups::new(&context, &self.grouping, &morsel.columns)?;
-                self.groups.insert(groups)
+                let new = if load.groups { Groups::new_for_groups } else { Groups::new };
+                self.groups.insert(new(&context, &self.grouping, &load.columns)?)
             }
         };
-        groups.add(&context, &morsel.columns, morsel.rows)?;
+        match load.groups {
+            true => groups.absorb(&context, &load.columns, load.rows)?,
+            false => groups.add(&context, &load.columns, load.rows)?,
+        }
         // Nothing may fail from here on without keys: the morsel counts.
         if timer.stop(context.stream).is_ok() {
             self.timers.push(timer);
@@ -293,6 +391,7 @@ impl<W> LaneGroups<W> {
         match self.download(here, groups).await {
             Ok(states) => {
                 self.metrics.downloads.add(1);
+                self.came_out = true;
                 self.counted.clear();
                 self.rows = 0;
                 self.passed = None;
@@ -310,34 +409,42 @@ impl<W> LaneGroups<W> {
     ) -> Result<Vec<Morsel>, StaffaError> {
         let slot = here.slot()?;
         let states = download(here, &slot, &self.grouping, groups).await?;
-        let rows = states.first().map_or(0, |state| state.len());
-        self.metrics.groups.add(rows);
-        let morsel = Morsel::from_arrays(states, rows);
+        // Of several that come out of a lane only the first; it may turn out to be all there is.
+        let set = (!self.came_out).then(GroupSet::default);
         let mut pieces = Vec::new();
-        for start in (0..rows).step_by(self.morsel_rows.max(1)) {
-            let length = self.morsel_rows.max(1).min(rows - start);
-            let piece = morsel.slice(start, length);
-            let piece = piece.map_err(|error| StaffaError::bug(error.to_string()))?;
-            let columns = (0..piece.width()).map(|at| piece.column(at));
-            let columns = columns.collect::<datafusion::common::Result<Vec<_>>>();
-            let columns = columns.map_err(|error| StaffaError::bug(error.to_string()))?;
-            // The rows are told once.
-            let of_rows = if start == 0 { self.rows } else { 0 };
-            let states = Morsel::from_states(columns, length, of_rows);
-            pieces.push(match &self.passed {
-                Some(passed) if start == 0 => states.with_passed(passed.clone()),
-                _ => states,
-            });
+        for columns in states {
+            let rows = columns.first().map_or(0, |column| column.len());
+            self.metrics.groups.add(rows);
+            let all = Morsel::from_arrays(columns, rows);
+            for start in (0..rows).step_by(self.morsel_rows.max(1)) {
+                let length = self.morsel_rows.max(1).min(rows - start);
+                let piece = all.slice(start, length).and_then(|piece| {
+                    let columns = (0..piece.width()).map(|at| piece.column(at));
+                    columns.collect::<datafusion::common::Result<Vec<_>>>()
+                });
+                let piece = piece.map_err(|error| StaffaError::bug(error.to_string()))?;
+                // The rows are told once.
+                let of_rows = if pieces.is_empty() { self.rows } else { 0 };
+                let states = Morsel::from_states(piece, length, of_rows);
+                let states = match &set {
+                    Some(set) => states.in_set(set.clone()),
+                    None => states,
+                };
+                pieces.push(match &self.passed {
+                    Some(passed) if pieces.is_empty() => states.with_passed(passed.clone()),
+                    _ => states,
+                });
+            }
         }
         Ok(pieces)
     }
 
-    /// Leaves a morsel to the CPU.
-    fn left(&mut self, morsel: Entering<W>, outcome: &mut Outcome<W>) {
+    /// Leaves a morsel to the CPU, or what groups were made of.
+    fn left(&mut self, load: Load<W>, outcome: &mut Outcome<W>) {
         self.failures += 1;
         self.retired |= self.failures >= FAILURES;
-        self.metrics.left.add(1);
-        outcome.undone.push(morsel.work);
+        self.metrics.left.add(load.work.len());
+        outcome.undone.extend(load.work);
     }
 
     /// The groups are lost, or not to be believed: the CPU counts all of their rows.

@@ -18,6 +18,7 @@ use super::grouping::LaneGroups;
 use super::joined::{Joined, ProbeMetrics, Wanted};
 use super::lift_lane::{Held, LiftLane};
 use super::metrics::{DeviceMetrics, GroupMetrics, LiftMetrics};
+use super::together::Together;
 
 /// Sets chains up for the host's rows.
 #[derive(Debug)]
@@ -39,6 +40,11 @@ impl Lifter for HostLifter {
             gpu: Arc::clone(&lift.gpu),
             ops: pipeline.ops.iter().take(lift.ops).cloned().collect(),
             input: Arc::clone(&pipeline.source_schema),
+            together: lift
+                .aggregate
+                .as_ref()
+                .filter(|aggregate| aggregate.together)
+                .map(|_| Arc::new(Together::new(pipeline.lanes))),
             aggregate,
             metrics: lift.metrics.clone(),
             context: Arc::clone(context),
@@ -55,6 +61,8 @@ pub(super) struct LiftedRun {
     ops: Vec<Op>,
     pub(super) input: SchemaRef,
     aggregate: Option<(Arc<Grouping>, ExecutionPlanMetricsSet)>,
+    /// Where the lanes' groups meet, if all lanes are read to their ends.
+    pub(super) together: Option<Arc<Together<Held>>>,
     metrics: ExecutionPlanMetricsSet,
     pub(super) context: Arc<RunContext>,
     resolved: Mutex<Option<Resolved>>,

@@ -23,6 +23,7 @@ use super::joined::Joined;
 use super::lift::LiftedRun;
 use super::metrics::LiftMetrics;
 use super::riding::{Made, Putting};
+use super::together::{Together, without_device};
 
 /// Rows, and bytes of the columns that the host holds, that go to the device at a time.
 const MOST_ROWS: usize = 1 << 20;
@@ -48,6 +49,8 @@ pub(super) struct LiftLane {
     asked: bool,
     /// None where the device does nothing of this.
     device: Option<(DeviceChain<Held>, Arc<Joined>)>,
+    /// Where its groups go when it ends.
+    together: Option<Arc<Together<Held>>>,
     /// Rows from the device, which go on in pieces that fit caches.
     made: VecDeque<Putting>,
     /// Morsels that go on as they are.
@@ -65,6 +68,7 @@ impl LiftLane {
     ) -> Self {
         Self {
             metrics: run.metrics(lane),
+            together: run.together.clone(),
             run,
             source: Some(source),
             builds,
@@ -97,12 +101,21 @@ impl LiftLane {
                 }
                 continue;
             }
+            let ends = self.source.is_none();
+            if ends && let Some(together) = self.together.take() {
+                self.end(&together).await;
+                continue;
+            }
             if self.device.as_ref().is_some_and(|(chain, _)| chain.holds_groups()) {
                 self.flush().await;
                 continue;
             }
             let Some(source) = &mut self.source else { return Ok(None) };
             let morsel = source.next().await.transpose()?;
+            if morsel.is_none() {
+                self.source = None;
+                continue;
+            }
             self.metrics.left.add(morsel.as_ref().map_or(0, Morsel::rows));
             return Ok(morsel);
         }
@@ -196,6 +209,20 @@ impl LiftLane {
             self.take(outcome);
             self.held_bytes = 0;
         }
+    }
+
+    /// Has the groups meet those of other lanes.
+    async fn end(&mut self, together: &Together<Held>) {
+        if !self.asked && together.is_last() {
+            // Somebody has to bring the others' groups out.
+            self.ask().await;
+        }
+        let outcome = match &mut self.device {
+            Some((chain, _)) => chain.end(together).await,
+            None => without_device(together),
+        };
+        self.take(outcome);
+        self.held_bytes = 0;
     }
 
     /// States go on, and so do the rows that are in none of them.

@@ -45,6 +45,8 @@ pub(super) struct GroupMetrics {
     pub(super) groups: Count,
     /// Times that groups came to the host.
     pub(super) downloads: Count,
+    /// Groups of other lanes that the device has merged with this one's.
+    pub(super) merged: Count,
     /// Times that a table got more room.
     pub(super) growths: Count,
     /// Morsels that found no room, or whose groups were lost: the CPU does them.
@@ -80,6 +82,7 @@ impl GroupMetrics {
             rows: count("gpu_grouped_rows"),
             groups: count("gpu_groups"),
             downloads: count("gpu_group_downloads"),
+            merged: count("gpu_merged_groups"),
             growths: count("gpu_table_growths"),
             left: count("gpu_ungrouped_morsels"),
         }

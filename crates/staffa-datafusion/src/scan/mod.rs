@@ -39,6 +39,7 @@ mod sizes;
 mod sorted;
 mod states;
 mod stay;
+mod together;
 
 use std::any::Any;
 use std::sync::Arc;

@@ -28,6 +28,7 @@ use super::metrics::{DeviceMetrics, GroupMetrics};
 use super::open::{Opener, creation_errors, halves};
 use super::piece::Pieces;
 use super::riding::Putting;
+use super::together::{Together, without_device};
 
 /// A running scan.
 struct Run {
@@ -40,6 +41,8 @@ struct Run {
     place: Place,
     /// What a device groups by, and where its node's metrics go.
     aggregate: Option<(Arc<Grouping>, ExecutionPlanMetricsSet)>,
+    /// Where the lanes' groups meet, if all lanes are read to their ends.
+    together: Option<Arc<Together<Work>>>,
     /// What a device does behind the scan. It is known how much of that once `resolved` is set.
     behind: Option<ScanBehind>,
     resolved: Mutex<Option<Shared<BoxFuture<'static, ()>>>>,
@@ -104,6 +107,11 @@ pub(super) fn start(
             vec![all; lanes]
         }
     };
+    let together = request
+        .aggregate
+        .as_ref()
+        .filter(|aggregate| aggregate.together && config.limit.is_none())
+        .map(|_| Arc::new(Together::new(queues.len())));
     let dynamic = source.filter().is_some_and(|predicate| {
         DynamicFilterTracking::classify(&predicate).contains_dynamic_filter()
     });
@@ -114,6 +122,7 @@ pub(super) fn start(
         dynamic,
         place: request.place.clone(),
         aggregate,
+        together,
         behind: request.behind.clone(),
         resolved: Mutex::default(),
         least_rows: request.least_rows,
@@ -176,6 +185,7 @@ impl ScanRun for Run {
             Place::Cpu => None,
         };
         let lane = Lane {
+            together: self.together.clone(),
             run: self,
             lane,
             current: None,
@@ -209,6 +219,8 @@ struct Lane {
     /// What comes after `current`: opens the file and fetches the bytes in the meantime.
     following: Option<SpawnedTask<Result<Option<GroupStream>>>>,
     device: Option<DeviceLane>,
+    /// Where its groups go when it ends.
+    together: Option<Arc<Together<Work>>>,
     /// What the device has before it, and row groups that wait behind that for the CPU.
     steps: VecDeque<Step>,
     /// Morsels from the device, which go on in pieces that fit caches.
@@ -253,14 +265,17 @@ impl Lane {
             self.given = 0;
             self.look_ahead().await?;
             let (file, group) = match (self.steps.pop_front(), &mut self.device) {
-                (None, Some(device)) if device.on.holds_groups() => {
+                (None, Some(device))
+                    if device.on.holds_groups()
+                        && (self.together.is_none() || !device.on.lives()) =>
+                {
                     let outcome = device.on.flush().await;
                     self.take(outcome);
                     continue;
                 }
                 (None, _) => {
                     self.current = self.following().await?;
-                    if self.current.is_none() {
+                    if self.current.is_none() && !self.end().await {
                         return Ok(None);
                     }
                     continue;
@@ -297,6 +312,17 @@ impl Lane {
         for (file, group) in outcome.undone.into_iter().rev() {
             self.steps.push_front(Step::Undone(file, group));
         }
+    }
+
+    /// Has the groups meet those of other lanes; whether that was still to be done.
+    async fn end(&mut self) -> bool {
+        let Some(together) = self.together.take() else { return false };
+        let outcome = match &mut self.device {
+            Some(device) => device.on.end(&together).await,
+            None => without_device(&together),
+        };
+        self.take(outcome);
+        true
     }
 
     fn on_device(&self) -> bool {

@@ -6,15 +6,15 @@ use arrow::array::{Array, ArrayRef, make_array};
 use arrow::datatypes::DataType;
 use staffa_common::StaffaError;
 use staffa_cuda::DeviceBuffer;
-use staffa_engine::cuda::aggregate::{Finished, Grouping, Groups};
+use staffa_engine::cuda::aggregate::{Finished, Grouping, Groups, Set, Settled};
 use staffa_kernels::abi::ErrorSlot;
 use staffa_kernels::expression::InputColumn;
 use staffa_parquet::cuda::{DeviceColumn, HostColumn};
 
 use super::grouping::Here;
 
-/// The columns of the state schema, a row a group. Waits twice, without holding its thread: for the bytes of
-/// strings and the flags of NaNs, and for the columns.
+/// The columns of the state schema, a row a group; of grouping sets, those of each. Waits twice, without holding its
+/// thread: for the bytes of strings and the flags of NaNs, and for the columns.
 ///
 /// # Errors
 /// A least or greatest float met a NaN, so that only DataFusion can tell; out of memory; the device's fault. The
@@ -24,14 +24,69 @@ pub(super) async fn download(
     slot: &DeviceBuffer<ErrorSlot>,
     grouping: &Grouping,
     groups: Groups,
-) -> Result<Vec<ArrayRef>, StaffaError> {
-    let context = here.context(slot);
+) -> Result<Vec<Vec<ArrayRef>>, StaffaError> {
+    let context = here.context(slot).kernels;
     let (mailbox, stream) = (&here.lane.mailbox, &here.lane.stream);
     let flags = groups
         .nan_flags()
         .map(|flag| mailbox.post_buffer(flag, 0..1, stream))
         .collect::<Result<Vec<_>, _>>()?;
-    let Finished { keys, results, groups: rows } = groups.finish(&context.kernels)?;
+    let finished = groups.finish(&context)?;
+    let mut states = Vec::with_capacity(grouping.sets().len().max(1));
+    for set in grouping.sets() {
+        let of_set = match set.is_all() {
+            true => finished.clone(),
+            false => regroup(here, slot, set, &finished).await?,
+        };
+        let rows = of_set.groups as usize;
+        let columns = states_of(here, slot, set.grouping(), of_set).await?;
+        let columns = set.states(grouping, &columns, rows);
+        states.push(columns.map_err(|error| StaffaError::bug(error.to_string()))?);
+    }
+    if grouping.sets().is_empty() {
+        states.push(states_of(here, slot, grouping, finished).await?);
+    }
+    for flag in flags {
+        if flag.await?.iter().any(|&met| met != 0) {
+            return Err(StaffaError::unsupported("a least or greatest float met a NaN"));
+        }
+    }
+    Ok(states)
+}
+
+/// The groups of a grouping set, from those by all keys. Waits for their number, and for larger tables.
+async fn regroup(
+    here: Here<'_>,
+    slot: &DeviceBuffer<ErrorSlot>,
+    set: &Set,
+    all: &Finished,
+) -> Result<Finished, StaffaError> {
+    let context = here.context(slot).kernels;
+    let columns = set.columns(all);
+    let mut groups = Groups::new_for_groups(&context, set.grouping(), &columns)?;
+    loop {
+        groups.absorb(&context, &columns, all.groups)?;
+        let Some(state) = groups.state() else { break };
+        let state = here.lane.mailbox.post_buffer(state, 0..1, context.stream)?.await?;
+        match state.first().map(|state| groups.settle(state)) {
+            Some(Settled::Counted) => break,
+            Some(Settled::TooSmall) if groups.grow(&context)? => {}
+            _ => return Err(StaffaError::unsupported("a table that cannot grow")),
+        }
+    }
+    Ok(groups.finish(&context)?)
+}
+
+/// Groups as the columns of their states.
+async fn states_of(
+    here: Here<'_>,
+    slot: &DeviceBuffer<ErrorSlot>,
+    grouping: &Grouping,
+    finished: Finished,
+) -> Result<Vec<ArrayRef>, StaffaError> {
+    let context = here.context(slot);
+    let (mailbox, stream) = (&here.lane.mailbox, &here.lane.stream);
+    let Finished { keys, results, groups: rows } = finished;
     let (key_types, result_types) = grouping.types();
     let key_count = keys.len();
     let columns = keys.iter().chain(&results).zip(key_types.into_iter().chain(result_types));
@@ -44,17 +99,8 @@ pub(super) async fn download(
         .map(|(number, column)| column.string_offsets(&context, None, &totals, number))
         .collect::<staffa_parquet::Result<Vec<_>>>()?;
     let totals = match strings.iter().any(Option::is_some) {
-        true => Some(mailbox.post(&totals.freeze(), stream)?),
-        false => None,
-    };
-    for flag in flags {
-        if flag.await?.iter().any(|&met| met != 0) {
-            return Err(StaffaError::unsupported("a least or greatest float met a NaN"));
-        }
-    }
-    let totals = match totals {
-        Some(totals) => totals.await?,
-        None => Vec::new(),
+        true => mailbox.post(&totals.freeze(), stream)?.await?,
+        false => Vec::new(),
     };
     let returning = columns
         .iter()

@@ -10,6 +10,8 @@ mod device;
 mod fused;
 mod window;
 
+pub use fused::dealt_by;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 

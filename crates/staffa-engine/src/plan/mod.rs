@@ -8,7 +8,7 @@ mod same;
 mod scan;
 mod shared;
 
-pub use compile::compile;
+pub use compile::{compile, dealt_by};
 pub use lift::{Lift, LiftRun, Lifter};
 pub use node::{
     AggregateSpec, AggregateStage, FilterSpec, JoinKind, JoinSpec, LimitSpec, Node, NodeOp,

@@ -74,6 +74,9 @@ pub struct ScanBehind {
 pub struct ScanAggregate {
     /// The aggregation, over what the scan puts out.
     pub spec: Arc<AggregateSpec>,
+    /// Whether all lanes are read to their ends, into one state: then what they come to may be merged on the device, and
+    /// put out by any of them.
+    pub together: bool,
     /// Where the metrics of its node go.
     pub metrics: ExecutionPlanMetricsSet,
 }

@@ -63,10 +63,27 @@ struct aggregate_args {
     uint64_t seen;             // bitmap of groups that met a value, zeroed; 0: not wanted
     uint64_t nan;              // a u32, set to 1 when an ordered float is NaN; 0: not wanted
     uint64_t elected;          // u32 per group, zeroed: position + 1 of the best row of this morsel
+    uint64_t counts;           // deviations: u64 per group, the morsel's rows with a value
+    uint64_t sums;             // deviations: double per group, their sum
     uint32_t groups;           // that there is room for
     uint32_t form;             // word_form
     uint32_t greatest;         // elect: 1: the greatest value, 0: the least
     uint32_t reserved;         // zero
+};
+
+// moments_merge.
+struct moments_args {
+    uint64_t stop;             // u32 that is not 0 once the table has overflowed
+    uint64_t ids;              // u32 per row: the group that it goes to, at most one row each; 0: the row's number
+    uint64_t counts;           // u64 per row; rows of count 0 are left out
+    uint64_t means;            // double per row; 0: `sums` says
+    uint64_t sums;             // double per row
+    uint64_t deviations;       // double per row: the sum of squared deviations from the mean
+    uint64_t into_counts;      // the groups' own
+    uint64_t into_means;
+    uint64_t into_deviations;
+    uint32_t rows;
+    uint32_t groups;           // that there is room for
 };
 
 // aggregate_fill, aggregate_finish.

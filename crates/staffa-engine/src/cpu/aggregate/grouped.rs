@@ -15,6 +15,7 @@ use super::partition::Run;
 use super::plan::{Evaluated, Plan};
 use super::spill::SpillWriter;
 use super::table::Table;
+use super::whole::Whole;
 use crate::engine::SinkLocal;
 use crate::plan::Pipeline;
 use crate::{Morsel, RunContext};
@@ -81,6 +82,8 @@ pub(super) struct GroupedLocal {
     pub(super) table: Table,
     /// Groups by all keys, which are on their way to the grouping sets' in the table.
     finest: Option<Finest>,
+    /// States that came as a set of groups, which may be all there is.
+    pub(super) whole: Whole,
     /// What overflowed, oldest first.
     pub(super) runs: Vec<Run>,
     /// What overflowed memory, older than `runs`.
@@ -117,6 +120,7 @@ impl GroupedLocal {
         Ok(Self {
             table: Table::new(plan)?,
             finest,
+            whole: Whole::default(),
             runs: Vec::new(),
             spilled: SpillWriter::new(plan, layout, context),
             reservation: MemoryConsumer::new("StaffaAggregate")
@@ -139,11 +143,14 @@ impl GroupedLocal {
     fn add(&mut self, morsel: &Morsel) -> Result<()> {
         if morsel.states().is_some() {
             let states = self.plan.states(morsel)?;
+            if let Some(set) = morsel.set() {
+                return Ok(self.whole.push(set, states));
+            }
             return self.add_states(states, morsel.rows(), morsel.rows());
         }
         if let Some(finest) = &mut self.finest {
             return match finest.add(morsel)? {
-                true => self.settle(),
+                true => self.settle_finest(),
                 false => Ok(()),
             };
         }
@@ -166,8 +173,22 @@ impl GroupedLocal {
         self.added(rows)
     }
 
-    /// Brings the groups by all keys to those of the grouping sets.
+    /// Brings what was put off to the other groups.
     pub(super) fn settle(&mut self) -> Result<()> {
+        let whole = std::mem::take(&mut self.whole);
+        let few = whole.rows() <= GROUPS;
+        for states in whole.into_states() {
+            let groups = states.first().map_or(0, |column| column.len());
+            match few {
+                true => self.add_states(states, groups, groups)?,
+                false => self.keep(&states)?,
+            }
+        }
+        self.settle_finest()
+    }
+
+    /// Brings the groups by all keys to those of the grouping sets.
+    fn settle_finest(&mut self) -> Result<()> {
         let Some(finest) = self.finest.as_mut().filter(|finest| !finest.is_empty()) else {
             return Ok(());
         };
@@ -269,7 +290,14 @@ impl GroupedLocal {
     fn size(&self) -> usize {
         let runs: usize = self.runs.iter().map(Run::size).sum();
         let finest = self.finest.as_ref().map_or(0, Finest::size);
-        self.table.size() + finest + runs + self.passed.bytes
+        self.table.size() + finest + runs + self.whole.bytes() + self.passed.bytes
+    }
+
+    /// Whether nothing is here but what came as a set of groups.
+    pub(super) fn is_bare(&self) -> bool {
+        let finest = self.finest.as_ref().is_none_or(Finest::is_empty);
+        let nothing = self.table.len() == 0 && self.runs.is_empty() && self.passed.rows == 0;
+        nothing && finest && !self.spilled.used()
     }
 
     fn account(&mut self) -> Result<()> {

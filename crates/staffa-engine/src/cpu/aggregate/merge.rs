@@ -13,6 +13,7 @@ use super::partition::Run;
 use super::plan::Plan;
 use super::spill::SpilledGroups;
 use super::table::Table;
+use super::whole;
 use crate::cpu::batches::Batches;
 use crate::engine::Sealed;
 use crate::{LaneStream, RunContext};
@@ -43,6 +44,11 @@ struct Merger {
 
 impl Merger {
     fn seal(&self, mut locals: Vec<GroupedLocal>) -> Result<Arc<dyn Sealed>> {
+        if let Some(states) = whole::take(&mut locals) {
+            drop(locals);
+            let batches = whole::batches(&self.plan, &self.context, states)?;
+            return Ok(self.sealed(batches, self.context.reservation("StaffaAggregate")));
+        }
         locals.par_iter_mut().try_for_each(GroupedLocal::settle)?;
         if locals.iter().any(|local| local.spilled.used()) {
             return self.spill(locals);

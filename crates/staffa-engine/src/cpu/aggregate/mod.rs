@@ -19,6 +19,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod ungrouped;
+mod whole;
 
 use std::sync::Arc;
 
@@ -27,6 +28,7 @@ use datafusion_common::Result;
 
 use self::grouped::{GroupedLocal, Layout};
 use self::plan::Plan;
+pub(crate) use self::plan::{GroupingSet, grouping_sets};
 use self::ungrouped::UngroupedLocal;
 use crate::RunContext;
 use crate::engine::{Sealed, Sink, SinkLocal};

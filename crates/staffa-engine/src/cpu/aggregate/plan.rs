@@ -21,10 +21,10 @@ use crate::plan::AggregateSpec;
 
 /// One grouping set: which keys it leaves out, and the id that tells it from the others.
 #[derive(Clone)]
-struct GroupingSet {
-    absent: Vec<bool>,
+pub(crate) struct GroupingSet {
+    pub(crate) absent: Vec<bool>,
     /// The value of `__grouping_id`; none without GROUPING SETS, CUBE or ROLLUP.
-    id: Option<ScalarValue>,
+    pub(crate) id: Option<ScalarValue>,
 }
 
 /// Keys, arguments and filters bound to the input's columns.
@@ -400,7 +400,7 @@ fn bind_arguments(
 
 /// The sets with their ids. An id holds a bit per absent key (the last key lowest) and above them
 /// how often the same set stood before it, in the type that DataFusion declares for the column.
-fn grouping_sets(groups: &[Vec<bool>], with_ids: bool) -> Result<Vec<GroupingSet>> {
+pub(crate) fn grouping_sets(groups: &[Vec<bool>], with_ids: bool) -> Result<Vec<GroupingSet>> {
     let mut counts: HashMap<&[bool], usize> = HashMap::new();
     for group in groups {
         *counts.entry(group).or_insert(0) += 1;

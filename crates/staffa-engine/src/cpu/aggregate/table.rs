@@ -10,6 +10,21 @@ use super::functions;
 use super::keys::{Keys, keys, keys_of_kept};
 use super::plan::{Evaluated, Plan};
 
+/// The values of groups, in the columns of the output, from their states, in those of the state schema. A row is a
+/// group: no key is there twice.
+pub(super) fn values(plan: &Plan, columns: &[ArrayRef]) -> Result<Vec<ArrayRef>> {
+    let (keys, states) = plan.split(columns);
+    let rows = columns.first().map_or(0, |column| column.len());
+    let ids: Vec<usize> = (0..rows).collect();
+    let mut values = keys.to_vec();
+    for (function, states) in plan.spec.aggregates.iter().zip(states) {
+        let mut groups = functions::groups(function)?;
+        groups.merge_batch(states, &ids, rows)?;
+        values.push(groups.evaluate(EmitTo::All)?);
+    }
+    Ok(values)
+}
+
 /// A hash table from keys to the states of every function.
 pub(super) struct Table {
     plan: Arc<Plan>,

@@ -6,7 +6,9 @@ use datafusion_functions_aggregate::bit_and_or_xor::{bit_and_udaf, bit_or_udaf, 
 use datafusion_functions_aggregate::bool_and_or::{bool_and_udaf, bool_or_udaf};
 use datafusion_functions_aggregate::count::count_udaf;
 use datafusion_functions_aggregate::min_max::{max_udaf, min_udaf};
+use datafusion_functions_aggregate::stddev::{stddev_pop_udaf, stddev_udaf};
 use datafusion_functions_aggregate::sum::sum_udaf;
+use datafusion_functions_aggregate::variance::{var_pop_udaf, var_samp_udaf};
 use datafusion_physical_expr::aggregate::AggregateFunctionExpr;
 use staffa_common::{Reason, ReasonCode};
 use staffa_kernels::group_by::{Function, ValueType};
@@ -18,6 +20,8 @@ pub(super) enum Kept {
     Count,
     /// The count, NULL where there is none, and the sum.
     Average,
+    /// Count, mean and sum of squared deviations of the values as doubles.
+    Moments,
     /// What this accumulator holds.
     One(Function),
 }
@@ -48,6 +52,10 @@ pub(super) fn kept(function: &AggregateFunctionExpr) -> Result<Kept, Reason> {
         (bit_and_udaf(), Kept::One(Function::And)),
         (bit_or_udaf(), Kept::One(Function::Or)),
         (bit_xor_udaf(), Kept::One(Function::Xor)),
+        (var_samp_udaf(), Kept::Moments),
+        (var_pop_udaf(), Kept::Moments),
+        (stddev_udaf(), Kept::Moments),
+        (stddev_pop_udaf(), Kept::Moments),
     ];
     let known = own.into_iter().find(|(udaf, _)| udaf.as_ref() == function.fun());
     let Some((_, kept)) = known else {

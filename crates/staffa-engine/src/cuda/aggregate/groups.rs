@@ -7,12 +7,12 @@ use staffa_kernels::abi::{Column, ColumnKind, GroupState, KeyRule};
 use staffa_kernels::columns::RowList;
 use staffa_kernels::expression::InputColumn;
 use staffa_kernels::group_by::{
-    Accumulator, Function, GroupKeys, GroupTable, GroupTableConfig, Input, ValueType,
+    Accumulator, Function, GroupKeys, GroupTable, GroupTableConfig, Input, Moments, ValueType,
 };
 use staffa_kernels::keys::{KeyColumn, KeyColumns};
 use staffa_kernels::parquet::Context;
 
-use super::{Aggregate, Grouping};
+use super::{Aggregate, Grouping, Holds};
 
 /// Groups that a new table has room for: little to clear, and enough for most queries.
 const ROOM: u32 = 1 << 14;
@@ -37,7 +37,7 @@ pub enum Settled {
 pub struct Groups {
     grouping: Arc<Grouping>,
     table: GroupTable,
-    accumulators: Vec<Accumulator>,
+    accumulators: Vec<Accumulates>,
     /// Group 0 for every row, where there are no keys.
     zeros: Option<DeviceSlice<u32>>,
     /// Morsels that the device has committed.
@@ -50,10 +50,11 @@ pub struct Groups {
 }
 
 /// Groups that leave the device.
+#[derive(Clone)]
 pub struct Finished {
     /// A row a group.
     pub keys: Vec<InputColumn>,
-    /// A column of results per accumulator.
+    /// The columns of results, those of each accumulator together.
     pub results: Vec<InputColumn>,
     /// Rows.
     pub groups: u32,
@@ -69,9 +70,29 @@ impl Groups {
         grouping: &Arc<Grouping>,
         like: &[InputColumn],
     ) -> Result<Self> {
+        Self::of_keys(context, grouping, grouping.key_columns(like)?)
+    }
+
+    /// No groups yet, for [`Groups::absorb`] of groups like these.
+    ///
+    /// # Errors
+    /// Out of memory; what the driver says.
+    pub fn new_for_groups(
+        context: &Context<'_>,
+        grouping: &Arc<Grouping>,
+        like: &[InputColumn],
+    ) -> Result<Self> {
+        Self::of_keys(context, grouping, grouping.keys_of_groups(like)?.0)
+    }
+
+    fn of_keys(
+        context: &Context<'_>,
+        grouping: &Arc<Grouping>,
+        keys: Vec<KeyColumn>,
+    ) -> Result<Self> {
         let keyed = grouping.is_keyed();
         let (keys, form) = match keyed {
-            true => (grouping.key_columns(like)?, grouping.form.clone()),
+            true => (keys, grouping.form.clone()),
             false => (vec![no_key(context)?], GroupKeys::Hashed),
         };
         let room = match &form {
@@ -85,7 +106,7 @@ impl Groups {
         let accumulators = grouping
             .accumulators
             .iter()
-            .map(|of| Accumulator::new(context, of.function, of.value, of.width, room))
+            .map(|of| Accumulates::new(context, of, room))
             .collect::<Result<Vec<_>>>()?;
         Ok(Self {
             grouping: Arc::clone(grouping),
@@ -124,6 +145,39 @@ impl Groups {
         }
         self.halfway = false;
         self.kept_bytes += self.grouping.kept_bytes(columns);
+        Ok(())
+    }
+
+    /// Queues the groups of another table of the same grouping, as [`Groups::finish`] gave them: `columns` are its keys,
+    /// then its results. Counts as a morsel does.
+    ///
+    /// # Errors
+    /// As [`Groups::add`].
+    pub fn absorb(
+        &mut self,
+        context: &Context<'_>,
+        columns: &[InputColumn],
+        rows: u32,
+    ) -> Result<()> {
+        let (keys, results) = self.grouping.keys_of_groups(columns)?;
+        let ids = match self.grouping.is_keyed() {
+            true => {
+                let keys = KeyColumns::new(context, keys)?;
+                self.table.assign(context, &keys, RowList::all(rows))?
+            }
+            false => self.zeros(context, rows)?,
+        };
+        self.halfway = true;
+        let mut results = results;
+        for (accumulator, of) in self.accumulators.iter_mut().zip(&self.grouping.accumulators) {
+            let (own, others) = results.split_at(of.results());
+            accumulator.merge(context, &self.table, &ids, own)?;
+            results = others;
+        }
+        self.halfway = false;
+        let buffers = columns.iter().filter(|column| is_strings(&column.descriptor));
+        let bytes = buffers.flat_map(|column| &column.buffers).map(DeviceSlice::bytes);
+        self.kept_bytes += bytes.sum::<u64>();
         Ok(())
     }
 
@@ -204,7 +258,7 @@ impl Groups {
     /// A word each for the accumulators that look for NaNs: 1 where they met one.
     pub fn nan_flags(&self) -> impl Iterator<Item = &DeviceBuffer<u32>> {
         let of = self.accumulators.iter().zip(&self.grouping.accumulators);
-        of.filter(|(_, of)| of.meets_nan()).map(|(accumulator, _)| accumulator.nan_flag())
+        of.filter(|(_, of)| of.meets_nan()).filter_map(|(accumulator, _)| accumulator.nan_flag())
     }
 
     /// Ends grouping.
@@ -217,19 +271,81 @@ impl Groups {
             true => table.into_keys(groups)?,
             false => Vec::new(),
         };
-        let results = accumulators
-            .into_iter()
-            .zip(&grouping.accumulators)
-            .map(|(accumulator, of)| accumulator.finish(context, groups, of.result_width))
-            .collect::<Result<Vec<_>>>()?;
+        let mut results = Vec::new();
+        for (accumulator, of) in accumulators.into_iter().zip(&grouping.accumulators) {
+            match accumulator {
+                Accumulates::One(one) => {
+                    results.push(one.finish(context, groups, of.result_width)?);
+                }
+                Accumulates::Moments(moments) => results.extend(moments.finish(groups)?),
+            }
+        }
         Ok(Finished { keys, results, groups })
+    }
+}
+
+/// An accumulator in device memory.
+enum Accumulates {
+    One(Accumulator),
+    Moments(Moments),
+}
+
+impl Accumulates {
+    fn new(context: &Context<'_>, of: &Aggregate, room: u32) -> Result<Self> {
+        Ok(match of.holds {
+            Holds::One(function) => {
+                Self::One(Accumulator::new(context, function, of.value, of.width, room)?)
+            }
+            Holds::Moments => Self::Moments(Moments::new(context, room)?),
+        })
+    }
+
+    fn update(
+        &mut self,
+        context: &Context<'_>,
+        table: &GroupTable,
+        input: Input<'_>,
+    ) -> Result<()> {
+        match self {
+            Self::One(one) => one.update(context, table, input),
+            Self::Moments(moments) => moments.update(context, table, input),
+        }
+    }
+
+    fn merge(
+        &mut self,
+        context: &Context<'_>,
+        table: &GroupTable,
+        ids: &DeviceSlice<u32>,
+        results: &[InputColumn],
+    ) -> Result<()> {
+        match (self, results) {
+            (Self::One(one), [results]) => one.merge(context, table, ids, results),
+            (Self::One(_), _) => Err(CudaError::Misuse(format!("{} results", results.len()))),
+            (Self::Moments(moments), results) => moments.merge(context, table, ids, results),
+        }
+    }
+
+    fn grow(&mut self, context: &Context<'_>, room: u32) -> Result<()> {
+        match self {
+            Self::One(one) => one.grow(context, room),
+            Self::Moments(moments) => moments.grow(context, room),
+        }
+    }
+
+    fn nan_flag(&self) -> Option<&DeviceBuffer<u32>> {
+        match self {
+            Self::One(one) => Some(one.nan_flag()),
+            Self::Moments(_) => None,
+        }
     }
 }
 
 impl Aggregate {
     /// Whether the answer may depend on where a NaN stands.
     fn meets_nan(&self) -> bool {
-        self.value == ValueType::Float && matches!(self.function, Function::Min | Function::Max)
+        let extreme = matches!(self.holds, Holds::One(Function::Min | Function::Max));
+        self.value == ValueType::Float && extreme
     }
 }
 
@@ -249,21 +365,39 @@ impl Grouping {
             .collect()
     }
 
+    /// The keys of groups that came out of a table, and the results behind them.
+    fn keys_of_groups<'c>(
+        &self,
+        columns: &'c [InputColumn],
+    ) -> Result<(Vec<KeyColumn>, &'c [InputColumn])> {
+        let (keys, results) = columns.split_at(self.keys.len().min(columns.len()));
+        let wanted: usize = self.accumulators.iter().map(Aggregate::results).sum();
+        if keys.len() < self.keys.len() || results.len() != wanted {
+            let what = format!("{} columns of groups", columns.len());
+            return Err(CudaError::Misuse(what));
+        }
+        let keys = keys.iter().zip(&self.keys);
+        let keys = keys.map(|(of, key)| KeyColumn { column: of.clone(), rule: key.rule });
+        Ok((keys.collect(), results))
+    }
+
     /// Bytes of a morsel's columns that groups keep.
     fn kept_bytes(&self, columns: &[InputColumn]) -> u64 {
-        let spans = |c: &Column| {
-            let strings = ColumnKind::Spans as u8;
-            c.kind == strings || (c.kind == ColumnKind::Codes as u8 && c.dictionary_kind == strings)
-        };
         let elected = self.accumulators.iter().filter(|of| of.value == ValueType::Bytes);
         let mut kept: Vec<usize> = self.keys.iter().map(|key| key.column).collect();
         kept.extend(elected.filter_map(|of| of.argument));
         kept.sort_unstable();
         kept.dedup();
         let columns = kept.into_iter().filter_map(|at| columns.get(at));
-        let strings = columns.filter(|column| spans(&column.descriptor));
+        let strings = columns.filter(|column| is_strings(&column.descriptor));
         strings.flat_map(|column| &column.buffers).map(DeviceSlice::bytes).sum()
     }
+}
+
+/// Whether values are strings, as they are or by a dictionary.
+fn is_strings(c: &Column) -> bool {
+    let strings = ColumnKind::Spans as u8;
+    c.kind == strings || (c.kind == ColumnKind::Codes as u8 && c.dictionary_kind == strings)
 }
 
 fn column(columns: &[InputColumn], at: usize) -> Result<&InputColumn> {

@@ -5,14 +5,15 @@ use std::sync::Arc;
 use arrow::datatypes::DataType;
 use datafusion_common::DataFusionError;
 use datafusion_physical_expr::aggregate::AggregateFunctionExpr;
-use datafusion_physical_expr::expressions::Literal;
+use datafusion_physical_expr::expressions::{CastExpr, Literal};
 use datafusion_physical_expr_common::physical_expr::PhysicalExpr;
 use staffa_common::{Reason, ReasonCode};
 use staffa_kernels::group_by::{Function, ValueType};
 
 use super::functions::{Kept, check, kept, value};
 use super::keys::{form, rule};
-use super::{Aggregate, Grouping, Key, State};
+use super::{Aggregate, Grouping, Holds, Key, ResultOf, Set, State};
+use crate::cpu::aggregate::{GroupingSet, grouping_sets};
 use crate::plan::AggregateSpec;
 
 type Expr = Arc<dyn PhysicalExpr>;
@@ -31,9 +32,10 @@ pub fn lower(spec: &AggregateSpec) -> Result<Grouping, Reason> {
         return option("it stops after some groups");
     }
     let by = &spec.group_by;
-    let one_set = !by.has_grouping_set() && by.groups().iter().all(|set| !set.contains(&true));
-    if !one_set || by.groups().len() > 1 {
-        return option("grouping sets");
+    let sets = grouping_sets(by.groups(), by.has_grouping_set()).map_err(fault)?;
+    let by_all = |set: &GroupingSet| !set.absent.contains(&true);
+    if !by.has_grouping_set() && (sets.len() > 1 || !sets.iter().all(by_all)) {
+        return option("groups by some of the keys");
     }
     let mut lowering = Lowering { spec, columns: Vec::new(), accumulators: Vec::new() };
     let mut keys = Vec::with_capacity(by.expr().len());
@@ -49,7 +51,31 @@ pub fn lower(spec: &AggregateSpec) -> Result<Grouping, Reason> {
     }
     let form = form(keys.iter().map(|key| &key.data_type));
     let Lowering { columns, accumulators, .. } = lowering;
-    Ok(Grouping { columns, keys, form, accumulators, states })
+    let all = Grouping { columns, keys, form, accumulators, states, sets: Vec::new() };
+    let sets = sets.into_iter().filter_map(|set| of_set(&all, set)).collect();
+    Ok(Grouping { sets, ..all })
+}
+
+/// A grouping set of the groups by all keys; none where it has no id, as nobody asked for sets.
+fn of_set(all: &Grouping, set: GroupingSet) -> Option<Set> {
+    let id = set.id?;
+    let mut own = Vec::new();
+    let keys = all.keys.iter().zip(&set.absent).map(|(key, absent)| {
+        (!absent).then(|| {
+            own.push(key.clone());
+            own.len() - 1
+        })
+    });
+    let keys = keys.collect();
+    let grouping = Grouping {
+        columns: all.columns.clone(),
+        form: form(own.iter().map(|key| &key.data_type)),
+        keys: own,
+        accumulators: all.accumulators.clone(),
+        states: all.states.clone(),
+        sets: Vec::new(),
+    };
+    Some(Set { grouping: Arc::new(grouping), keys, id })
 }
 
 struct Lowering<'a> {
@@ -95,20 +121,28 @@ impl Lowering<'_> {
         match kept {
             Kept::Count => {
                 let accumulator = self.count(argument, mask)?;
-                states.push(State { accumulator, data_type: next()?, null_with: None });
+                let result = accumulator.into();
+                states.push(State { result, data_type: next()?, null_with: None });
+            }
+            Kept::Moments => {
+                let accumulator = self.moments(argument, mask)?;
+                for part in 0..3 {
+                    let result = ResultOf { accumulator, part };
+                    states.push(State { result, data_type: next()?, null_with: None });
+                }
             }
             Kept::Average => {
                 let (count, sum) = (next()?, next()?);
                 let counted = self.count(argument, mask)?;
                 let summed = self.one(Function::Sum, argument, mask, &sum, keyed)?;
-                let null_with = Some(summed);
-                states.push(State { accumulator: counted, data_type: count, null_with });
-                states.push(State { accumulator: summed, data_type: sum, null_with: None });
+                let null_with = Some(summed.into());
+                states.push(State { result: counted.into(), data_type: count, null_with });
+                states.push(State { result: summed.into(), data_type: sum, null_with: None });
             }
             Kept::One(function) => {
                 let data_type = next()?;
                 let accumulator = self.one(function, argument, mask, &data_type, keyed)?;
-                states.push(State { accumulator, data_type, null_with: None });
+                states.push(State { result: accumulator.into(), data_type, null_with: None });
             }
         }
         Ok(())
@@ -121,8 +155,29 @@ impl Lowering<'_> {
         let counts_rows = constant || !nullable;
         let argument = (!counts_rows).then(|| self.column(argument));
         Ok(self.accumulator(Aggregate {
-            function: Function::Count,
+            holds: Holds::One(Function::Count),
             value: ValueType::Unsigned,
+            width: 8,
+            argument,
+            mask,
+            result_width: 8,
+        }))
+    }
+
+    /// Moments of values as doubles, which DataFusion's accumulators cast them to.
+    fn moments(&mut self, argument: &Expr, mask: Option<usize>) -> Result<usize, Reason> {
+        let of = self.type_of(argument)?;
+        let argument = match of {
+            DataType::Float64 => Arc::clone(argument),
+            _ if of.is_numeric() => {
+                Arc::new(CastExpr::new(Arc::clone(argument), DataType::Float64, None)) as Expr
+            }
+            _ => return Err(Reason::new(ReasonCode::Function, format!("moments of {of}"))),
+        };
+        let argument = Some(self.column(&argument));
+        Ok(self.accumulator(Aggregate {
+            holds: Holds::Moments,
+            value: ValueType::Float,
             width: 8,
             argument,
             mask,
@@ -145,7 +200,8 @@ impl Lowering<'_> {
         let (_, result_width) = value(state).ok_or_else(unknown)?;
         let argument = Some(self.column(argument));
         let value = value_type;
-        Ok(self.accumulator(Aggregate { function, value, width, argument, mask, result_width }))
+        let holds = Holds::One(function);
+        Ok(self.accumulator(Aggregate { holds, value, width, argument, mask, result_width }))
     }
 }
 

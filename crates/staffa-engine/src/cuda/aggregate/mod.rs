@@ -16,10 +16,13 @@ mod tests;
 
 use std::sync::Arc;
 
+use arrow::array::{ArrayRef, new_null_array};
 use arrow::datatypes::DataType;
+use datafusion_common::{Result as DataFusionResult, ScalarValue};
 use datafusion_physical_expr_common::physical_expr::PhysicalExpr;
 use staffa_common::{Reason, ReasonCode};
 use staffa_kernels::abi::KeyRule;
+use staffa_kernels::expression::InputColumn;
 use staffa_kernels::group_by::{Function, GroupKeys, ValueType};
 
 pub use groups::{Finished, Groups, Settled};
@@ -34,20 +37,41 @@ pub struct Grouping {
     form: GroupKeys,
     accumulators: Vec<Aggregate>,
     states: Vec<State>,
+    /// GROUPING SETS, CUBE, ROLLUP; empty where groups are by all keys.
+    sets: Vec<Set>,
+}
+
+/// A grouping set: it is made of the groups by all keys.
+#[derive(Debug)]
+pub struct Set {
+    /// By the keys that it has.
+    grouping: Arc<Grouping>,
+    /// Of all keys, which one that is of its own; `None` for NULL.
+    keys: Vec<Option<usize>>,
+    /// The value of `__grouping_id`.
+    id: ScalarValue,
 }
 
 /// A key: one of the columns.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Key {
     column: usize,
     data_type: DataType,
     rule: KeyRule,
 }
 
+/// What an accumulator holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Holds {
+    One(Function),
+    /// Three results: count, mean, and sum of squared deviations.
+    Moments,
+}
+
 /// An accumulator. Functions that need the same one share it: AVG's count, another's COUNT.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Aggregate {
-    function: Function,
+    holds: Holds,
     value: ValueType,
     /// Bytes of a value; 0 for booleans, 16 for strings.
     width: u32,
@@ -60,12 +84,19 @@ struct Aggregate {
 }
 
 /// A column of the state schema behind the keys.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct State {
-    accumulator: usize,
+    result: ResultOf,
     data_type: DataType,
     /// NULL where the result of this accumulator is: AVG's count.
-    null_with: Option<usize>,
+    null_with: Option<ResultOf>,
+}
+
+/// A result of an accumulator: its number, and which of the accumulator's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct ResultOf {
+    accumulator: usize,
+    part: usize,
 }
 
 impl Grouping {
@@ -81,7 +112,7 @@ impl Grouping {
     pub fn check_types(&self, types: &[DataType]) -> Result<(), Reason> {
         let keys = self.keys.iter().map(|key| types.get(key.column) == Some(&key.data_type));
         let values = self.accumulators.iter().map(|of| {
-            let counts = of.function == Function::Count;
+            let counts = of.holds == Holds::One(Function::Count);
             let value = of.argument.map(|at| types.get(at).and_then(functions::value));
             counts || value == Some(Some((of.value, of.width)))
         });
@@ -103,16 +134,89 @@ impl Grouping {
         self.keys.len() + self.accumulators.len()
     }
 
-    /// The types of the key columns, and of each accumulator's results.
+    /// The types of the key columns, and of the results.
     pub fn types(&self) -> (Vec<&DataType>, Vec<&DataType>) {
-        let result = |at: usize| self.states.iter().find(|state| state.accumulator == at);
-        let results = (0..self.accumulators.len()).filter_map(|at| Some(&result(at)?.data_type));
-        (self.keys.iter().map(|key| &key.data_type).collect(), results.collect())
+        let keys = self.keys.iter().map(|key| &key.data_type).collect();
+        let accumulators = self.accumulators.iter().enumerate();
+        let results = accumulators
+            .flat_map(|(accumulator, of)| {
+                (0..of.results()).map(move |part| ResultOf { accumulator, part })
+            })
+            .filter_map(|result| self.states.iter().find(|state| state.result == result))
+            .map(|state| &state.data_type);
+        (keys, results.collect())
     }
 
-    /// The columns of the state schema behind the keys: accumulator, type, and the accumulator with whose NULLs it
-    /// is NULL.
+    /// The columns of the state schema behind the keys: the number of the result, the type, and the result with whose
+    /// NULLs it is NULL.
     pub fn states(&self) -> impl Iterator<Item = (usize, &DataType, Option<usize>)> {
-        self.states.iter().map(|state| (state.accumulator, &state.data_type, state.null_with))
+        let number = |of: ResultOf| {
+            let before = self.accumulators.iter().take(of.accumulator);
+            before.map(Aggregate::results).sum::<usize>() + of.part
+        };
+        self.states
+            .iter()
+            .map(move |state| (number(state.result), &state.data_type, state.null_with.map(number)))
+    }
+
+    /// The grouping sets; none where groups are by all keys.
+    pub fn sets(&self) -> &[Set] {
+        &self.sets
+    }
+}
+
+impl Aggregate {
+    /// Columns of results.
+    fn results(&self) -> usize {
+        match self.holds {
+            Holds::One(_) => 1,
+            Holds::Moments => 3,
+        }
+    }
+}
+
+impl From<usize> for ResultOf {
+    /// The only result, or the first.
+    fn from(accumulator: usize) -> Self {
+        Self { accumulator, part: 0 }
+    }
+}
+
+impl Set {
+    /// The grouping of the set, by the keys that it has.
+    pub fn grouping(&self) -> &Arc<Grouping> {
+        &self.grouping
+    }
+
+    /// Whether it has all keys: groups by all keys are its own.
+    pub fn is_all(&self) -> bool {
+        self.keys.iter().all(Option::is_some)
+    }
+
+    /// The columns of the groups by all keys that [`Groups::absorb`] takes.
+    pub fn columns(&self, all: &Finished) -> Vec<InputColumn> {
+        let keys = all.keys.iter().zip(&self.keys).filter(|(_, own)| own.is_some());
+        keys.map(|(key, _)| key).chain(&all.results).cloned().collect()
+    }
+
+    /// The key columns of the state schema from the set's own, `rows` long, and those behind them.
+    ///
+    /// # Errors
+    /// An id that makes no array.
+    pub fn states(
+        &self,
+        all: &Grouping,
+        columns: &[ArrayRef],
+        rows: usize,
+    ) -> DataFusionResult<Vec<ArrayRef>> {
+        let (own, states) = columns.split_at(self.grouping.keys.len().min(columns.len()));
+        let key = |(key, at): (&Key, &Option<usize>)| match at.and_then(|at| own.get(at)) {
+            Some(array) => Arc::clone(array),
+            None => new_null_array(&key.data_type, rows),
+        };
+        let mut of_set: Vec<ArrayRef> = all.keys.iter().zip(&self.keys).map(key).collect();
+        of_set.push(self.id.to_array_of_size(rows)?);
+        of_set.extend(states.iter().cloned());
+        Ok(of_set)
     }
 }

@@ -41,7 +41,7 @@ impl<'a> Compiler<'a> {
             let child_need =
                 Need { partitions: need.partitions && node.partitions > 1, order: false };
             let child = self.node(&node.children[0], child_need)?;
-            let mut child = device::aggregate(self, child, node, spec);
+            let mut child = device::aggregate(self, child, node, spec, Scope::PerLane);
             if need.partitions && child.lanes != node.partitions {
                 child = self.share(child, node.partitions);
             }
@@ -62,7 +62,7 @@ impl<'a> Compiler<'a> {
             Some(id) => id,
             None => {
                 let child = self.node(&reader.children[0], Need::ROWS)?;
-                let child = device::aggregate(self, child, reader, &spec);
+                let child = device::aggregate(self, child, reader, &spec, Scope::Shared);
                 let sink = SinkKind::Aggregate(Arc::clone(&spec));
                 let id = self.finish(child, sink, Scope::Shared, node.metrics.clone());
                 self.made.push((node, id));

@@ -137,19 +137,22 @@ fn idle(op: &Op) -> bool {
 }
 
 /// Has a device aggregate too, where rows go right into the aggregation: with the scan or the lifted chain that does
-/// all before, else in a chain of its own. `node` is the one of the plan that reads rows.
+/// all before, else in a chain of its own. `node` is the one of the plan that reads rows, `scope` the sink's.
 pub(super) fn aggregate(
     compiler: &mut Compiler<'_>,
     mut draft: Draft,
     node: &Node,
     spec: &Arc<AggregateSpec>,
+    scope: Scope,
 ) -> Draft {
     let Place::Gpu(gpu) = &node.place else { return draft };
     if spec.stage.reads_states() {
         return draft;
     }
     let (spec, metrics) = (Arc::clone(spec), node.metrics.clone());
-    let states = Some(ScanAggregate { spec: Arc::clone(&spec), metrics: metrics.clone() });
+    let together = scope == Scope::Shared;
+    let states =
+        Some(ScanAggregate { spec: Arc::clone(&spec), together, metrics: metrics.clone() });
     match &mut draft.source {
         Source::Scan(_, request) if does_all(request, &draft.ops) => {
             let lowers = request

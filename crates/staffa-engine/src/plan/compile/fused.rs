@@ -5,7 +5,7 @@ use std::sync::Arc;
 use datafusion_physical_expr::expressions::Column;
 use datafusion_physical_expr_common::physical_expr::PhysicalExpr;
 
-use crate::plan::node::{AggregateSpec, AggregateStage, Node, NodeOp};
+use crate::plan::node::{AggregateSpec, AggregateStage, Node, NodeOp, RepartitionSpec};
 
 /// The partial half below a final one, through exchanges that nobody else sees, and its node.
 pub(super) fn partial(node: &Node) -> Option<(&AggregateSpec, &Node)> {
@@ -39,8 +39,18 @@ fn exchange_of<'a>(
     last: &AggregateSpec,
 ) -> Option<(&'a Node, Vec<usize>)> {
     let NodeOp::Repartition(spec) = &below.op else { return None };
-    let keys = spec.hash.as_ref().filter(|_| spec.partitions == node.partitions)?;
     partial(&below.children[0])?;
+    Some((below, dealt_by(spec, node.partitions, last)?))
+}
+
+/// The columns of a final half's output over which an exchange may stand above it, in place of the one right below it
+/// over its keys: none where the same rows would not come to the same of its `partitions`.
+pub fn dealt_by(
+    exchange: &RepartitionSpec,
+    partitions: usize,
+    last: &AggregateSpec,
+) -> Option<Vec<usize>> {
+    let keys = exchange.hash.as_ref().filter(|_| exchange.partitions == partitions)?;
     let at = |expr: &Arc<dyn PhysicalExpr>| expr.downcast_ref::<Column>().map(Column::index);
     // A final half takes its keys from where the partial one put them.
     let mut in_place = last.group_by.expr().iter().enumerate();
@@ -52,8 +62,7 @@ fn exchange_of<'a>(
         let (before, after) = (last.input_schema.field(key), last.schema.field(key));
         before.data_type() == after.data_type()
     };
-    let columns = keys.iter().map(|key| at(key).filter(|key| *key < width && same(key)));
-    Some((below, columns.collect::<Option<_>>()?))
+    keys.iter().map(|key| at(key).filter(|key| *key < width && same(key))).collect()
 }
 
 /// One aggregation from rows to values, in place of its two halves.
