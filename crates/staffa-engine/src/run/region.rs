@@ -229,9 +229,13 @@ impl Inner {
                     ids.iter().map(|&id| Arc::clone(&self).lane(id, lane)).collect();
                 Ok(Box::pin(futures::stream::iter(lanes).flatten()))
             }
-            Source::Sealed(id, Scope::PerLane) => Ok(self.state(*id, Some(lane)).await?.open(0, 1)),
+            Source::Sealed(id, Scope::PerLane) => {
+                let state = Arc::clone(&self).state(*id, Some(lane)).await?;
+                Ok(self.counted(*id, lane, state.open(0, 1)))
+            }
             Source::Sealed(id, Scope::Shared) => {
-                Ok(self.shared_state(*id).await?.open(lane, pipeline.lanes))
+                let state = self.shared_state(*id).await?;
+                Ok(self.counted(*id, lane, state.open(lane, pipeline.lanes)))
             }
             Source::Groups(id, keys) => {
                 let keys = BoundExpr::all(keys, &self.program.pipelines[*id].schema)?;
@@ -280,6 +284,18 @@ impl Inner {
                 merge(self.lanes(*id), schema, ordering, *fetch, &self.context)
             }
         }
+    }
+
+    /// The rows of a state, where no operator and not the sink counts what the node puts out.
+    fn counted(&self, id: PipelineId, lane: usize, rows: LaneStream) -> LaneStream {
+        let from = &self.program.pipelines[id];
+        if !matches!(from.sink, SinkKind::Aggregate(_)) {
+            return rows;
+        }
+        let metrics = BaselineMetrics::new(&from.metrics, lane);
+        Box::pin(rows.inspect_ok(move |morsel| {
+            metrics.record_output(morsel.rows());
+        }))
     }
 
     /// A source's lane, of which idle lanes may take morsels where nobody can tell.
