@@ -26,8 +26,12 @@ async fn explain_shows_where_a_sort_runs() {
         return;
     }
     let both = Both::new(&table(&rows()), 2);
-    for sql in ["SELECT k, id FROM t ORDER BY k, id", "SELECT k, id FROM t ORDER BY k DESC LIMIT 9"]
-    {
+    for sql in [
+        "SELECT k, id FROM t ORDER BY k, id",
+        "SELECT k, id FROM t ORDER BY k DESC LIMIT 9",
+        // The merge is by a column, too, that has one value.
+        "SELECT k AS a, w AS b, id AS c FROM t WHERE k = 5 ORDER BY w, k, id",
+    ] {
         let plan = text(&run(&both.ours, &format!("EXPLAIN {sql}")).await);
         assert!(plan.contains("SortExec [gpu:0]: "), "{plan}");
         assert!(plan.contains("SortPreservingMergeExec [gpu:0]: "), "{plan}");

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_expr::{AcrossPartitions, LexOrdering, PhysicalSortExpr};
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use staffa_engine::plan::{NodeOp, SortSpec};
 
 use super::{Lowered, Setting, dynamic_filter};
@@ -20,5 +21,15 @@ pub(super) fn lower(plan: &Arc<dyn ExecutionPlan>, _: Setting) -> Option<Lowered
         }))));
     }
     let merge = plan.downcast_ref::<SortPreservingMergeExec>()?;
-    Some(Ok(NodeOp::Merge(merge.expr().clone(), merge.fetch())))
+    Some(Ok(NodeOp::Merge(varying(merge), merge.fetch())))
+}
+
+/// What partitions are merged by: without what has one value in all rows, which the sorts below leave out too.
+fn varying(merge: &SortPreservingMergeExec) -> LexOrdering {
+    let known = merge.input().equivalence_properties();
+    let varies = |by: &&PhysicalSortExpr| {
+        !matches!(known.is_expr_constant(&by.expr), Some(AcrossPartitions::Uniform(_)))
+    };
+    let varying = LexOrdering::new(merge.expr().iter().filter(varies).cloned());
+    varying.unwrap_or_else(|| merge.expr().clone())
 }
