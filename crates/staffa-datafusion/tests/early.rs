@@ -228,7 +228,10 @@ async fn windows_of_peers_give_the_same_in_parts() {
                 let expected = rows(&stock, &query).await.unwrap();
                 let plan = ctx.sql(&query).await.unwrap().create_physical_plan().await.unwrap();
                 let text = displayable(plan.as_ref()).indent(false).to_string();
-                assert!(text.contains("WindowAggExec [cpu]") && !text.contains("Sort"), "{text}");
+                assert!(
+                    text.contains("WindowAggExec [cpu]") && !text.contains("SortExec"),
+                    "{text}"
+                );
                 let got = rows(&ctx, &query).await.unwrap();
                 let (expected, got) = (one(&expected), one(&got));
                 assert!(expected == got, "{morsel_rows}: {query}");
