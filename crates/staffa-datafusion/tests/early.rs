@@ -111,6 +111,11 @@ async fn a_limit_takes_the_first_rows_there_are() {
                 "SELECT y, stddev(y) OVER (ORDER BY y ROWS UNBOUNDED PRECEDING) FROM {endless} LIMIT 2"
             ),
         ),
+        (2, format!("SELECT lag(y) OVER (ORDER BY y) FROM {endless} LIMIT 2")),
+        (
+            2,
+            format!("SELECT sum(y) OVER (ORDER BY y ROWS 3 PRECEDING) AS s FROM {endless} LIMIT 2"),
+        ),
         (2, format!("SELECT first_value(y) OVER (ORDER BY y) FROM {endless} LIMIT 2")),
     ];
     for partitions in [1, 3] {

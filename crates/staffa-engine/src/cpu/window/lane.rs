@@ -8,9 +8,9 @@ use arrow::compute::concat;
 use datafusion_common::{Result, internal_err};
 use datafusion_execution::memory_pool::MemoryReservation;
 
-use super::Shared;
 use super::function::{Function, Needs};
 use super::unit::{Edges, Runs, Unit};
+use super::{Shared, needs};
 use crate::cpu::sort::size::batch_bytes;
 use crate::{LaneOp, Morsel};
 
@@ -38,7 +38,7 @@ impl WindowLane {
         reservation: MemoryReservation,
     ) -> Self {
         Self {
-            needs: needs(&functions, shared.orders.len()),
+            needs: needs(functions.iter().map(|function| function.needs()), shared.orders.len()),
             begun: false,
             partitions: Edges::new(shared.partition_by.clone()),
             orders: shared.orders.iter().map(|keys| Edges::new(keys.clone())).collect(),
@@ -108,15 +108,6 @@ impl WindowLane {
             offset += rows;
         }
         Ok(())
-    }
-}
-
-/// What all functions need. Where they ask for the peers of several orders, one's last peers may not be another's.
-fn needs(functions: &[Box<dyn Function>], orders: usize) -> Needs {
-    match functions.iter().map(|function| function.needs()).max() {
-        Some(Needs::Peers) if orders != 1 => Needs::Partition,
-        Some(needs) => needs,
-        None => Needs::Partition,
     }
 }
 
