@@ -8,11 +8,17 @@ use datafusion::common::{DataFusionError, Result};
 use datafusion::execution::TaskContext;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::execution_plan::reset_plan_states;
+use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricBuilder};
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt};
 use parking_lot::Mutex;
 use staffa_common::FaultClass;
 use staffa_engine::run::Region;
+
+/// How often a region was run as DataFusion planned it.
+const RESTARTS: &str = "datafusion_restarts";
+/// The rows that came out of that.
+const ROWS: &str = "datafusion_rows";
 
 /// What the partitions of a run have agreed on.
 enum Choice {
@@ -28,11 +34,14 @@ enum Choice {
 pub(crate) struct Decision {
     original: Arc<dyn ExecutionPlan>,
     choice: Mutex<Choice>,
+    /// Those of the region's root: EXPLAIN ANALYZE tells by them that the nodes below have nothing to do with the
+    /// rows that came out.
+    metrics: ExecutionPlanMetricsSet,
 }
 
 impl Decision {
-    pub(crate) fn new(original: Arc<dyn ExecutionPlan>) -> Self {
-        Self { original, choice: Mutex::new(Choice::Open) }
+    pub(crate) fn new(original: Arc<dyn ExecutionPlan>, metrics: &ExecutionPlanMetricsSet) -> Self {
+        Self { original, choice: Mutex::new(Choice::Open), metrics: metrics.clone() }
     }
 
     /// A partition wants to put out a batch, or to end. `None` lets it.
@@ -64,6 +73,7 @@ impl Decision {
             Choice::Staffa => Ok(None),
             Choice::Open => {
                 let plan = reset_plan_states(Arc::clone(&self.original))?;
+                MetricBuilder::new(&self.metrics).global_counter(RESTARTS).add(1);
                 *choice = Choice::Original(Arc::clone(&plan));
                 Ok(Some(plan))
             }
@@ -101,7 +111,14 @@ impl Output {
             region.stop();
         }
         self.stream = futures::stream::empty().boxed();
-        self.stream = plan.execute(self.partition, Arc::clone(&self.context))?;
+        let rows = MetricBuilder::new(&self.decision.metrics).counter(ROWS, self.partition);
+        let stream = plan.execute(self.partition, Arc::clone(&self.context))?;
+        let counted = stream.inspect(move |batch| {
+            if let Ok(batch) = batch {
+                rows.add(batch.num_rows());
+            }
+        });
+        self.stream = counted.boxed();
         Ok(())
     }
 

@@ -100,6 +100,11 @@ impl StaffaExec {
         }
     }
 
+    /// Where its metrics go.
+    pub(crate) fn metrics_set(&self) -> &ExecutionPlanMetricsSet {
+        &self.metrics
+    }
+
     /// Its inputs.
     pub(crate) fn children_of(&self) -> &[Arc<dyn ExecutionPlan>] {
         &self.children

@@ -57,7 +57,7 @@ impl Runs {
             Some(run) if !run.taken[partition] => run,
             _ => Run {
                 region: start(node, context)?,
-                decision: Arc::new(Decision::new(Arc::clone(node.original()))),
+                decision: Arc::new(Decision::new(Arc::clone(node.original()), node.metrics_set())),
                 taken: vec![false; partitions],
             },
         };

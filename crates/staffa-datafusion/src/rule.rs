@@ -14,6 +14,8 @@ use datafusion::physical_plan::limit::{GlobalLimitExec, LocalLimitExec};
 use datafusion::physical_plan::recursive_query::RecursiveQueryExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
+use datafusion::physical_plan::union::{InterleaveExec, UnionExec};
+use datafusion::physical_plan::windows::WindowAggExec;
 use datafusion::physical_plan::{
     ExecutionPlan, ExecutionPlanProperties, StatisticsArgs, StatisticsContext,
 };
@@ -55,7 +57,7 @@ pub fn rewrite(plan: Arc<dyn ExecutionPlan>, policy: &Policy) -> Result<Arc<dyn 
         return Ok(plan);
     }
     // What comes out at the top is looked at in the order that it comes in, declared or not.
-    let rewritten = node(&plan, true, false)?;
+    let rewritten = node(&plan, true, false, false)?;
     place(&rewritten, &policy.config, &*runtime(policy.config.threads)?)?;
     share(&rewritten);
     let seen = report(&rewritten);
@@ -68,18 +70,21 @@ pub fn rewrite(plan: Arc<dyn ExecutionPlan>, policy: &Policy) -> Result<Arc<dyn 
 }
 
 /// Rewrites a node and everything below it. `cut` says that a node above stops after so many rows, through
-/// which dynamic filters of nodes further up reach down to here.
+/// which dynamic filters of nodes further up reach down to here; `limited` that it does so with nothing in between
+/// that reads all rows.
 fn node(
     plan: &Arc<dyn ExecutionPlan>,
     order_used: bool,
     cut: bool,
+    limited: bool,
 ) -> Result<Arc<dyn ExecutionPlan>> {
     if StaffaExec::of(plan.as_ref()).is_some() || plan.is::<RecursiveQueryExec>() {
         return Ok(Arc::clone(plan));
     }
     let order_used = order_used && holds_order(plan);
     let declared = order_used && plan.output_ordering().is_some();
-    let lowered = lower(plan, Setting { order_used: declared, cut });
+    let lowered = lower(plan, Setting { order_used: declared, cut, limited });
+    let limited = !reads_all(plan) && (limited || cuts(plan));
     let cut = !blocks_filters(plan) && (cut || cuts(plan));
     let keeps = plan.maintains_input_order();
     let needs = plan.required_input_ordering();
@@ -99,7 +104,7 @@ fn node(
             Ok(NodeOp::Union | NodeOp::Interleave) => order_used,
             Ok(_) => (order_used && keeps[at]) || needs[at].is_some(),
         };
-        rewritten.push(node(child, used, cut)?);
+        rewritten.push(node(child, used, cut, limited)?);
     }
     match lowered {
         Ok(op) => Ok(Arc::new(StaffaExec::new(Arc::clone(plan), rewritten, op, order_used))),
@@ -134,6 +139,16 @@ fn blocks_filters(plan: &Arc<dyn ExecutionPlan>) -> bool {
 fn cuts(plan: &Arc<dyn ExecutionPlan>) -> bool {
     let aggregate = plan.downcast_ref::<AggregateExec>();
     plan.fetch().is_some() || aggregate.is_some_and(|plan| plan.limit_options().is_some())
+}
+
+/// Whether DataFusion's node reads its input, or one of its inputs, to the end before it puts out anything.
+pub(crate) fn reads_all(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    let passes = plan.is::<UnionExec>() || plan.is::<InterleaveExec>();
+    let aggregate = plan.downcast_ref::<AggregateExec>();
+    plan.is::<SortExec>()
+        || plan.is::<WindowAggExec>()
+        || aggregate.is_some_and(|plan| plan.limit_options().is_none())
+        || (plan.children().len() > 1 && !passes)
 }
 
 /// Whether the plan's sources are known to hold fewer than `min_rows` rows in all.

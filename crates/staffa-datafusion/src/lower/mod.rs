@@ -31,6 +31,8 @@ pub(crate) struct Setting {
     /// Whether dynamic filters of nodes above a limit may reach the node: they must not choose which rows
     /// the limit counts.
     pub(crate) cut: bool,
+    /// Whether somebody above may stop before the node's rows end, with nothing in between that reads them all.
+    pub(crate) limited: bool,
 }
 
 /// What a node's twin does, or why it has none.

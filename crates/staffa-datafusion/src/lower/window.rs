@@ -6,12 +6,13 @@ use datafusion::physical_expr::window::WindowExpr;
 use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
 use datafusion::physical_plan::{ExecutionPlan, InputOrderMode};
 use staffa_common::{Reason, ReasonCode};
-use staffa_engine::cpu::window::runs;
+use staffa_engine::cpu::window::{runs, waits_for_the_end};
 use staffa_engine::plan::{NodeOp, WindowSpec};
 
 use super::{Lowered, Setting};
+use crate::rule::reads_all;
 
-pub(super) fn lower(plan: &Arc<dyn ExecutionPlan>, _: Setting) -> Option<Lowered> {
+pub(super) fn lower(plan: &Arc<dyn ExecutionPlan>, setting: Setting) -> Option<Lowered> {
     if let Some(window) = plan.downcast_ref::<WindowAggExec>() {
         return Some(lowered(window.window_expr(), false));
     }
@@ -24,7 +25,21 @@ pub(super) fn lower(plan: &Arc<dyn ExecutionPlan>, _: Setting) -> Option<Lowered
         let why = "an observer is to be given DataFusion's states";
         return Some(Err(Reason::new(ReasonCode::WindowOption, why)));
     }
-    Some(lowered(window.window_expr(), true))
+    let lowered = lowered(window.window_expr(), true);
+    if let Ok(NodeOp::Window(spec)) = &lowered
+        && setting.limited
+        && streams(window.input())
+        && waits_for_the_end(spec, &window.input().schema()).unwrap_or(true)
+    {
+        let why = "a limit above may stop it early, and its twin would read all rows first";
+        return Some(Err(Reason::new(ReasonCode::NotFaster, why)));
+    }
+    Some(lowered)
+}
+
+/// Whether the first rows come out before the last ones are read.
+fn streams(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    !reads_all(plan) && plan.children().into_iter().all(streams)
 }
 
 fn lowered(exprs: &[Arc<dyn WindowExpr>], bounded: bool) -> Lowered {

@@ -115,9 +115,16 @@ pub(super) fn start(
     let dynamic = source.filter().is_some_and(|predicate| {
         DynamicFilterTracking::classify(&predicate).contains_dynamic_filter()
     });
+    let context = match request.stops_early {
+        true => {
+            let morsel_rows = context.morsel_rows.min(context.batch_size()).max(1);
+            Arc::new(RunContext { morsel_rows, ..context.as_ref().clone() })
+        }
+        false => Arc::clone(context),
+    };
     Ok(Arc::new(Run {
         opener: Arc::new(opener),
-        context: Arc::clone(context),
+        context,
         queues,
         dynamic,
         place: request.place.clone(),

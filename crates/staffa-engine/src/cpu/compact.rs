@@ -27,11 +27,12 @@ pub(super) struct Compactor {
 }
 
 impl Compactor {
-    /// For morsels of `schema`, with operators that aim at `target` rows.
-    pub(super) fn new(schema: SchemaRef, target: usize) -> Self {
+    /// For morsels of `schema`, with operators that aim at `target` rows. A limit right above is content with
+    /// `enough`: so many are not kept back, because what would have to be read for more may have no end.
+    pub(super) fn new(schema: SchemaRef, target: usize, enough: Option<usize>) -> Self {
         Self {
             schema,
-            dense: (target / 4).max(1),
+            dense: (target / 4).min(enough.unwrap_or(usize::MAX)).max(1),
             sparse: Vec::new(),
             sparse_rows: 0,
             ended: false,

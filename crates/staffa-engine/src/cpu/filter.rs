@@ -18,15 +18,23 @@ pub(super) struct Filter {
     projection: Option<Arc<[usize]>>,
     schema: SchemaRef,
     rows: usize,
+    /// Rows that a limit right above is content with.
+    enough: Option<usize>,
 }
 
 impl Filter {
-    pub(super) fn new(spec: &FilterSpec, op: &Op, context: &RunContext) -> Result<Self> {
+    pub(super) fn new(
+        spec: &FilterSpec,
+        op: &Op,
+        context: &RunContext,
+        enough: Option<usize>,
+    ) -> Result<Self> {
         Ok(Self {
             predicate: Arc::new(Predicate::new(&spec.predicate, &op.input)?),
             projection: spec.projection.as_ref().map(|columns| columns.as_slice().into()),
             schema: Arc::clone(&op.schema),
             rows: context.morsel_rows,
+            enough,
         })
     }
 }
@@ -36,7 +44,7 @@ impl OpFactory for Filter {
         Ok(Box::new(FilterLane {
             predicate: Arc::clone(&self.predicate),
             projection: self.projection.clone(),
-            compactor: Compactor::new(Arc::clone(&self.schema), self.rows),
+            compactor: Compactor::new(Arc::clone(&self.schema), self.rows, self.enough),
         }))
     }
 }

@@ -35,7 +35,9 @@ impl Engine for CpuEngine {
     }
 
     fn compile(&self, pipeline: &Pipeline, context: &Arc<RunContext>) -> Result<Compiled> {
-        let ops = pipeline.ops.iter().map(|op| factory(op, context)).collect::<Result<_>>()?;
+        let ops = (0..pipeline.ops.len())
+            .map(|at| factory(&pipeline.ops[at], pipeline.enough(at), context))
+            .collect::<Result<_>>()?;
         let sink: Option<Arc<dyn Sink>> = match &pipeline.sink {
             SinkKind::Stream | SinkKind::Exchange(..) => None,
             SinkKind::Build(spec, _) => {
@@ -50,11 +52,16 @@ impl Engine for CpuEngine {
     }
 }
 
-fn factory(op: &Op, context: &Arc<RunContext>) -> Result<Box<dyn OpFactory>> {
+/// Makes an operator. `enough`: the rows that a limit right above is content with.
+fn factory(
+    op: &Op,
+    enough: Option<usize>,
+    context: &Arc<RunContext>,
+) -> Result<Box<dyn OpFactory>> {
     Ok(match &op.kind {
-        OpKind::Filter(spec) => Box::new(filter::Filter::new(spec, op, context)?),
+        OpKind::Filter(spec) => Box::new(filter::Filter::new(spec, op, context, enough)?),
         OpKind::Project(spec) => Box::new(project::Project::new(spec, op)?),
-        OpKind::Probe(spec, _, _) => Box::new(join::Probe::new(spec, op, context)?),
+        OpKind::Probe(spec, _, _) => Box::new(join::Probe::new(spec, op, context, enough)?),
         OpKind::Window(spec) => Box::new(window::Window::new(spec, op, context)),
         OpKind::Limit(spec) => Box::new(limit::Limit::new(spec)),
     })

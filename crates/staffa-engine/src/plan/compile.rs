@@ -101,7 +101,7 @@ impl<'a> Compiler<'a> {
         metrics: ExecutionPlanMetricsSet,
     ) -> PipelineId {
         let id = self.pipelines.len();
-        self.pipelines.push(Pipeline {
+        let mut pipeline = Pipeline {
             id,
             source: draft.source,
             source_schema: draft.source_schema,
@@ -111,7 +111,12 @@ impl<'a> Compiler<'a> {
             lanes: draft.lanes,
             schema: draft.schema,
             metrics,
-        });
+        };
+        let stops_early = pipeline.stops_early();
+        if let Source::Scan(_, request) = &mut pipeline.source {
+            request.stops_early = stops_early;
+        }
+        self.pipelines.push(pipeline);
         id
     }
 
@@ -187,6 +192,7 @@ impl<'a> Compiler<'a> {
             behind: None,
             place: node.place.clone(),
             least_rows: node.least_rows,
+            stops_early: false,
             metrics: node.metrics.clone(),
         };
         Self::draft(Source::Scan(Arc::clone(scan), request), count, &node.schema)

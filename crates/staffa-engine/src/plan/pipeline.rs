@@ -127,6 +127,23 @@ pub struct Pipeline {
     pub metrics: ExecutionPlanMetricsSet,
 }
 
+impl Pipeline {
+    /// The rows that a limit above the operator at `at` is content with, where each row of the operator's is one
+    /// of the limit's.
+    pub fn enough(&self, at: usize) -> Option<usize> {
+        let mut above = self.ops[at + 1..].iter().map(|op| &op.kind);
+        match above.find(|kind| !matches!(kind, OpKind::Project(_)))? {
+            OpKind::Limit(limit) => limit.fetch.map(|fetch| fetch.saturating_add(limit.skip)),
+            _ => None,
+        }
+    }
+
+    /// Whether a limit may end it before its source does.
+    pub fn stops_early(&self) -> bool {
+        self.ops.iter().any(|op| matches!(&op.kind, OpKind::Limit(limit) if limit.fetch.is_some()))
+    }
+}
+
 /// All pipelines of a region; the last one streams the region's output.
 #[derive(Debug, Clone)]
 pub struct Program {

@@ -56,6 +56,9 @@ pub struct ScanRequest {
     /// A row group of which fewer rows are wanted is left to the CPU: what a morsel costs whatever its size
     /// would not come in again. 0 where a setting sent the scan to the device.
     pub least_rows: u64,
+    /// Whether a limit may end the scan before its rows do: its morsels are then no larger than the batches that
+    /// DataFusion would have read, so that no row is computed that DataFusion would not have come to.
+    pub stops_early: bool,
     /// Where the metrics of the scan's node go.
     pub metrics: ExecutionPlanMetricsSet,
 }

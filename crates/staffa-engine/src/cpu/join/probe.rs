@@ -38,6 +38,8 @@ pub(super) struct Shared {
     pub(super) context: Arc<RunContext>,
     /// Pairs that are made at a time.
     chunk: usize,
+    /// Rows that a limit right above is content with.
+    enough: Option<usize>,
     /// What is written of probe rows that wait for a spilled partition.
     pub(super) columns: Arc<ProbeColumns>,
     metrics: ExecutionPlanMetricsSet,
@@ -52,11 +54,16 @@ impl Shared {
 }
 
 impl Probe {
-    /// For the probe side of `spec`.
+    /// For the probe side of `spec`. `enough`: the rows that a limit right above is content with.
     ///
     /// # Errors
     /// Keys or a filter that do not bind.
-    pub fn new(spec: &Arc<JoinSpec>, op: &Op, context: &Arc<RunContext>) -> Result<Self> {
+    pub fn new(
+        spec: &Arc<JoinSpec>,
+        op: &Op,
+        context: &Arc<RunContext>,
+        enough: Option<usize>,
+    ) -> Result<Self> {
         let keys = BoundExpr::all(spec.on.iter().map(|(_, probe)| probe), &op.input)?;
         let residual = match &spec.filter {
             Some(filter) => Some(Residual::new(filter, spec)?),
@@ -70,6 +77,7 @@ impl Probe {
                 layout: Layout::new(&spec.output, spec),
                 context: Arc::clone(context),
                 chunk: context.morsel_rows.max(1),
+                enough,
                 columns: Arc::new(ProbeColumns::new(probe_columns(spec), &op.input)),
                 metrics: op.metrics.clone(),
                 manager: OnceLock::new(),
@@ -137,7 +145,7 @@ impl ProbeLane {
     pub(super) fn new(shared: &Arc<Shared>, state: Arc<JoinState>) -> Self {
         Self {
             done: state.is_decided(shared.spec.join_type),
-            out: Compactor::new(Arc::clone(&shared.spec.schema), shared.chunk),
+            out: Compactor::new(Arc::clone(&shared.spec.schema), shared.chunk, shared.enough),
             shared: Arc::clone(shared),
             state,
             scratch: Scratch::default(),

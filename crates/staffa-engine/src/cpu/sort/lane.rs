@@ -47,7 +47,11 @@ impl SortLocal {
         let rows = match top {
             Some(context) => Rows::First(Top::new(&shared.keys), context),
             None => Rows::All {
-                compactor: Compactor::new(Arc::clone(&shared.schema), shared.context.morsel_rows),
+                compactor: Compactor::new(
+                    Arc::clone(&shared.schema),
+                    shared.context.morsel_rows,
+                    None,
+                ),
                 batches: Vec::new(),
             },
         };

@@ -8,7 +8,7 @@ use datafusion_expr::Accumulator;
 use datafusion_physical_expr::aggregate::AggregateFunctionExpr;
 
 use super::frame::{Bound, Frame};
-use super::function::Function;
+use super::function::{Function, Needs};
 use super::native::slices;
 use super::unit::Unit;
 use crate::bound::BoundExpr;
@@ -23,6 +23,8 @@ pub(super) struct Accumulate {
     pub(super) frame: Frame,
     /// Of the peers, where the frame asks for them.
     pub(super) order: Option<usize>,
+    /// Of the open partition, where it comes in parts.
+    pub(super) carried: Option<Box<dyn Accumulator>>,
 }
 
 /// Values, and which of them each row has.
@@ -57,10 +59,16 @@ impl Accumulate {
     }
 
     /// Each row's frame, in the steps in which DataFusion takes and gives back rows.
-    fn slide(&self, values: &[ArrayRef], unit: &Unit, results: &mut Results) -> Result<()> {
+    fn slide(&mut self, values: &[ArrayRef], unit: &Unit, results: &mut Results) -> Result<()> {
+        // Taken where the first partition began in another unit.
+        let mut carried = self.carried.take().filter(|_| unit.partitions.continues);
+        let mut open = None;
         let empty = self.aggregate.default_value(self.aggregate.field().data_type())?;
         unit.with_peers(self.order, |partition, groups| {
-            let mut accumulator = self.accumulator()?;
+            let mut accumulator = match carried.take() {
+                Some(accumulator) => accumulator,
+                None => self.accumulator()?,
+            };
             let mut last = partition.start..partition.start;
             for peers in groups {
                 for row in peers.clone() {
@@ -80,8 +88,13 @@ impl Accumulate {
                     last = frame;
                 }
             }
+            if self.frame.needs() < Needs::Partition {
+                open = Some(accumulator);
+            }
             Ok(())
-        })
+        })?;
+        self.carried = open;
+        Ok(())
     }
 }
 
@@ -101,5 +114,9 @@ impl Function for Accumulate {
             _ => self.slide(&values, unit, &mut results)?,
         }
         results.finish()
+    }
+
+    fn needs(&self) -> Needs {
+        self.frame.needs()
     }
 }

@@ -11,7 +11,7 @@ use arrow::datatypes::{ArrowNativeType, ArrowNativeTypeOp, DataType};
 use datafusion_common::Result;
 
 use super::frame::{Bound, Frame};
-use super::function::Function;
+use super::function::{Function, Needs};
 use super::native::{Builder, Held, Numbers};
 use super::unit::Unit;
 use crate::bound::BoundExpr;
@@ -321,7 +321,7 @@ impl Function for Aggregate {
         self.fold(unit)
     }
 
-    fn streams(&self) -> bool {
-        self.frame.is_running()
+    fn needs(&self) -> Needs {
+        self.frame.needs()
     }
 }

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::function::Needs;
 use datafusion_common::ScalarValue;
 use datafusion_expr::{WindowFrame, WindowFrameBound, WindowFrameUnits};
 
@@ -29,8 +30,6 @@ const MOST_ROWS: u64 = 1 << 40;
 impl Frame {
     /// Every row of the partition.
     pub(super) const WHOLE: Frame = Frame { start: Bound::Partition, end: Bound::Partition };
-    /// All rows up to the current one.
-    pub(super) const RUNNING: Frame = Frame { start: Bound::Partition, end: Bound::Rows(0) };
 
     /// `frame`, of a window that has an ORDER BY or not. `None` where the values of the order decide
     /// (an offset of RANGE) or groups of peers are counted (an offset of GROUPS).
@@ -85,9 +84,14 @@ impl Frame {
         start..end
     }
 
-    /// Whether a row's frame needs no later row, and all frames start with the partition.
-    pub(super) fn is_running(self) -> bool {
-        self == Self::RUNNING
+    /// What of the partition must be known for a row's value, where the function keeps what it needs of the rows
+    /// before.
+    pub(super) fn needs(self) -> Needs {
+        match (self.start, self.end) {
+            (Bound::Partition, Bound::Rows(0)) => Needs::Earlier,
+            (Bound::Partition, Bound::Peers) => Needs::Peers,
+            _ => Needs::Partition,
+        }
     }
 
     /// Whether either end asks for the row's peers.

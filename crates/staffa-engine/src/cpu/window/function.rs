@@ -43,10 +43,21 @@ pub(super) trait Function: Debug + Send {
     /// Those of DataFusion's function.
     fn evaluate(&mut self, unit: &Unit) -> Result<ArrayRef>;
 
-    /// Whether a row's value needs no later row: partitions may then come in parts.
-    fn streams(&self) -> bool {
-        false
+    /// Which rows must be there for a row's value: partitions may come in parts that have them.
+    fn needs(&self) -> Needs {
+        Needs::Partition
     }
+}
+
+/// Which rows a function must be given at once; what it needs of earlier ones it keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Needs {
+    /// The row itself.
+    Earlier,
+    /// Its peers.
+    Peers,
+    /// Its partition.
+    Partition,
 }
 
 /// A function, and what it needs to be given.
@@ -245,7 +256,7 @@ impl Call<'_> {
         };
         let frame = self.frame()?;
         let order = frame.reads_peers().then_some(self.order);
-        Some(Nth { value: self.value()?, frame, order, pick })
+        Some(Nth { value: self.value()?, frame, order, pick, first: None })
     }
 
     fn aggregate(&self) -> Native {
@@ -265,7 +276,7 @@ impl Call<'_> {
         }
         let (aggregate, arguments) = (aggregate.clone(), self.arguments.clone());
         let sliding = sliding.is_some();
-        let accumulate = Accumulate { aggregate, sliding, arguments, frame, order };
+        let accumulate = Accumulate { aggregate, sliding, arguments, frame, order, carried: None };
         Some((Box::new(accumulate), order.is_some()))
     }
 

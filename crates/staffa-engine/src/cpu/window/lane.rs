@@ -8,9 +8,9 @@ use arrow::compute::concat;
 use datafusion_common::{Result, internal_err};
 use datafusion_execution::memory_pool::MemoryReservation;
 
-use super::Shared;
-use super::function::Function;
+use super::function::{Function, Needs};
 use super::unit::{Edges, Runs, Unit};
+use super::{Shared, needs};
 use crate::cpu::sort::size::batch_bytes;
 use crate::{LaneOp, Morsel};
 
@@ -18,12 +18,14 @@ use crate::{LaneOp, Morsel};
 pub(super) struct WindowLane {
     shared: Arc<Shared>,
     functions: Vec<Box<dyn Function>>,
-    /// Whether no function needs a later row: nothing is then held.
-    streams: bool,
+    /// What functions need: nothing is held where that is no later row.
+    needs: Needs,
     partitions: Edges,
     orders: Vec<Edges>,
-    /// Rows of the partition whose end has not come.
+    /// Rows of the partition whose end has not come; of its last peers only, where functions need no more.
     held: Vec<Morsel>,
+    /// Whether rows of that partition have been evaluated.
+    begun: bool,
     held_bytes: usize,
     reservation: MemoryReservation,
     ready: VecDeque<Morsel>,
@@ -36,7 +38,8 @@ impl WindowLane {
         reservation: MemoryReservation,
     ) -> Self {
         Self {
-            streams: functions.iter().all(|function| function.streams()),
+            needs: needs(functions.iter().map(|function| function.needs()), shared.orders.len()),
+            begun: false,
             partitions: Edges::new(shared.partition_by.clone()),
             orders: shared.orders.iter().map(|keys| Edges::new(keys.clone())).collect(),
             functions,
@@ -58,6 +61,25 @@ impl WindowLane {
         Ok(())
     }
 
+    /// A morsel of the open partition. Where functions need no more than peers, what was held is evaluated with
+    /// the rows before the last peers: a partition of any size then takes no more memory than those.
+    fn go_on(&mut self, morsel: Morsel) -> Result<()> {
+        let (Needs::Peers, Some(order)) = (self.needs, self.shared.orders.first()) else {
+            return self.hold(morsel);
+        };
+        let peers = Edges::new(order.clone()).runs(&morsel)?;
+        let open = peers.starts.last().copied().unwrap_or(0);
+        if open == 0 {
+            return self.hold(morsel);
+        }
+        let mut pieces = std::mem::take(&mut self.held);
+        self.held_bytes = 0;
+        pieces.push(morsel.slice(0, open)?);
+        let continues = std::mem::replace(&mut self.begun, true);
+        self.evaluate(pieces, Runs { starts: vec![0], continues })?;
+        self.hold(morsel.slice(open, morsel.rows() - open)?)
+    }
+
     /// Evaluates the functions over `pieces`, whose rows make these partitions.
     fn evaluate(&mut self, pieces: Vec<Morsel>, partitions: Runs) -> Result<()> {
         let rows = pieces.iter().map(Morsel::rows).sum();
@@ -65,12 +87,8 @@ impl WindowLane {
             return Ok(());
         }
         let morsel = self.shared.joined(&pieces, rows)?;
-        let streams = self.streams;
-        let peers = self.orders.iter_mut().map(|order| {
-            let mut peers = order.runs(&morsel)?;
-            peers.continues &= streams;
-            Ok(peers.refined(&partitions))
-        });
+        let peers =
+            self.orders.iter_mut().map(|order| Ok(order.runs(&morsel)?.refined(&partitions)));
         let peers = peers.collect::<Result<_>>()?;
         let unit = Unit { morsel, rows, partitions, peers };
         let mut columns = Vec::with_capacity(self.functions.len());
@@ -115,7 +133,7 @@ impl Shared {
 impl LaneOp for WindowLane {
     fn push(&mut self, morsel: Morsel) -> Result<()> {
         let mut partitions = self.partitions.runs(&morsel)?;
-        if self.streams {
+        if self.needs == Needs::Earlier {
             return self.evaluate(vec![morsel], partitions);
         }
         let rows = morsel.rows();
@@ -125,7 +143,7 @@ impl LaneOp for WindowLane {
             (_, runs) => partitions.starts[runs - 1],
         };
         if partitions.continues && partitions.starts.len() == 1 {
-            return self.hold(morsel);
+            return self.go_on(morsel);
         }
         let held: usize = self.held.iter().map(Morsel::rows).sum();
         let mut pieces = std::mem::take(&mut self.held);
@@ -138,7 +156,8 @@ impl LaneOp for WindowLane {
         let own = usize::from(partitions.continues);
         let starts = partitions.starts.iter().skip(own).map(|start| start + held);
         let starts = (held > 0).then_some(0).into_iter().chain(starts).collect();
-        self.evaluate(pieces, Runs { starts, continues: false })?;
+        let continues = std::mem::take(&mut self.begun);
+        self.evaluate(pieces, Runs { starts, continues })?;
         self.hold(morsel.slice(open, rows - open)?)
     }
 
@@ -148,7 +167,7 @@ impl LaneOp for WindowLane {
 
     fn end(&mut self) -> Result<()> {
         let pieces = std::mem::take(&mut self.held);
-        self.evaluate(pieces, Runs { starts: vec![0], continues: false })?;
+        self.evaluate(pieces, Runs { starts: vec![0], continues: self.begun })?;
         self.reservation.free();
         Ok(())
     }

@@ -26,7 +26,7 @@ use datafusion_physical_expr_common::physical_expr::PhysicalExpr;
 use datafusion_physical_expr_common::sort_expr::PhysicalSortExpr;
 
 pub use self::function::runs;
-use self::function::{Chosen, Function, choose};
+use self::function::{Chosen, Function, Needs, choose};
 use self::lane::WindowLane;
 pub(super) use self::unit::Edges;
 use crate::bound::BoundExpr;
@@ -59,16 +59,10 @@ impl Window {
 
     /// The functions, each with its own state, and what they need.
     fn functions(&self) -> Result<(Vec<Box<dyn Function>>, Shared)> {
-        let mut orders: Vec<&[PhysicalSortExpr]> = Vec::new();
-        let mut functions = Vec::with_capacity(self.spec.exprs.len());
+        let (chosen, orders) = chosen(&self.spec, &self.input)?;
+        let mut functions = Vec::with_capacity(chosen.len());
         let mut reads = vec![false; self.input.fields().len()];
-        for expr in &self.spec.exprs {
-            let known = orders.iter().position(|order| *order == expr.order_by());
-            let order = known.unwrap_or(orders.len());
-            let Chosen { function, reads_peers, columns } = choose(expr, order, &self.input)?;
-            if reads_peers && known.is_none() {
-                orders.push(expr.order_by());
-            }
+        for Chosen { function, columns, .. } in chosen {
             match columns {
                 Some(columns) => columns.into_iter().for_each(|column| reads[column] = true),
                 None => reads.fill(true),
@@ -92,6 +86,44 @@ impl Window {
             reads,
         };
         Ok((functions, shared))
+    }
+}
+
+/// The operators of all functions, and the ORDER BYs whose peers they ask for.
+fn chosen<'a>(
+    spec: &'a WindowSpec,
+    input: &SchemaRef,
+) -> Result<(Vec<Chosen>, Vec<&'a [PhysicalSortExpr]>)> {
+    let mut orders: Vec<&[PhysicalSortExpr]> = Vec::new();
+    let mut functions = Vec::with_capacity(spec.exprs.len());
+    for expr in &spec.exprs {
+        let known = orders.iter().position(|order| *order == expr.order_by());
+        let function = choose(expr, known.unwrap_or(orders.len()), input)?;
+        if function.reads_peers && known.is_none() {
+            orders.push(expr.order_by());
+        }
+        functions.push(function);
+    }
+    Ok((functions, orders))
+}
+
+/// Whether nothing comes out before the end of the input: a function needs its whole partition, and all rows make
+/// one.
+///
+/// # Errors
+/// Functions that do not bind.
+pub fn waits_for_the_end(spec: &WindowSpec, input: &SchemaRef) -> Result<bool> {
+    let (chosen, orders) = chosen(spec, input)?;
+    let needs = needs(chosen.iter().map(|chosen| chosen.function.needs()), orders.len());
+    Ok(spec.partition_by.is_empty() && needs == Needs::Partition)
+}
+
+/// What all functions need. Where they ask for the peers of several orders, one's last peers may not be another's.
+fn needs(functions: impl Iterator<Item = Needs>, orders: usize) -> Needs {
+    match functions.max() {
+        Some(Needs::Peers) if orders != 1 => Needs::Partition,
+        Some(needs) => needs,
+        None => Needs::Partition,
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Float64Array, UInt64Array};
 use datafusion_common::Result;
 
-use super::function::Function;
+use super::function::{Function, Needs};
 use super::unit::Unit;
 
 /// `row_number`.
@@ -28,8 +28,8 @@ impl Function for RowNumber {
         Ok(Arc::new(UInt64Array::from(numbers)))
     }
 
-    fn streams(&self) -> bool {
-        true
+    fn needs(&self) -> Needs {
+        Needs::Earlier
     }
 }
 
@@ -73,8 +73,8 @@ impl Function for Rank {
         Ok(Arc::new(UInt64Array::from(ranks)))
     }
 
-    fn streams(&self) -> bool {
-        true
+    fn needs(&self) -> Needs {
+        Needs::Earlier
     }
 }
 

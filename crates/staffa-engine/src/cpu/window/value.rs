@@ -4,10 +4,10 @@ use std::ops::Range;
 
 use arrow::array::{ArrayRef, UInt64Array, UInt64Builder};
 use arrow::compute::{interleave, take};
-use datafusion_common::{Result, ScalarValue};
+use datafusion_common::{Result, ScalarValue, internal_datafusion_err};
 
 use super::frame::Frame;
-use super::function::Function;
+use super::function::{Function, Needs};
 use super::unit::Unit;
 use crate::bound::BoundExpr;
 
@@ -82,6 +82,8 @@ pub(super) struct Nth {
     /// Of the peers, where the frame asks for them.
     pub(super) order: Option<usize>,
     pub(super) pick: Pick,
+    /// The first value of the open partition, where it comes in parts.
+    pub(super) first: Option<ArrayRef>,
 }
 
 impl Function for Nth {
@@ -104,6 +106,30 @@ impl Function for Nth {
                 Ok(())
             })?;
         }
-        Ok(take(values.as_ref(), &UInt64Array::from(rows), None)?)
+        if self.needs() == Needs::Partition || self.pick != Pick::FromFirst(0) {
+            return Ok(take(values.as_ref(), &UInt64Array::from(rows), None)?);
+        }
+        let before = self.first.take().filter(|_| unit.partitions.continues);
+        let last = unit.partitions().last().map_or(0, |partition| partition.start);
+        let goes_on = before.is_some() && unit.partitions.starts.len() == 1;
+        self.first = if goes_on { before.clone() } else { Some(values.slice(last, 1)) };
+        let Some(before) = before else {
+            return Ok(take(values.as_ref(), &UInt64Array::from(rows), None)?);
+        };
+        // Of the first partition all rows have the value that came before.
+        let own = unit.partitions.starts.get(1).copied().unwrap_or(unit.rows);
+        let first = vec![Some((0, 0)); own];
+        let places = rows[own..].iter().map(|row| row.map(|row| (1, row as usize)));
+        let places: Option<Vec<(usize, usize)>> = first.into_iter().chain(places).collect();
+        let places = places.ok_or_else(|| internal_datafusion_err!("an empty frame"))?;
+        Ok(interleave(&[before.as_ref(), values.as_ref()], &places)?)
+    }
+
+    fn needs(&self) -> Needs {
+        match self.pick {
+            // The last row of a frame that ends here, or the first of all.
+            Pick::FromLast(0) | Pick::FromFirst(0) => self.frame.needs(),
+            _ => Needs::Partition,
+        }
     }
 }

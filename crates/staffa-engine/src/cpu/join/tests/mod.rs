@@ -123,7 +123,7 @@ pub(super) fn probe_of(spec: &Arc<JoinSpec>, context: &Arc<RunContext>) -> Resul
         schema: Arc::clone(&spec.schema),
         metrics: ExecutionPlanMetricsSet::new(),
     };
-    Probe::new(spec, &op, context)
+    Probe::new(spec, &op, context, None)
 }
 
 async fn drain(
