@@ -88,8 +88,10 @@ const VECTORS: [(&str, &str, bool); 11] = [
 
 /// Kernels in which a fused multiply-add is right, with the reason. Each rounds once where the CPU
 /// rounds twice, so none may stand on the way of a value.
-const FUSED: [(&str, &str); 3] = [
-    ("expression_interpreter_narrow", "x / y: the steps of a correctly rounded division; fmod"),
+const FUSED: [(&str, &str); 5] = [
+    ("aggregate_word_add_deviations", "x / y: the steps of a correctly rounded division"),
+    ("moments_merge", "the same"),
+    ("expression_interpreter_narrow", "the same; fmod"),
     ("expression_interpreter_strings", "the same"),
     ("expression_interpreter_wide", "the same"),
 ];

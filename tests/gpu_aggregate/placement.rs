@@ -58,6 +58,7 @@ async fn what_the_device_does_not_aggregate_says_why() {
     for (sql, code) in [
         ("SELECT k, count(DISTINCT v), count(DISTINCT w) FROM t GROUP BY k", option),
         ("SELECT k, count(DISTINCT v), sum(v) FROM t GROUP BY ROLLUP (k)", option),
+        ("SELECT k, stddev(v) FROM t GROUP BY ROLLUP (k)", option),
         ("SELECT k, corr(v, v) FROM t GROUP BY k", ReasonCode::Function),
         ("SELECT k, median(v) FROM t GROUP BY k", ReasonCode::Function),
         ("SELECT tags, count(*) FROM t GROUP BY tags", ReasonCode::KeyType),

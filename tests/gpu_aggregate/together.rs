@@ -159,10 +159,15 @@ async fn variances() {
     for keys in ["k", "w", "v % 4000, b"] {
         both.on_the_device(&format!("SELECT {keys}, {moments} FROM t GROUP BY {keys}")).await;
     }
-    let sql = "SELECT w, b, grouping(w, b), {moments} FROM t GROUP BY ROLLUP (w, b)";
-    both.on_the_device(&sql.replace("{moments}", moments)).await;
     both.on_the_device(&format!("SELECT {moments} FROM t")).await;
     both.equal(&format!("SELECT {moments} FROM t WHERE v < -5")).await;
+    // DataFusion's running means do not overflow where a sum does, and where its NaNs come from is its own affair.
+    for value in ["1e308", "CAST('NaN' AS DOUBLE)", "CAST('inf' AS DOUBLE)"] {
+        let sql = format!(
+            "SELECT k % 3, stddev_pop(CASE WHEN k % 3 = 1 THEN {value} ELSE f END) FROM t GROUP BY k % 3"
+        );
+        both.equal(&sql).await;
+    }
     // One value a group: the sample's is NULL.
     both.on_the_device("SELECT v, stddev(f), stddev_pop(f) FROM t WHERE k = 3 GROUP BY v").await;
 }

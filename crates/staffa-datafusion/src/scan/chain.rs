@@ -16,7 +16,7 @@ use super::grouping::{Entering, Here, LaneGroups, Outcome};
 use super::joined::{Joined, ProbeMetrics};
 use super::metrics::DeviceMetrics;
 use super::probing::{Leaf, narrow, probe};
-use super::together::{Together, without_device};
+use super::together::{Parked, Together};
 
 /// A lane's stream and memory, and what it does there. `W` is what a morsel stands for, that the CPU has to do where
 /// the device fails.
@@ -36,6 +36,12 @@ pub(super) struct Uploaded<'a> {
     pub(super) rows: u32,
     /// Columns that hold the dictionaries of those that are codes.
     pub(super) sources: &'a [DeviceColumn],
+}
+
+/// The CPU does again what groups were made of that nobody brings out.
+pub(super) fn undone<W>(parked: Option<Parked<W>>) -> Outcome<W> {
+    let undone = parked.map_or_else(Vec::new, |parked| parked.counted);
+    Outcome { undone, ..Outcome::default() }
 }
 
 /// What became of a morsel.
@@ -85,10 +91,18 @@ impl<W> DeviceChain<W> {
     }
 
     /// Ends a lane of several that make one set of groups.
-    pub(super) async fn end(&mut self, together: &Together<W>) -> Outcome<W> {
+    pub(super) async fn end(&mut self, together: &Together<Parked<W>>) -> Outcome<W> {
         let Self { gpu, lane, groups, .. } = self;
-        let Some(groups) = groups else { return without_device(together) };
+        let Some(groups) = groups else { return undone(together.leave()) };
         let outcome = groups.end(Here { gpu, lane }, together).await;
+        self.noted(outcome)
+    }
+
+    /// Brings out what other lanes have left to this one, which has grouped nothing.
+    pub(super) async fn bring_out(&mut self, parked: Parked<W>) -> Outcome<W> {
+        let Self { gpu, lane, groups, .. } = self;
+        let Some(groups) = groups else { return undone(Some(parked)) };
+        let outcome = groups.bring_out(Here { gpu, lane }, parked).await;
         self.noted(outcome)
     }
 

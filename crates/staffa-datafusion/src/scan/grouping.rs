@@ -177,7 +177,11 @@ impl<W> LaneGroups<W> {
     }
 
     /// Ends a lane of several that make one set of groups: brings everything out, or leaves it to a lane that ends later.
-    pub(super) async fn end(&mut self, here: Here<'_>, together: &Together<W>) -> Outcome<W> {
+    pub(super) async fn end(
+        &mut self,
+        here: Here<'_>,
+        together: &Together<Parked<W>>,
+    ) -> Outcome<W> {
         let mut outcome = Outcome::default();
         self.settle(here, &mut outcome).await;
         loop {
@@ -199,6 +203,14 @@ impl<W> LaneGroups<W> {
                 }
             }
         }
+    }
+
+    /// Brings out groups that other lanes made, where there are none of this one.
+    pub(super) async fn bring_out(&mut self, here: Here<'_>, parked: Parked<W>) -> Outcome<W> {
+        let mut outcome = Outcome::default();
+        self.adopt(parked);
+        self.leave(here, &mut outcome).await;
+        outcome
     }
 
     /// The groups, if they hold anything; none are left.

@@ -18,7 +18,7 @@ use super::grouping::LaneGroups;
 use super::joined::{Joined, ProbeMetrics, Wanted};
 use super::lift_lane::{Held, LiftLane};
 use super::metrics::{DeviceMetrics, GroupMetrics, LiftMetrics};
-use super::together::Together;
+use super::together::{Parked, Together};
 
 /// Sets chains up for the host's rows.
 #[derive(Debug)]
@@ -62,7 +62,7 @@ pub(super) struct LiftedRun {
     pub(super) input: SchemaRef,
     aggregate: Option<(Arc<Grouping>, ExecutionPlanMetricsSet)>,
     /// Where the lanes' groups meet, if all lanes are read to their ends.
-    pub(super) together: Option<Arc<Together<Held>>>,
+    pub(super) together: Option<Arc<Together<Parked<Held>>>>,
     metrics: ExecutionPlanMetricsSet,
     pub(super) context: Arc<RunContext>,
     resolved: Mutex<Option<Resolved>>,

@@ -17,13 +17,13 @@ use staffa_kernels::abi::ErrorSlot;
 use staffa_kernels::expression::InputColumn;
 use staffa_parquet::cuda::DeviceColumn;
 
-use super::chain::{Came, DeviceChain, Uploaded};
+use super::chain::{Came, DeviceChain, Uploaded, undone};
 use super::grouping::Outcome;
 use super::joined::Joined;
 use super::lift::LiftedRun;
 use super::metrics::LiftMetrics;
 use super::riding::{Made, Putting};
-use super::together::{Together, without_device};
+use super::together::{Parked, Together};
 
 /// Rows, and bytes of the columns that the host holds, that go to the device at a time.
 const MOST_ROWS: usize = 1 << 20;
@@ -50,7 +50,7 @@ pub(super) struct LiftLane {
     /// None where the device does nothing of this.
     device: Option<(DeviceChain<Held>, Arc<Joined>)>,
     /// Where its groups go when it ends.
-    together: Option<Arc<Together<Held>>>,
+    together: Option<Arc<Together<Parked<Held>>>>,
     /// Rows from the device, which go on in pieces that fit caches.
     made: VecDeque<Putting>,
     /// Morsels that go on as they are.
@@ -212,14 +212,22 @@ impl LiftLane {
     }
 
     /// Has the groups meet those of other lanes.
-    async fn end(&mut self, together: &Together<Held>) {
-        if !self.asked && together.is_last() {
-            // Somebody has to bring the others' groups out.
-            self.ask().await;
-        }
+    async fn end(&mut self, together: &Together<Parked<Held>>) {
         let outcome = match &mut self.device {
             Some((chain, _)) => chain.end(together).await,
-            None => without_device(together),
+            None => match together.leave() {
+                // Somebody has to bring the others' groups out.
+                Some(parked) => {
+                    if !self.asked {
+                        self.ask().await;
+                    }
+                    match &mut self.device {
+                        Some((chain, _)) => chain.bring_out(parked).await,
+                        None => undone(Some(parked)),
+                    }
+                }
+                None => return,
+            },
         };
         self.take(outcome);
         self.held_bytes = 0;

@@ -19,6 +19,7 @@ use staffa_engine::plan::{Place, ScanBehind, ScanLanes, ScanRequest, ScanRun};
 use staffa_engine::{LaneStream, Morsel, RunContext, Sealed};
 
 use super::advisory::Advice;
+use super::chain::undone;
 use super::device::{DeviceLane, Finished, Step, Work};
 use super::group::GroupStream;
 use super::grouping::{LaneGroups, Outcome};
@@ -28,7 +29,7 @@ use super::metrics::{DeviceMetrics, GroupMetrics};
 use super::open::{Opener, creation_errors, halves};
 use super::piece::Pieces;
 use super::riding::Putting;
-use super::together::{Together, without_device};
+use super::together::{Parked, Together};
 
 /// A running scan.
 struct Run {
@@ -42,7 +43,7 @@ struct Run {
     /// What a device groups by, and where its node's metrics go.
     aggregate: Option<(Arc<Grouping>, ExecutionPlanMetricsSet)>,
     /// Where the lanes' groups meet, if all lanes are read to their ends.
-    together: Option<Arc<Together<Work>>>,
+    together: Option<Arc<Together<Parked<Work>>>>,
     /// What a device does behind the scan. It is known how much of that once `resolved` is set.
     behind: Option<ScanBehind>,
     resolved: Mutex<Option<Shared<BoxFuture<'static, ()>>>>,
@@ -227,7 +228,7 @@ struct Lane {
     following: Option<SpawnedTask<Result<Option<GroupStream>>>>,
     device: Option<DeviceLane>,
     /// Where its groups go when it ends.
-    together: Option<Arc<Together<Work>>>,
+    together: Option<Arc<Together<Parked<Work>>>>,
     /// What the device has before it, and row groups that wait behind that for the CPU.
     steps: VecDeque<Step>,
     /// Morsels from the device, which go on in pieces that fit caches.
@@ -326,7 +327,7 @@ impl Lane {
         let Some(together) = self.together.take() else { return false };
         let outcome = match &mut self.device {
             Some(device) => device.on.end(&together).await,
-            None => without_device(&together),
+            None => undone(together.leave()),
         };
         self.take(outcome);
         true

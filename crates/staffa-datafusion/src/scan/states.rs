@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, make_array};
-use arrow::datatypes::DataType;
+use arrow::array::{Array, ArrayRef, AsArray, make_array};
+use arrow::datatypes::{DataType, Float64Type};
 use staffa_common::StaffaError;
 use staffa_cuda::DeviceBuffer;
 use staffa_engine::cuda::aggregate::{Finished, Grouping, Groups, Set, Settled};
@@ -118,6 +118,12 @@ async fn states_of(
         }
     }
     let results = arrays.split_off(key_count);
+    for result in grouping.finite().filter_map(|at| results.get(at)) {
+        let doubles = result.as_primitive_opt::<Float64Type>();
+        if doubles.is_none_or(|doubles| doubles.values().iter().any(|value| !value.is_finite())) {
+            return Err(StaffaError::unsupported("a mean or a deviation that is not finite"));
+        }
+    }
     for state in grouping.states() {
         arrays.push(state_column(&results, state)?);
     }

@@ -3,10 +3,11 @@
 use std::collections::VecDeque;
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// Of the child's standard error, for the message when it ends.
 const STDERR_LINES: usize = 5;
@@ -46,7 +47,7 @@ impl Process {
             return Err("its pipes are not there".to_string());
         };
         let (questions, to_ask) = channel::<String>();
-        std::thread::spawn(move || {
+        thread::spawn(move || {
             for line in to_ask {
                 if stdin.write_all(line.as_bytes()).and_then(|()| stdin.flush()).is_err() {
                     return;
@@ -54,11 +55,11 @@ impl Process {
             }
         });
         let (said, answers) = channel();
-        std::thread::spawn(move || each_line(stdout, |line| said.send(line).is_ok()));
+        thread::spawn(move || each_line(stdout, |line| said.send(line).is_ok()));
         let last = Arc::new(Mutex::new(VecDeque::new()));
         let (ended, stderr_end) = channel();
         let keep = Arc::clone(&last);
-        std::thread::spawn(move || {
+        thread::spawn(move || {
             each_line(stderr, |line| {
                 let mut lines = keep.lock().unwrap_or_else(PoisonError::into_inner);
                 if lines.len() == STDERR_LINES {
@@ -90,13 +91,24 @@ impl Process {
         }
     }
 
+    /// How the process ended. Its output closes before its status is there.
+    fn ended(&mut self) -> Option<ExitStatus> {
+        let until = Instant::now() + LAST_WORDS;
+        loop {
+            match self.child.try_wait() {
+                Ok(None) if Instant::now() < until => thread::sleep(Duration::from_millis(2)),
+                ended => return ended.ok().flatten(),
+            }
+        }
+    }
+
     /// How the process ended, and the last that it said.
     fn obituary(&mut self) -> String {
         // Its standard output has ended; a process that goes on regardless is no use.
         let _ = self.stderr_end.recv_timeout(LAST_WORDS);
-        let status = match self.child.try_wait() {
-            Ok(Some(status)) => status.to_string(),
-            _ => "its output closed".to_string(),
+        let status = match self.ended() {
+            Some(status) => status.to_string(),
+            None => "its output closed".to_string(),
         };
         self.kill();
         let lines = self.stderr.lock().unwrap_or_else(PoisonError::into_inner);

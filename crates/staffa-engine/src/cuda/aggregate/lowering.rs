@@ -51,6 +51,10 @@ pub fn lower(spec: &AggregateSpec) -> Result<Grouping, Reason> {
     }
     let form = form(keys.iter().map(|key| &key.data_type));
     let Lowering { columns, accumulators, .. } = lowering;
+    // Many groups by all keys are one of a set's, and moments merge one with one.
+    if by.has_grouping_set() && accumulators.iter().any(|of| of.holds == Holds::Moments) {
+        return option("variances of grouping sets");
+    }
     let all = Grouping { columns, keys, form, accumulators, states, sets: Vec::new() };
     let sets = sets.into_iter().filter_map(|set| of_set(&all, set)).collect();
     Ok(Grouping { sets, ..all })

@@ -159,6 +159,19 @@ impl Grouping {
             .map(move |state| (number(state.result), &state.data_type, state.null_with.map(number)))
     }
 
+    /// The numbers of results that must be finite: a mean's and a deviation's. Others depend on how rows were added up,
+    /// as sums of the largest doubles do, or on where a NaN or an infinity stands.
+    pub fn finite(&self) -> impl Iterator<Item = usize> {
+        let accumulators = self.accumulators.iter().scan(0, |before, of| {
+            let first = *before;
+            *before += of.results();
+            Some((first, of))
+        });
+        accumulators
+            .filter(|(_, of)| of.holds == Holds::Moments)
+            .flat_map(|(first, of)| first + 1..first + of.results())
+    }
+
     /// The grouping sets; none where groups are by all keys.
     pub fn sets(&self) -> &[Set] {
         &self.sets
