@@ -144,7 +144,8 @@ impl GroupedLocal {
         if morsel.states().is_some() {
             let states = self.plan.states(morsel)?;
             if let Some(set) = morsel.set() {
-                return Ok(self.whole.push(set, states));
+                self.whole.push(set, states);
+                return Ok(());
             }
             return self.add_states(states, morsel.rows(), morsel.rows());
         }
