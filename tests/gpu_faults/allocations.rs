@@ -14,6 +14,9 @@ use crate::tables::{QUERIES, assert_right, expected, folder, morsels, session, w
 /// A query that takes longer hangs.
 pub(crate) const LIMIT: Duration = Duration::from_secs(120);
 
+/// Runs in which a fault may be met.
+const TIMES: usize = 3;
+
 /// Faults tried in CI.
 const USUAL: usize = 300;
 
@@ -65,10 +68,17 @@ async fn child_has_no_memory() {
             let before = emulator.counter("faults_injected");
             // The parent takes a child that is silent for one that hangs.
             println!("{fault}: {}", QUERIES[*number]);
-            emulator.plan(fault);
-            let run = troubled(fault, *number, &ours, &expected).await;
-            met += usize::from(emulator.counter("faults_injected") > before);
-            device += usize::from(morsels(&run) > 0);
+            // Lanes share a query out anew each time: one that made fewer allocations is run again.
+            let mut run = None;
+            for _ in 0..TIMES {
+                emulator.plan(fault);
+                run = Some(troubled(fault, *number, &ours, &expected).await);
+                if emulator.counter("faults_injected") > before {
+                    met += 1;
+                    break;
+                }
+            }
+            device += usize::from(run.is_some_and(|run| morsels(&run) > 0));
         }
         emulator.plan("");
         tell(&format!("{} faults: {met} met, {device} ran on the device", tried.len()));

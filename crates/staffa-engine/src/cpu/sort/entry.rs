@@ -1,8 +1,8 @@
 //! Sort entries: a normalised key and the row that it stands for, in a few machine words.
 //!
 //! ```text
-//! Narrow (u128)   [ NULL rank: 1 | key: 64 | batch: 31 | row: 32 ]   one key of at most 8 bytes
-//! Wide            [ first 16 bytes of the row format ] [ batch: 32 | row: 32 ]
+//! Narrow (u128)   [ NULL rank: 1 | key: 64 | batch: 31 | row: 32 ]   one key of at most 8 bytes, packed ones
+//! Wide            [ first 16 bytes of the row format ] [ batch: 32 | row: 32 ]   or a packed key
 //! ```
 //!
 //! The row's position is part of the order: rows of equal keys keep the order in which they
@@ -89,9 +89,13 @@ impl Wide {
         let (high, low) = prefix(key);
         Self { high, low, position }
     }
-}
 
-impl Wide {
+    /// An entry from a key that is a number.
+    #[inline]
+    pub(super) fn of(key: u128, position: u64) -> Self {
+        Self { high: (key >> 64) as u64, low: key as u64, position }
+    }
+
     /// An entry from the first byte of a key and those from `skip` bytes after it on.
     #[inline]
     pub(super) fn without(key: &[u8], skip: usize, position: u64) -> Self {

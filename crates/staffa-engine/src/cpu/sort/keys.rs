@@ -2,24 +2,17 @@
 
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, PrimitiveArray, Scalar,
-};
+use arrow::array::{Array, ArrayRef, BooleanArray, Scalar};
 use arrow::compute::kernels::cmp::{gt, gt_eq, lt, lt_eq};
 use arrow::compute::{SortOptions, is_null};
-use arrow::datatypes::{
-    DataType, Date32Type, Date64Type, Decimal32Type, Decimal64Type, DurationMicrosecondType,
-    DurationMillisecondType, DurationNanosecondType, DurationSecondType, Float16Type, Float32Type,
-    Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, IntervalUnit, IntervalYearMonthType,
-    Schema, Time32MillisecondType, Time32SecondType, Time64MicrosecondType, Time64NanosecondType,
-    TimeUnit, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
-    TimestampSecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
-};
+use arrow::datatypes::{DataType, IntervalUnit, Schema};
 use arrow::row::{RowConverter, Rows, SortField};
 use datafusion_common::{Result, internal_err};
 use datafusion_physical_expr_common::sort_expr::LexOrdering;
 
 use super::entry::{Narrow, Wide, narrow, position};
+use super::packed::{Packing, packs};
+use super::values::{Numbers, visit};
 use crate::Morsel;
 use crate::bound::BoundExpr;
 
@@ -36,6 +29,8 @@ enum Form {
     Narrow,
     Wide {
         converter: RowConverter,
+        /// The directions, where all types may be packed into numbers.
+        packs: Option<Vec<SortOptions>>,
         /// Whether an entry holds its whole key.
         exact: bool,
     },
@@ -53,6 +48,8 @@ impl SortKeys {
         let form = if is_narrow(&types[0]) && types.len() == 1 {
             Form::Narrow
         } else {
+            let packs =
+                types.iter().all(packs).then(|| ordering.iter().map(|key| key.options).collect());
             let width: Option<usize> = types.iter().map(row_width).sum();
             let fields = types
                 .into_iter()
@@ -61,6 +58,7 @@ impl SortKeys {
                 .collect();
             Form::Wide {
                 converter: RowConverter::new(fields)?,
+                packs,
                 exact: width.is_some_and(|width| width <= 16),
             }
         };
@@ -106,7 +104,11 @@ impl SortKeys {
     /// # Errors
     /// An internal error where entries are wide.
     pub(super) fn narrow(&self, arrays: &[ArrayRef]) -> Result<Vec<Narrow>> {
-        encode_narrow(arrays[0].as_ref(), self.first)
+        let (array, options) = (arrays[0].as_ref(), self.first);
+        match visit(array, Entries { array, options }) {
+            Some(entries) => Ok(entries),
+            None => internal_err!("{} has no narrow sort key", array.data_type()),
+        }
     }
 
     /// The rows that may stand before `bound`, the sort expressions' values at some row, as far as
@@ -140,6 +142,14 @@ impl SortKeys {
         Some(BooleanArray::new(values, None))
     }
 
+    /// Keys as numbers, if the values of all batches leave room for it.
+    pub(super) fn packing(&self, batches: &[Vec<ArrayRef>]) -> Option<Packing> {
+        match &self.form {
+            Form::Wide { packs: Some(options), .. } => Packing::of(options, batches),
+            _ => None,
+        }
+    }
+
     /// The keys of all rows in row format.
     ///
     /// # Errors
@@ -154,7 +164,7 @@ impl SortKeys {
     /// An empty set of whole keys.
     pub(super) fn no_rows(&self) -> Option<Rows> {
         match &self.form {
-            Form::Wide { converter, exact: false } => Some(converter.empty_rows(0, 0)),
+            Form::Wide { converter, exact: false, .. } => Some(converter.empty_rows(0, 0)),
             _ => None,
         }
     }
@@ -170,7 +180,8 @@ fn row_width(of: &DataType) -> Option<usize> {
     }
 }
 
-fn is_narrow(of: &DataType) -> bool {
+/// Whether a single value fits 8 bytes.
+pub(super) fn is_narrow(of: &DataType) -> bool {
     match of {
         DataType::Boolean => true,
         DataType::Interval(unit) => *unit == IntervalUnit::YearMonth,
@@ -178,106 +189,25 @@ fn is_narrow(of: &DataType) -> bool {
     }
 }
 
-/// Calls `signed`, `unsigned` or `float` with the Arrow type that a data type stands for.
-macro_rules! by_type {
-    ($of:expr, $go:ident) => {
-        match $of {
-            DataType::Int8 => $go!(Int8Type, |v| signed(i64::from(v))),
-            DataType::Int16 => $go!(Int16Type, |v| signed(i64::from(v))),
-            DataType::Int32 => $go!(Int32Type, |v| signed(i64::from(v))),
-            DataType::Int64 => $go!(Int64Type, signed),
-            DataType::UInt8 => $go!(UInt8Type, u64::from),
-            DataType::UInt16 => $go!(UInt16Type, u64::from),
-            DataType::UInt32 => $go!(UInt32Type, u64::from),
-            DataType::UInt64 => $go!(UInt64Type, |v| v),
-            DataType::Float16 => $go!(Float16Type, |v| float16(v.to_bits())),
-            DataType::Float32 => $go!(Float32Type, |v| float32(v.to_bits())),
-            DataType::Float64 => $go!(Float64Type, |v| float64(v.to_bits())),
-            DataType::Decimal32(..) => $go!(Decimal32Type, |v| signed(i64::from(v))),
-            DataType::Decimal64(..) => $go!(Decimal64Type, signed),
-            DataType::Date32 => $go!(Date32Type, |v| signed(i64::from(v))),
-            DataType::Date64 => $go!(Date64Type, signed),
-            DataType::Time32(TimeUnit::Second) => {
-                $go!(Time32SecondType, |v| signed(i64::from(v)))
-            }
-            DataType::Time32(_) => $go!(Time32MillisecondType, |v| signed(i64::from(v))),
-            DataType::Time64(TimeUnit::Microsecond) => $go!(Time64MicrosecondType, signed),
-            DataType::Time64(_) => $go!(Time64NanosecondType, signed),
-            DataType::Timestamp(TimeUnit::Second, _) => $go!(TimestampSecondType, signed),
-            DataType::Timestamp(TimeUnit::Millisecond, _) => {
-                $go!(TimestampMillisecondType, signed)
-            }
-            DataType::Timestamp(TimeUnit::Microsecond, _) => {
-                $go!(TimestampMicrosecondType, signed)
-            }
-            DataType::Timestamp(TimeUnit::Nanosecond, _) => $go!(TimestampNanosecondType, signed),
-            DataType::Duration(TimeUnit::Second) => $go!(DurationSecondType, signed),
-            DataType::Duration(TimeUnit::Millisecond) => $go!(DurationMillisecondType, signed),
-            DataType::Duration(TimeUnit::Microsecond) => $go!(DurationMicrosecondType, signed),
-            DataType::Duration(TimeUnit::Nanosecond) => $go!(DurationNanosecondType, signed),
-            DataType::Interval(IntervalUnit::YearMonth) => {
-                $go!(IntervalYearMonthType, |v| signed(i64::from(v)))
-            }
-            other => internal_err!("{other} has no narrow sort key"),
-        }
-    };
+struct Entries<'a> {
+    array: &'a dyn Array,
+    options: SortOptions,
 }
 
-fn encode_narrow(array: &dyn Array, options: SortOptions) -> Result<Vec<Narrow>> {
-    if let DataType::Boolean = array.data_type() {
-        let values = array.as_boolean().values();
-        return Ok(entries(values.iter().map(u64::from), array, options));
-    }
-    macro_rules! primitive {
-        ($t:ty, $key:expr) => {
-            Ok(primitive_entries::<$t>(array.as_primitive(), $key, options))
+impl Numbers for Entries<'_> {
+    type Out = Vec<Narrow>;
+
+    fn read(self, numbers: impl ExactSizeIterator<Item = u64>) -> Vec<Narrow> {
+        let flip = if self.options.descending { u64::MAX } else { 0 };
+        let valid = self.options.nulls_first;
+        let all = numbers.enumerate().map(|(row, key)| narrow(valid, key ^ flip, row));
+        let Some(nulls) = self.array.nulls().filter(|nulls| nulls.null_count() > 0) else {
+            return all.collect();
         };
+        let all = all
+            .zip(nulls.iter())
+            .enumerate()
+            .map(|(row, (entry, is))| if is { entry } else { narrow(!valid, 0, row) });
+        all.collect()
     }
-    by_type!(array.data_type(), primitive)
-}
-
-fn primitive_entries<T: ArrowPrimitiveType>(
-    array: &PrimitiveArray<T>,
-    key: impl Fn(T::Native) -> u64,
-    options: SortOptions,
-) -> Vec<Narrow> {
-    entries(array.values().iter().map(|value| key(*value)), array, options)
-}
-
-fn entries(
-    keys: impl ExactSizeIterator<Item = u64>,
-    array: &dyn Array,
-    options: SortOptions,
-) -> Vec<Narrow> {
-    let flip = if options.descending { u64::MAX } else { 0 };
-    let valid = options.nulls_first;
-    let all = keys.enumerate().map(|(row, key)| narrow(valid, key ^ flip, row));
-    let Some(nulls) = array.nulls().filter(|nulls| nulls.null_count() > 0) else {
-        return all.collect();
-    };
-    let all = all
-        .zip(nulls.iter())
-        .enumerate()
-        .map(|(row, (entry, is))| if is { entry } else { narrow(!valid, 0, row) });
-    all.collect()
-}
-
-fn signed(value: i64) -> u64 {
-    (value as u64) ^ (1 << 63)
-}
-
-/// IEEE total order, as Arrow sorts floats: -NaN < -inf < .. < -0.0 < 0.0 < .. < inf < NaN.
-fn float64(bits: u64) -> u64 {
-    let negative = (bits >> 63) as i64;
-    bits ^ ((-negative) as u64 | (1 << 63))
-}
-
-fn float32(bits: u32) -> u64 {
-    let negative = (bits >> 31) as i32;
-    u64::from(bits ^ ((-negative) as u32 | (1 << 31)))
-}
-
-fn float16(bits: u16) -> u64 {
-    let negative = (bits >> 15) as i16;
-    u64::from(bits ^ ((-negative) as u16 | (1 << 15)))
 }

@@ -11,12 +11,14 @@ mod entry;
 pub(in crate::cpu) mod gather;
 mod keys;
 mod lane;
+mod packed;
 mod parallel;
 mod run;
 pub(in crate::cpu) mod size;
 #[cfg(test)]
 pub(in crate::cpu) mod tests;
 mod top;
+mod values;
 
 use std::any::Any;
 use std::sync::Arc;

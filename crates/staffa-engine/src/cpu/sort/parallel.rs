@@ -11,13 +11,14 @@
 
 use std::cmp::Ordering;
 
-use arrow::array::RecordBatch;
+use arrow::array::{ArrayRef, RecordBatch};
 use arrow::row::Rows;
 use datafusion_common::Result;
 use rayon::prelude::*;
 
-use super::entry::{Entry, Narrow, Wide, place, position};
+use super::entry::{Entry, Narrow, Wide, narrow, place, position};
 use super::keys::SortKeys;
+use super::packed::{Packing, Word};
 use crate::{CancelFlag, Morsel};
 
 /// Rows of a bucket: 1 to 1.5 MB of entries.
@@ -57,8 +58,22 @@ pub(super) fn sort<R: Send>(
             .collect::<Result<Vec<Vec<Narrow>>>>()?;
         return sort_entries(parts, &[], fetch, cancel, finish);
     }
-    let rows =
-        batches.par_iter().map(|batch| keys.rows(&arrays(batch)?)).collect::<Result<Vec<_>>>()?;
+    let values = batches.par_iter().map(arrays).collect::<Result<Vec<_>>>()?;
+    if let Some(packing) = keys.packing(&values) {
+        return if packing.bits() <= u64::BITS {
+            let parts = packed(&packing, values, |key, at| narrow(false, key, 0).moved(at));
+            sort_entries(parts, &[], fetch, cancel, finish)
+        } else {
+            sort_entries(packed(&packing, values, Wide::of), &[], fetch, cancel, finish)
+        };
+    }
+    let rows = values
+        .into_par_iter()
+        .map(|arrays| {
+            cancel.check()?;
+            keys.rows(&arrays)
+        })
+        .collect::<Result<Vec<_>>>()?;
     let prefix = Prefix::of(&rows);
     let parts: Vec<Vec<Wide>> = rows
         .par_iter()
@@ -73,6 +88,19 @@ pub(super) fn sort<R: Send>(
         .collect();
     let rows = if prefix.exact { Vec::new() } else { rows };
     sort_entries(parts, &rows, fetch, cancel, finish)
+}
+
+/// An entry for each row, made of its packed key and its position.
+fn packed<W: Word, E: Entry>(
+    packing: &Packing,
+    values: Vec<Vec<ArrayRef>>,
+    entry: impl Fn(W, u64) -> E + Sync,
+) -> Vec<Vec<E>> {
+    let parts = values.into_par_iter().enumerate().map(|(at, arrays)| {
+        let keys = packing.pack::<W>(&arrays).into_iter().enumerate();
+        keys.map(|(row, key)| entry(key, position(at, row))).collect()
+    });
+    parts.collect()
 }
 
 /// What most keys start with, which entries need not hold: the high bytes of small numbers, the

@@ -3,6 +3,7 @@
 pub(in crate::cpu) mod data;
 mod filter;
 mod order;
+mod packed;
 mod spill;
 
 use std::sync::Arc;

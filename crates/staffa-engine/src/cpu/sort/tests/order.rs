@@ -9,7 +9,7 @@ use datafusion_execution::runtime_env::RuntimeEnv;
 use super::data::{batches, plain};
 use super::{check, context};
 
-const OPTIONS: [SortOptions; 4] = [
+pub(super) const OPTIONS: [SortOptions; 4] = [
     SortOptions { descending: false, nulls_first: true },
     SortOptions { descending: false, nulls_first: false },
     SortOptions { descending: true, nulls_first: true },
