@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::sync::Arc;
 
+use datafusion::arrow::datatypes::DataType;
 use datafusion::functions_aggregate::average::Avg;
 use datafusion::functions_aggregate::count::Count;
 use datafusion::functions_aggregate::min_max::{Max, Min};
@@ -10,12 +11,13 @@ use datafusion::functions_aggregate::stddev::{Stddev, StddevPop};
 use datafusion::functions_aggregate::sum::Sum;
 use datafusion::functions_aggregate::variance::{VariancePopulation, VarianceSample};
 use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
+use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, InputOrderMode};
 use staffa_common::{Reason, ReasonCode};
 use staffa_engine::plan::{AggregateSpec, AggregateStage, NodeOp};
 
-use super::{Lowered, Setting};
+use super::{Lowered, Setting, dynamic_filter};
 
 pub(super) fn lower(plan: &Arc<dyn ExecutionPlan>, setting: Setting) -> Option<Lowered> {
     let aggregate = plan.downcast_ref::<AggregateExec>()?;
@@ -72,5 +74,37 @@ fn lowered(aggregate: &AggregateExec, plan: &Arc<dyn ExecutionPlan>, setting: Se
         input_schema: aggregate.input().schema(),
         schema: plan.schema(),
         limit,
+        dynamic_filter: dynamic_filter(plan.as_ref()).filter(|_| functions.iter().all(has_bound)),
     })))
+}
+
+/// Whether rows beyond a function's value so far cannot change it: MIN or MAX of a column, of a type whose statistics
+/// and comparisons have the functions' order. Floats do not: statistics leave NaNs out.
+///
+/// DataFusion fills its filter as soon as one function is so, and drops rows that others need.
+fn has_bound(function: &Arc<AggregateFunctionExpr>) -> bool {
+    let of: &dyn Any = function.fun().inner().as_ref();
+    let [argument] = &function.expressions()[..] else { return false };
+    (of.is::<Min>() || of.is::<Max>())
+        && argument.is::<Column>()
+        && is_ordered(function.field().data_type())
+}
+
+fn is_ordered(of: &DataType) -> bool {
+    of.is_integer()
+        || of.is_decimal()
+        || matches!(
+            of,
+            DataType::Date32
+                | DataType::Date64
+                | DataType::Time32(_)
+                | DataType::Time64(_)
+                | DataType::Timestamp(..)
+                | DataType::Utf8
+                | DataType::LargeUtf8
+                | DataType::Utf8View
+                | DataType::Binary
+                | DataType::LargeBinary
+                | DataType::BinaryView
+        )
 }

@@ -10,6 +10,7 @@ use datafusion::logical_expr::ColumnarValue;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_expr::{PhysicalExpr, conjunction};
+use datafusion::physical_expr_common::physical_expr::snapshot_generation;
 use parking_lot::Mutex;
 use staffa_engine::bound::{BoundExpr, through};
 use staffa_engine::cpu::predicate::Predicate;
@@ -124,6 +125,32 @@ pub(super) struct GroupStream {
     arrow: Option<ArrowColumns>,
     /// The output's columns over all of them.
     projection: Vec<BoundExpr>,
+    /// Set where the scan's predicate may come to rule out what is left.
+    watch: Option<Watch>,
+}
+
+/// When the scan's predicate was last asked about the row group that is being read.
+#[derive(Default)]
+struct Watch {
+    generation: u64,
+    morsels: u32,
+}
+
+impl Watch {
+    /// Whether the predicate has changed since, and rules the row group out by now. Not asked at each morsel: a bound
+    /// moves often at first.
+    fn ends(&mut self, file: &OpenFile, group: usize) -> bool {
+        self.morsels += 1;
+        if !self.morsels.is_power_of_two() && !self.morsels.is_multiple_of(8) {
+            return false;
+        }
+        let generation = file.predicate.as_ref().map_or(0, snapshot_generation);
+        if generation == self.generation {
+            return false;
+        }
+        self.generation = generation;
+        ruled_out(file, group)
+    }
 }
 
 impl GroupStream {
@@ -138,7 +165,7 @@ impl GroupStream {
     ) -> Result<Self> {
         let tests = tests(&file)?;
         let part = Part::new(Arc::clone(&file), group, tests.as_ref(), &file.projection, true);
-        Self::over(part, tests.as_ref(), &file.projection, context)
+        Self::watched(part, tests.as_ref(), context)
     }
 
     /// Reads all rows of a row group for some expressions, without tests.
@@ -159,8 +186,18 @@ impl GroupStream {
     /// # Errors
     /// Expressions that do not bind.
     pub(super) fn of(part: Part, context: &RunContext) -> Result<Self> {
+        let tests = tests(&part.file)?;
+        Self::watched(part, tests.as_ref(), context)
+    }
+
+    fn watched(
+        part: Part,
+        tests: Option<&Arc<dyn PhysicalExpr>>,
+        context: &RunContext,
+    ) -> Result<Self> {
         let file = Arc::clone(&part.file);
-        Self::over(part, tests(&file)?.as_ref(), &file.projection, context)
+        let watch = file.opener.advised.then(Watch::default);
+        Ok(Self { watch, ..Self::over(part, tests, &file.projection, context)? })
     }
 
     fn over(
@@ -193,6 +230,7 @@ impl GroupStream {
             late: OwnColumns::new(late),
             arrow,
             projection,
+            watch: None,
             part: Arc::new(part),
         })
     }
@@ -214,6 +252,13 @@ impl GroupStream {
     /// Reading, decoding, evaluating.
     pub(super) async fn next(&mut self) -> Result<Option<Morsel>> {
         loop {
+            let Part { file, group, left, .. } = &*self.part;
+            let is_some = left.lock().len() > 0;
+            if is_some && self.watch.as_mut().is_some_and(|watch| watch.ends(file, group.index)) {
+                // Nobody else need take it either.
+                left.lock().clear();
+                return Ok(None);
+            }
             let batch = match &mut self.arrow {
                 Some(arrow) => match arrow.next(&self.part.file).await? {
                     Some(batch) => Some(batch),

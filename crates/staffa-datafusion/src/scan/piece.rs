@@ -21,6 +21,8 @@ struct State {
     /// With the partition that the metrics count them for.
     files: VecDeque<(usize, PartitionedFile)>,
     groups: VecDeque<(Arc<OpenFile>, GroupToRead)>,
+    /// Whether the next one is the last there is, where both ends take turns.
+    from_last: bool,
     /// What lanes are reading, for those that find nothing else.
     reading: Vec<Weak<Part>>,
     /// Lanes that are opening a file, whose row groups may be for all, or a row group.
@@ -36,6 +38,8 @@ const WORTH_TAKING: usize = 4;
 /// What is left to read.
 pub(super) struct Pieces {
     state: Mutex<State>,
+    /// Whether they are taken from either end in turn.
+    both_ends: bool,
 }
 
 enum Turn {
@@ -45,10 +49,13 @@ enum Turn {
 }
 
 impl Pieces {
-    /// A queue over `files`, read in this order.
-    pub(super) fn new(files: impl IntoIterator<Item = (usize, PartitionedFile)>) -> Self {
+    /// A queue over `files`, read in this order, or from both ends of it.
+    pub(super) fn new(
+        files: impl IntoIterator<Item = (usize, PartitionedFile)>,
+        both_ends: bool,
+    ) -> Self {
         let files = files.into_iter().collect();
-        Self { state: Mutex::new(State { files, ..State::default() }) }
+        Self { state: Mutex::new(State { files, ..State::default() }), both_ends }
     }
 
     /// The next rows to read; opens files as needed. `None` when all are taken.
@@ -133,12 +140,15 @@ impl Pieces {
 
     fn turn(&self, cx: &mut Context<'_>) -> Poll<Turn> {
         let mut state = self.state.lock();
-        if let Some((file, group)) = state.groups.pop_front() {
+        let last = self.both_ends && state.from_last;
+        if let Some((file, group)) = take(&mut state.groups, last) {
             state.opening += 1;
+            state.from_last = !last;
             return Poll::Ready(Turn::Read(file, group));
         }
-        if let Some((partition, file)) = state.files.pop_front() {
+        if let Some((partition, file)) = take(&mut state.files, last) {
             state.opening += 1;
+            state.from_last = !last;
             return Poll::Ready(Turn::Open(partition, Box::new(file)));
         }
         if state.opening == 0 {
@@ -147,6 +157,10 @@ impl Pieces {
         state.waiting.push(cx.waker().clone());
         Poll::Pending
     }
+}
+
+fn take<T>(queue: &mut VecDeque<T>, last: bool) -> Option<T> {
+    if last { queue.pop_back() } else { queue.pop_front() }
 }
 
 /// Counts a lane that opens something, also when it errs or is dropped.

@@ -187,10 +187,12 @@ pub(super) fn ruled_out(open: &OpenFile, group: usize) -> bool {
     let unseen = ParquetFileMetrics::new(0, "", &ExecutionPlanMetricsSet::new());
     let schema = open.reader_metadata.parquet_schema();
     plan.prune_by_statistics(&open.schema, schema, groups, &predicate, &unseen);
-    if plan.is_empty() {
+    // A plan is "empty" when the file has no row groups at all.
+    let ruled_out = plan.remaining_row_group_count() == 0;
+    if ruled_out {
         open.metrics.row_groups_pruned_dynamic_filter.add(1);
     }
-    plan.is_empty()
+    ruled_out
 }
 
 fn pruning_predicate(

@@ -57,6 +57,11 @@ impl Cursor {
         self.left.iter().map(|range| range.end - range.start).sum()
     }
 
+    /// Leaves no rows.
+    pub(super) fn clear(&mut self) {
+        self.left.clear();
+    }
+
     /// Takes the second half of the rows that are left off, unless a half has fewer than `least`.
     pub(super) fn split(&mut self, least: u64) -> Option<Self> {
         let rows = self.len();

@@ -101,10 +101,11 @@ pub(super) fn start(
         let files = source.reorder_files(group.files().to_vec());
         files.into_iter().map(move |file| (at, file)).collect::<Vec<_>>()
     });
+    let both = request.from_both_ends;
     let queues = match request.lanes {
-        ScanLanes::Partitions => files.map(|files| Arc::new(Pieces::new(files))).collect(),
+        ScanLanes::Partitions => files.map(|files| Arc::new(Pieces::new(files, both))).collect(),
         ScanLanes::Shared(lanes) => {
-            let all = Arc::new(Pieces::new(files.flatten()));
+            let all = Arc::new(Pieces::new(files.flatten(), both));
             vec![all; lanes]
         }
     };

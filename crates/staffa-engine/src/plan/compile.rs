@@ -112,9 +112,10 @@ impl<'a> Compiler<'a> {
             schema: draft.schema,
             metrics,
         };
-        let stops_early = pipeline.stops_early();
+        let (stops_early, narrows) = (pipeline.stops_early(), pipeline.narrows());
         if let Source::Scan(_, request) = &mut pipeline.source {
             request.stops_early = stops_early;
+            request.from_both_ends = narrows && !stops_early;
         }
         self.pipelines.push(pipeline);
         id
@@ -193,6 +194,7 @@ impl<'a> Compiler<'a> {
             place: node.place.clone(),
             least_rows: node.least_rows,
             stops_early: false,
+            from_both_ends: false,
             metrics: node.metrics.clone(),
         };
         Self::draft(Source::Scan(Arc::clone(scan), request), count, &node.schema)

@@ -187,6 +187,9 @@ pub struct AggregateSpec {
     pub schema: SchemaRef,
     /// At most so many groups are wanted (any of them), when set.
     pub limit: Option<usize>,
+    /// The filter on the source that smallest and largest values narrow as they are found. Only where there are no
+    /// keys, and all functions are MIN or MAX of a column whose order is that of comparisons.
+    pub dynamic_filter: Option<Arc<DynamicFilterPhysicalExpr>>,
 }
 
 /// A sort.

@@ -138,6 +138,11 @@ impl Pipeline {
         }
     }
 
+    /// Whether what it finds, in whatever order, rules out more and more of its source.
+    pub fn narrows(&self) -> bool {
+        matches!(&self.sink, SinkKind::Aggregate(spec) if spec.dynamic_filter.is_some())
+    }
+
     /// Whether a limit may end it before its source does.
     pub fn stops_early(&self) -> bool {
         self.ops.iter().any(|op| matches!(&op.kind, OpKind::Limit(limit) if limit.fetch.is_some()))

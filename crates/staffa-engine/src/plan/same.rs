@@ -44,7 +44,10 @@ impl Same {
             }
             (NodeOp::Project(a), NodeOp::Project(b)) => a.exprs == b.exprs,
             (NodeOp::Join(a), NodeOp::Join(b)) => self.join(a, b),
-            (NodeOp::Aggregate(a), NodeOp::Aggregate(b)) => aggregate(a, b),
+            (NodeOp::Aggregate(a), NodeOp::Aggregate(b)) => {
+                self.fills(a.dynamic_filter.as_ref(), b.dynamic_filter.as_ref());
+                aggregate(a, b)
+            }
             (NodeOp::Sort(a), NodeOp::Sort(b)) => {
                 self.fills(a.dynamic_filter.as_ref(), b.dynamic_filter.as_ref());
                 a.ordering == b.ordering

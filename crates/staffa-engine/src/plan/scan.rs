@@ -59,6 +59,9 @@ pub struct ScanRequest {
     /// Whether a limit may end the scan before its rows do: its morsels are then no larger than the batches that
     /// DataFusion would have read, so that no row is computed that DataFusion would not have come to.
     pub stops_early: bool,
+    /// Whether to take row groups from either end in turn. Of files that are written in the order of time, the last
+    /// row group has the latest one, which rules all others out.
+    pub from_both_ends: bool,
     /// Where the metrics of the scan's node go.
     pub metrics: ExecutionPlanMetricsSet,
 }

@@ -7,6 +7,7 @@
 //! are always taken in lane order. States are those of DataFusion's functions throughout, so that
 //! partial aggregates of either kind can feed final ones of the other.
 
+mod bounds;
 mod finest;
 mod functions;
 mod grouped;
@@ -26,6 +27,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use datafusion_common::Result;
 
+use self::bounds::Bounds;
 use self::grouped::{GroupedLocal, Layout};
 use self::plan::Plan;
 pub(crate) use self::plan::{GroupingSet, grouping_sets};
@@ -39,6 +41,8 @@ use crate::run::own;
 pub struct AggregateSink {
     plan: Arc<Plan>,
     layout: Layout,
+    /// How far smallest and largest values have come, where the source asks.
+    bounds: Option<Arc<Bounds>>,
     context: Arc<RunContext>,
 }
 
@@ -55,6 +59,7 @@ impl AggregateSink {
         let plan = Arc::new(Plan::new(spec)?);
         Ok(Self {
             layout: Layout::new(&plan, context.runtime.threads(), pipeline),
+            bounds: Bounds::new(spec)?.map(Arc::new),
             plan,
             context: Arc::clone(context),
         })
@@ -69,7 +74,11 @@ impl AggregateSink {
 impl Sink for AggregateSink {
     fn local(&self, _: usize) -> Result<Box<dyn SinkLocal>> {
         if self.ungrouped() {
-            return Ok(Box::new(UngroupedLocal::new(&self.plan, &self.context)?));
+            return Ok(Box::new(UngroupedLocal::new(
+                &self.plan,
+                self.bounds.as_ref(),
+                &self.context,
+            )?));
         }
         Ok(Box::new(GroupedLocal::new(&self.plan, &self.layout, &self.context)?))
     }

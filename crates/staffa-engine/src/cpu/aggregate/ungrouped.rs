@@ -9,6 +9,7 @@ use datafusion_common::Result;
 use datafusion_execution::memory_pool::MemoryReservation;
 use datafusion_expr::Accumulator;
 
+use super::bounds::Bounds;
 use super::plan::Plan;
 use crate::cpu::batches::Batches;
 use crate::engine::{Sealed, SinkLocal};
@@ -21,14 +22,21 @@ use crate::{Morsel, RunContext};
 pub(super) struct UngroupedLocal {
     plan: Arc<Plan>,
     states: Vec<Box<dyn Accumulator>>,
+    bounds: Option<Arc<Bounds>>,
     reservation: MemoryReservation,
 }
 
 impl UngroupedLocal {
-    pub(super) fn new(plan: &Arc<Plan>, context: &RunContext) -> Result<Self> {
+    /// `bounds` are all lanes'.
+    pub(super) fn new(
+        plan: &Arc<Plan>,
+        bounds: Option<&Arc<Bounds>>,
+        context: &RunContext,
+    ) -> Result<Self> {
         Ok(Self {
             plan: Arc::clone(plan),
             states: accumulators(plan)?,
+            bounds: bounds.map(Arc::clone),
             reservation: context.reservation("StaffaAggregate"),
         })
     }
@@ -85,7 +93,11 @@ impl UngroupedLocal {
 #[async_trait]
 impl SinkLocal for UngroupedLocal {
     async fn push(&mut self, morsel: Morsel) -> Result<()> {
-        self.add(&morsel)
+        self.add(&morsel)?;
+        match &self.bounds {
+            Some(bounds) => bounds.tighten(&mut self.states),
+            None => Ok(()),
+        }
     }
 
     fn into_any(self: Box<Self>) -> Box<dyn Any + Send> {

@@ -120,18 +120,19 @@ impl ByteCodes {
         mut each: impl FnMut(Option<u32>),
     ) {
         let is_valid = |row| nulls.is_none_or(|nulls| nulls.is_valid(row));
-        let mut hashes = [0; TOUCHED];
+        let (mut hashes, mut views) = ([0; TOUCHED], [0; TOUCHED]);
         for start in (0..rows).step_by(TOUCHED) {
             let rows = start..rows.min(start + TOUCHED);
-            for (row, hash) in rows.clone().zip(&mut hashes) {
+            for (row, (hash, view)) in rows.clone().zip(hashes.iter_mut().zip(&mut views)) {
                 if is_valid(row) {
-                    *hash = text::hash(values.view(row), || values.value(row));
+                    *view = values.view(row);
+                    *hash = text::hash(*view, || values.long(*view));
                 }
             }
             self.touch(&hashes[..rows.len()]);
-            for (row, &hash) in rows.zip(&hashes) {
+            for (row, (&hash, &view)) in rows.zip(hashes.iter().zip(&views)) {
                 each(match is_valid(row) {
-                    true => Some(self.intern(hash, values.view(row), || values.value(row))),
+                    true => Some(self.intern(hash, view, || values.long(view))),
                     false => self.null(),
                 });
             }
@@ -175,7 +176,7 @@ impl ByteCodes {
     /// The code of one value, which is not NULL.
     fn entry(&mut self, values: &impl Values, at: usize) -> u32 {
         let view = values.view(at);
-        self.intern(text::hash(view, || values.value(at)), view, || values.value(at))
+        self.intern(text::hash(view, || values.long(view)), view, || values.long(view))
     }
 
     #[inline(always)]

@@ -112,7 +112,8 @@ fn equal(left: &impl Values, at: usize, right: &impl Values, other: usize) -> bo
     match is_short(view) {
         true => view == other_view,
         false => {
-            view as u64 == other_view as u64 && text::equal_long(left.value(at), right.value(other))
+            view as u64 == other_view as u64
+                && text::equal_long(left.long(view), right.long(other_view))
         }
     }
 }

@@ -84,11 +84,11 @@ fn hash_words(value: &[u8]) -> u64 {
 
 /// Values by row. What stands under a NULL is not asked for.
 pub(super) trait Values {
-    /// Arrow's view of a value; the upper half of a long one's means nothing.
+    /// Arrow's view of a value; the upper half of a long one's is for [`long`](Self::long) alone.
     fn view(&self, row: usize) -> u128;
 
-    /// A value's bytes.
-    fn value(&self, row: usize) -> &[u8];
+    /// The bytes of a long value, by its view.
+    fn long(&self, view: u128) -> &[u8];
 }
 
 impl Values for BinaryViewArray {
@@ -98,8 +98,9 @@ impl Values for BinaryViewArray {
     }
 
     #[inline(always)]
-    fn value(&self, row: usize) -> &[u8] {
-        GenericByteViewArray::value(self, row)
+    fn long(&self, view: u128) -> &[u8] {
+        let (length, start) = (view as u32 as usize, (view >> 96) as usize);
+        &self.data_buffers()[(view >> 64) as u32 as usize][start..start + length]
     }
 }
 
@@ -111,13 +112,15 @@ impl<O: OffsetSizeTrait> Values for GenericBinaryArray<O> {
         let values = self.value_data();
         match end - start {
             length @ 0..=INLINE => short_view(values, start, length),
-            _ => long_view(&values[start..end], 0, 0),
+            _ => long_view(&values[start..end], start >> 32, start & u32::MAX as usize),
         }
     }
 
     #[inline(always)]
-    fn value(&self, row: usize) -> &[u8] {
-        GenericByteArray::value(self, row)
+    fn long(&self, view: u128) -> &[u8] {
+        let (length, low) = (view as u32 as usize, (view >> 96) as usize);
+        let start = ((view >> 64) as u32 as usize) << 32 | low;
+        &self.value_data()[start..start + length]
     }
 }
 
