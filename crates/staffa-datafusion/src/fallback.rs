@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use datafusion::common::{DataFusionError, Result};
 use datafusion::execution::TaskContext;
+use datafusion::physical_expr::expressions::lit;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::execution_plan::reset_plan_states;
 use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricBuilder};
@@ -14,6 +15,8 @@ use futures::{Stream, StreamExt};
 use parking_lot::Mutex;
 use staffa_common::FaultClass;
 use staffa_engine::run::Region;
+
+use crate::lower::dynamic_filter;
 
 /// How often a region was run as DataFusion planned it.
 const RESTARTS: &str = "datafusion_restarts";
@@ -65,13 +68,18 @@ impl Decision {
         }
     }
 
-    /// A partition has run out of memory.
-    fn fall_back(&self) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+    /// A partition of `region` has run out of memory.
+    fn fall_back(&self, region: Option<&Arc<Region>>) -> Result<Option<Arc<dyn ExecutionPlan>>> {
         let mut choice = self.choice.lock();
         match &*choice {
             Choice::Original(plan) => Ok(Some(Arc::clone(plan))),
             Choice::Staffa => Ok(None),
             Choice::Open => {
+                // From here on nobody narrows the filters that DataFusion's scans have, too.
+                if let Some(region) = region {
+                    region.stop();
+                }
+                widen(&self.original)?;
                 let plan = reset_plan_states(Arc::clone(&self.original))?;
                 MetricBuilder::new(&self.metrics).global_counter(RESTARTS).add(1);
                 *choice = Choice::Original(Arc::clone(&plan));
@@ -79,6 +87,15 @@ impl Decision {
             }
         }
     }
+}
+
+/// Has the filters that nodes fill while they run let everything through: those of this run's rows rule out what a
+/// run from the beginning needs (`reset_plan_states` leaves them as they are).
+fn widen(plan: &Arc<dyn ExecutionPlan>) -> Result<()> {
+    if let Some(filter) = dynamic_filter(plan.as_ref()) {
+        filter.update(lit(true))?;
+    }
+    plan.children().into_iter().try_for_each(widen)
 }
 
 /// Whether DataFusion's own plan may still do it: it may spill where we do not yet, and its reader
@@ -129,7 +146,9 @@ impl Output {
                 return item;
             }
             let original = match &item {
-                Err(error) if recoverable(error) => self.decision.fall_back()?,
+                Err(error) if recoverable(error) => {
+                    self.decision.fall_back(self.region.as_ref())?
+                }
                 // Another partition's fall back has stopped the region under this one.
                 Err(_) => self.decision.original(),
                 Ok(_) => self.decision.before_output(),

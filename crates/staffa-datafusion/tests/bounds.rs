@@ -1,5 +1,6 @@
-//! MIN and MAX without keys read no further than their values so far let matter, and no less.
+//! MIN and MAX without keys, and top-Ks, read no further than their values so far let matter, and no less.
 
+use std::fmt;
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
@@ -7,8 +8,12 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, AsArray, Float64Array, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::Int64Type;
 use arrow::util::pretty::pretty_format_batches;
+use datafusion::common::{Result, resources_err};
 use datafusion::execution::SessionStateBuilder;
-use datafusion::physical_plan::{ExecutionPlan, collect};
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::{MemoryPool, MemoryReservation, UnboundedMemoryPool};
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::physical_plan::{ExecutionPlan, collect, displayable};
 use datafusion::prelude::{ParquetReadOptions, SessionConfig, SessionContext};
 use parquet::arrow::ArrowWriter;
 use parquet::file::properties::WriterProperties;
@@ -66,17 +71,11 @@ async fn answer(ctx: &SessionContext, plan: &Arc<dyn ExecutionPlan>) -> String {
     pretty_format_batches(&batches).unwrap().to_string()
 }
 
-/// Rows that the plan's scans gave, and row groups that they left out for what a filter had become.
-fn read(plan: &Arc<dyn ExecutionPlan>) -> (usize, usize) {
+/// Rows that the plan's scans gave.
+fn read(plan: &Arc<dyn ExecutionPlan>) -> usize {
     let own = plan.metrics().filter(|_| plan.children().is_empty());
-    let of = |name: &str| {
-        own.as_ref().and_then(|own| own.sum_by_name(name)).map_or(0, |value| value.as_usize())
-    };
-    let rows = own.as_ref().and_then(|own| own.output_rows()).unwrap_or(0);
-    plan.children()
-        .into_iter()
-        .map(read)
-        .fold((rows, of("row_groups_pruned_dynamic_filter")), |a, b| (a.0 + b.0, a.1 + b.1))
+    let rows = own.and_then(|own| own.output_rows()).unwrap_or(0);
+    rows + plan.children().into_iter().map(read).sum::<usize>()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -84,26 +83,27 @@ async fn what_cannot_matter_is_not_read() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path());
     let (stock, ours) = (session(folder.path(), false).await, session(folder.path(), true).await);
-    for (sql, all) in [
-        ("SELECT min(up), max(down) FROM t WHERE s <> 'x'", false),
-        ("SELECT max(down) FROM t WHERE s <> 'x'", false),
-        ("SELECT min(s) FROM t WHERE up >= 0", false),
+    let two = 2 * GROUP;
+    for (sql, most) in [
+        ("SELECT min(up), max(down) FROM t WHERE s <> 'x'", 2 * two),
+        ("SELECT max(down) FROM t WHERE s <> 'x'", 2 * two),
+        ("SELECT min(s) FROM t WHERE up >= 0", 2 * two),
         // The last row group has it.
-        ("SELECT max(up) FROM t WHERE s <> 'x'", false),
-        ("SELECT min(up) FILTER (WHERE up % 2 = 1) FROM t WHERE s <> 'x'", false),
-        ("SELECT min(up) + 1 FROM (SELECT up FROM t WHERE s <> 'x') WHERE up % 3 = 2", false),
+        ("SELECT max(up) FROM t WHERE s <> 'x'", 2 * two),
+        ("SELECT min(up) FILTER (WHERE up % 2 = 1) FROM t WHERE s <> 'x'", 2 * two),
+        ("SELECT min(up) + 1 FROM (SELECT up FROM t WHERE s <> 'x') WHERE up % 4 = 2", two / 2),
         // What only one of two could do without.
-        ("SELECT min(up), count(*) FROM t WHERE s <> 'x'", true),
-        ("SELECT min(up), sum(down) FROM t WHERE s <> 'x'", true),
-        ("SELECT min(up) FROM t WHERE s <> 'x' GROUP BY down % 2 ORDER BY 1", true),
+        ("SELECT min(up), count(*) FROM t WHERE s <> 'x'", usize::MAX),
+        ("SELECT min(up), sum(down) FROM t WHERE s <> 'x'", usize::MAX),
+        ("SELECT min(up) FROM t WHERE s <> 'x' GROUP BY down % 2 ORDER BY 1", usize::MAX),
     ] {
         let plan = plan(&ours, sql).await;
         let expected = answer(&stock, &self::plan(&stock, sql).await).await;
         assert_eq!(answer(&ours, &plan).await, expected, "{sql}");
-        let (rows, pruned) = read(&plan);
-        assert_eq!(all, pruned == 0, "{sql}: {pruned} row groups left out");
-        // Two lanes may each have begun a row group.
-        assert!(all || rows <= 4 * GROUP, "{sql}: {rows} rows");
+        // Two lanes may each have begun two row groups.
+        let rows = read(&plan);
+        assert!(rows <= most, "{sql}: {rows} rows");
+        assert!(most < usize::MAX || rows == ROWS as usize, "{sql}: {rows} rows");
         // A plan that runs again starts anew.
         assert_eq!(answer(&ours, &plan).await, expected, "{sql}, again");
     }
@@ -137,4 +137,94 @@ async fn what_matters_to_one_function_is_read() {
     let batches = ours.sql("SELECT max(f) FROM t WHERE down <= 0").await.unwrap();
     let batches = batches.collect().await.unwrap();
     assert!(batches[0].column(0).as_primitive::<arrow::datatypes::Float64Type>().value(0).is_nan());
+}
+
+/// The filter that a top-K narrows looks for a NaN, too, of which statistics say nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_top_k_finds_a_nan() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path());
+    let ours = session(folder.path(), true).await;
+    // Files that are opened later are pruned by what is known then, as DataFusion's are.
+    ours.sql("SET datafusion.execution.target_partitions = 1").await.unwrap();
+    let batches = ours.sql("SELECT f FROM t ORDER BY f DESC LIMIT 1").await.unwrap();
+    let batches = batches.collect().await.unwrap();
+    assert!(batches[0].column(0).as_primitive::<arrow::datatypes::Float64Type>().value(0).is_nan());
+}
+
+/// Has no memory for some of Staffa's operators, and any amount for others.
+#[derive(Debug, Default)]
+struct Refusing(UnboundedMemoryPool);
+
+impl fmt::Display for Refusing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl MemoryPool for Refusing {
+    fn name(&self) -> &str {
+        "refusing"
+    }
+
+    fn grow(&self, reservation: &MemoryReservation, additional: usize) {
+        self.0.grow(reservation, additional);
+    }
+
+    fn shrink(&self, reservation: &MemoryReservation, shrink: usize) {
+        self.0.shrink(reservation, shrink);
+    }
+
+    fn try_grow(&self, reservation: &MemoryReservation, additional: usize) -> Result<()> {
+        let name = reservation.consumer().name();
+        // A sort may have what a top-K and states of one group take, not what thousands of rows do.
+        if name.starts_with("Staffa") && reservation.size() + additional > 1 << 20 {
+            return resources_err!("none for {name}");
+        }
+        self.0.try_grow(reservation, additional)
+    }
+
+    fn reserved(&self) -> usize {
+        self.0.reserved()
+    }
+}
+
+/// What Staffa had found rules nothing out for DataFusion, which begins from the first row.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restart_reads_everything() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path());
+    let stock = session(folder.path(), false).await;
+    let ours = session(folder.path(), true).await;
+    let runtime = RuntimeEnvBuilder::new()
+        .with_memory_pool(Arc::new(Refusing::default()))
+        .with_disk_manager_builder(
+            DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled),
+        )
+        .build_arc()
+        .unwrap();
+    let state =
+        SessionStateBuilder::new_from_existing(ours.state()).with_runtime_env(runtime).build();
+    let refused = SessionContext::new_with_state(state);
+    for found in [
+        "SELECT max(up) AS m FROM t WHERE down <= 0",
+        "SELECT up AS m FROM t WHERE down <= 0 ORDER BY up DESC LIMIT 1",
+    ] {
+        let sql = format!(
+            "SELECT count(*), sum(array_length(ids)) FROM (SELECT t.up % 7 AS k, array_agg(t.s) AS ids, \
+             array_agg(t.up) AS ups FROM t, ({found}) x WHERE t.up > x.m - 50000 GROUP BY t.up % 7)"
+        );
+        let expected = answer(&stock, &plan(&stock, &sql).await).await;
+        let plan = plan(&refused, &sql).await;
+        assert_eq!(answer(&refused, &plan).await, expected, "{sql}");
+        let shown = displayable(plan.as_ref()).indent(true).to_string();
+        let restarts = restarts(&plan);
+        assert!(restarts > 0, "{sql}: no restart: {shown}");
+    }
+}
+
+fn restarts(plan: &Arc<dyn ExecutionPlan>) -> usize {
+    let own = plan.metrics().and_then(|own| own.sum_by_name("datafusion_restarts"));
+    let below = plan.children().into_iter().map(restarts).sum::<usize>();
+    own.map_or(0, |value| value.as_usize()) + below
 }

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use datafusion_common::{Result, exec_err, internal_datafusion_err};
 use datafusion_execution::TaskContext;
 use datafusion_execution::memory_pool::{MemoryConsumer, MemoryReservation};
+use parking_lot::RwLock;
 use staffa_common::Reason;
 
 use crate::buffers::Buffers;
@@ -132,12 +133,30 @@ pub fn panic_error(panic: &(dyn std::any::Any + Send)) -> datafusion_common::Dat
 
 /// Set once when nobody wants a region's result any more. Long loops ask it between chunks.
 #[derive(Debug, Clone, Default)]
-pub struct CancelFlag(Arc<AtomicBool>);
+pub struct CancelFlag(Arc<Flag>);
+
+#[derive(Debug, Default)]
+struct Flag {
+    set: AtomicBool,
+    /// Read by those who are telling something to the outside.
+    telling: RwLock<()>,
+}
 
 impl CancelFlag {
-    /// Asks every holder to stop.
+    /// Asks every holder to stop, and waits for those within [`CancelFlag::unless_cancelled`].
     pub fn cancel(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.0.set.store(true, Ordering::Release);
+        drop(self.0.telling.write());
+    }
+
+    /// Runs `tell`, which must be short, unless the region was cancelled: once [`CancelFlag::cancel`] has returned,
+    /// nothing that is told this way changes any more.
+    ///
+    /// # Errors
+    /// What `tell` raises.
+    pub fn unless_cancelled(&self, tell: impl FnOnce() -> Result<()>) -> Result<()> {
+        let _telling = self.0.telling.read();
+        if self.0.set.load(Ordering::Acquire) { Ok(()) } else { tell() }
     }
 
     /// An error once the region was cancelled.
@@ -145,7 +164,7 @@ impl CancelFlag {
     /// # Errors
     /// "cancelled", after [`CancelFlag::cancel`].
     pub fn check(&self) -> Result<()> {
-        if self.0.load(Ordering::Relaxed) {
+        if self.0.set.load(Ordering::Relaxed) {
             return exec_err!("cancelled");
         }
         Ok(())

@@ -130,7 +130,6 @@ pub(super) struct GroupStream {
 }
 
 /// When the scan's predicate was last asked about the row group that is being read.
-#[derive(Default)]
 struct Watch {
     generation: u64,
     morsels: u32,
@@ -196,7 +195,9 @@ impl GroupStream {
         context: &RunContext,
     ) -> Result<Self> {
         let file = Arc::clone(&part.file);
-        let watch = file.opener.advised.then(Watch::default);
+        // As it was when the row group was chosen.
+        let generation = file.predicate.as_ref().map_or(0, snapshot_generation);
+        let watch = file.opener.advised.then_some(Watch { generation, morsels: 0 });
         Ok(Self { watch, ..Self::over(part, tests, &file.projection, context)? })
     }
 

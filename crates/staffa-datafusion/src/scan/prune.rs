@@ -8,7 +8,10 @@ use datafusion::datasource::physical_plan::parquet::{
     BloomFilterStatistics, PagePruningAccessPlanFilter, ParquetAccessPlan, ParquetRowSelection,
     RowGroupAccess, RowGroupAccessPlanFilter,
 };
-use datafusion::physical_expr::PhysicalExpr;
+use datafusion::logical_expr::Operator;
+use datafusion::physical_expr::expressions::{BinaryExpr, Column, DynamicFilterPhysicalExpr};
+use datafusion::physical_expr::utils::collect_columns;
+use datafusion::physical_expr::{PhysicalExpr, split_conjunction};
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use datafusion_pruning::{PruningPredicate, PruningPredicateBuilder};
 use parquet::arrow::ParquetRecordBatchStreamBuilder;
@@ -176,7 +179,7 @@ fn to_read(access: ParquetAccessPlan) -> Vec<GroupToRead> {
 
 /// Whether what a dynamic filter has become by now rules a row group out.
 pub(super) fn ruled_out(open: &OpenFile, group: usize) -> bool {
-    let Some(predicate) = open.predicate.as_ref().and_then(|p| pruning_predicate(open, p)) else {
+    let Some(predicate) = sayable(open).and_then(|p| pruning_predicate(open, &p)) else {
         return false;
     };
     let groups = open.reader_metadata.metadata().row_groups();
@@ -193,6 +196,23 @@ pub(super) fn ruled_out(open: &OpenFile, group: usize) -> bool {
         open.metrics.row_groups_pruned_dynamic_filter.add(1);
     }
     ruled_out
+}
+
+/// The scan's predicate without dynamic filters on floats: statistics leave NaNs out, which may be what such a filter
+/// looks for.
+fn sayable(open: &OpenFile) -> Option<Arc<dyn PhysicalExpr>> {
+    let is_float = |column: &Column| {
+        let field = open.schema.fields().get(column.index());
+        field.is_none_or(|field| field.data_type().is_floating())
+    };
+    let says = |conjunct: &&Arc<dyn PhysicalExpr>| {
+        !conjunct.is::<DynamicFilterPhysicalExpr>()
+            || !collect_columns(conjunct).iter().any(is_float)
+    };
+    let conjuncts = split_conjunction(open.predicate.as_ref()?);
+    conjuncts.into_iter().filter(says).cloned().reduce(|all, one| {
+        Arc::new(BinaryExpr::new(all, Operator::And, one)) as Arc<dyn PhysicalExpr>
+    })
 }
 
 fn pruning_predicate(

@@ -113,9 +113,10 @@ impl<'a> Compiler<'a> {
             metrics,
         };
         let (stops_early, narrows) = (pipeline.stops_early(), pipeline.narrows());
-        if let Source::Scan(_, request) = &mut pipeline.source {
+        if let Source::Scan(scan, request) = &mut pipeline.source {
             request.stops_early = stops_early;
-            request.from_both_ends = narrows && !stops_early;
+            // Not where somebody counts the first rows.
+            request.from_both_ends = narrows && !stops_early && scan.shares();
         }
         self.pipelines.push(pipeline);
         id

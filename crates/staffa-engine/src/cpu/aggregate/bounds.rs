@@ -12,6 +12,7 @@ use datafusion_physical_expr::expressions::{BinaryExpr, DynamicFilterPhysicalExp
 use datafusion_physical_expr_common::physical_expr::PhysicalExpr;
 use parking_lot::Mutex;
 
+use crate::CancelFlag;
 use crate::plan::AggregateSpec;
 
 /// What all lanes have found together.
@@ -49,11 +50,16 @@ impl Bounds {
         }))
     }
 
-    /// Takes a lane's values into account.
+    /// Takes a lane's values into account; of no effect on the source once the region was cancelled, whose rows may
+    /// be another's then.
     ///
     /// # Errors
     /// DataFusion's, when the filter cannot be updated.
-    pub(super) fn tighten(&self, states: &mut [Box<dyn Accumulator>]) -> Result<()> {
+    pub(super) fn tighten(
+        &self,
+        states: &mut [Box<dyn Accumulator>],
+        cancel: &CancelFlag,
+    ) -> Result<()> {
         let found = states.iter_mut().map(|state| state.evaluate()).collect::<Result<Vec<_>>>()?;
         let mut values = self.values.lock();
         let mut tighter = false;
@@ -77,7 +83,7 @@ impl Bounds {
             Arc::new(BinaryExpr::new(all, Operator::Or, one)) as Arc<dyn PhysicalExpr>
         });
         // Under the lock, so that the filter never goes back to what let more through.
-        any.map_or(Ok(()), |any| self.filter.update(any))
+        cancel.unless_cancelled(|| any.map_or(Ok(()), |any| self.filter.update(any)))
     }
 }
 

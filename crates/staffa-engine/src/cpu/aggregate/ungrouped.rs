@@ -13,7 +13,7 @@ use super::bounds::Bounds;
 use super::plan::Plan;
 use crate::cpu::batches::Batches;
 use crate::engine::{Sealed, SinkLocal};
-use crate::{Morsel, RunContext};
+use crate::{CancelFlag, Morsel, RunContext};
 
 /// One lane's states.
 ///
@@ -23,6 +23,7 @@ pub(super) struct UngroupedLocal {
     plan: Arc<Plan>,
     states: Vec<Box<dyn Accumulator>>,
     bounds: Option<Arc<Bounds>>,
+    cancel: CancelFlag,
     reservation: MemoryReservation,
 }
 
@@ -37,6 +38,7 @@ impl UngroupedLocal {
             plan: Arc::clone(plan),
             states: accumulators(plan)?,
             bounds: bounds.map(Arc::clone),
+            cancel: context.cancel.clone(),
             reservation: context.reservation("StaffaAggregate"),
         })
     }
@@ -95,7 +97,7 @@ impl SinkLocal for UngroupedLocal {
     async fn push(&mut self, morsel: Morsel) -> Result<()> {
         self.add(&morsel)?;
         match &self.bounds {
-            Some(bounds) => bounds.tighten(&mut self.states),
+            Some(bounds) => bounds.tighten(&mut self.states, &self.cancel),
             None => Ok(()),
         }
     }

@@ -13,6 +13,8 @@ use datafusion_physical_expr_common::physical_expr::PhysicalExpr;
 use datafusion_physical_expr_common::sort_expr::LexOrdering;
 use parking_lot::RwLock;
 
+use crate::CancelFlag;
+
 /// A key that K rows are at or before.
 #[derive(Debug, Clone)]
 pub(super) struct Bound {
@@ -77,6 +79,7 @@ impl SharedBound {
     pub(super) fn tighten(
         &self,
         bound: Bound,
+        cancel: &CancelFlag,
         values: impl FnOnce() -> Result<Vec<ScalarValue>>,
     ) -> Result<()> {
         if !improves(&bound, self.current.read().as_deref()) {
@@ -93,7 +96,8 @@ impl SharedBound {
         }
         *current = Some(Arc::new(bound));
         match (&self.filter, predicate) {
-            (Some(filter), Some(predicate)) => filter.update(predicate),
+            // The rows of a cancelled region may be another's.
+            (Some(filter), Some(predicate)) => cancel.unless_cancelled(|| filter.update(predicate)),
             _ => Ok(()),
         }
     }

@@ -28,6 +28,7 @@ use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion_common::Result;
 use datafusion_execution::memory_pool::{MemoryConsumer, MemoryReservation};
+use datafusion_physical_expr::expressions::lit;
 use datafusion_physical_expr_common::sort_expr::LexOrdering;
 use datafusion_physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, SpillMetrics};
 use datafusion_physical_plan::spill::SpillManager;
@@ -95,7 +96,7 @@ impl SortSink {
     /// A sort of what reaches the end of `pipeline`.
     ///
     /// # Errors
-    /// Sort keys that do not bind or have no order.
+    /// Sort keys that do not bind or have no order; DataFusion's, when the filter cannot be updated.
     pub fn new(
         spec: &Arc<SortSpec>,
         pipeline: &Pipeline,
@@ -114,6 +115,10 @@ impl SortSink {
             Scope::PerLane => pipeline.lanes,
         };
         let filter = spec.dynamic_filter.as_ref();
+        if let Some(filter) = filter {
+            // A plan that runs once more starts anew.
+            filter.update(lit(true))?;
+        }
         let top = spec.fetch.map(|k| TopSink {
             k,
             bound: Arc::new(SharedBound::new(&spec.ordering, filter, states)),

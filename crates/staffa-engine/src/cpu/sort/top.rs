@@ -229,7 +229,7 @@ impl<E: Entry> Best<E> {
             row: rows.get(batch).map(|rows| rows.row(row).data().into()),
             first: Arc::clone(&arrays[0]),
         };
-        context.bound.tighten(bound, || {
+        context.bound.tighten(bound, &context.shared.context.cancel, || {
             arrays.iter().map(|array| ScalarValue::try_from_array(array, 0)).collect()
         })
     }
