@@ -1,22 +1,22 @@
 //! Cancelled queries, exhausted memory, panics: what is left is released, and answers stay right.
 
-use std::fmt;
+mod pools;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrow::array::{Int64Array, RecordBatch};
 use arrow::util::pretty::pretty_format_batches;
-use datafusion::common::resources_err;
 use datafusion::datasource::MemTable;
 use datafusion::error::DataFusionError;
 use datafusion::execution::SessionStateBuilder;
-use datafusion::execution::memory_pool::{
-    GreedyMemoryPool, MemoryPool, MemoryReservation, UnboundedMemoryPool,
-};
+use datafusion::execution::memory_pool::{GreedyMemoryPool, MemoryPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::StreamExt;
 use staffa_datafusion::{StaffaConfig, compute_jobs, register, report};
+
+use crate::pools::Refusing;
 
 const ROWS: i64 = 400_000;
 
@@ -168,51 +168,12 @@ async fn a_memory_limit_gives_the_answer_or_datafusions_error() {
     assert!(finished > 2 * HEAVY.len(), "only {finished} runs finished");
 }
 
-/// Has no memory for Staffa's operators, and any amount for others.
-#[derive(Debug, Default)]
-struct Refusing(UnboundedMemoryPool);
-
-impl fmt::Display for Refusing {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl MemoryPool for Refusing {
-    fn name(&self) -> &str {
-        "refusing"
-    }
-
-    fn grow(&self, reservation: &MemoryReservation, additional: usize) {
-        self.0.grow(reservation, additional);
-    }
-
-    fn shrink(&self, reservation: &MemoryReservation, shrink: usize) {
-        self.0.shrink(reservation, shrink);
-    }
-
-    fn try_grow(
-        &self,
-        reservation: &MemoryReservation,
-        additional: usize,
-    ) -> datafusion::error::Result<()> {
-        if reservation.consumer().name().starts_with("Staffa") {
-            return resources_err!("none for {}", reservation.consumer().name());
-        }
-        self.0.try_grow(reservation, additional)
-    }
-
-    fn reserved(&self) -> usize {
-        self.0.reserved()
-    }
-}
-
 /// A region that DataFusion's plan has replaced in the middle says so.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn explain_analyze_tells_of_a_restart() {
     let (vanilla, _) = session(usize::MAX, false, 0);
     let (context, _) = session(usize::MAX, true, 0);
-    let refusing = RuntimeEnvBuilder::new().with_memory_pool(Arc::new(Refusing::default()));
+    let refusing = RuntimeEnvBuilder::new().with_memory_pool(Arc::new(Refusing::above(0)));
     let state = SessionStateBuilder::new_from_existing(context.state())
         .with_runtime_env(refusing.build_arc().unwrap())
         .build();
