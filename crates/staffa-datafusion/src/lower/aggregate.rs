@@ -15,7 +15,7 @@ use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, InputOrderMode};
 use staffa_common::{Reason, ReasonCode};
-use staffa_engine::plan::{AggregateSpec, AggregateStage, NodeOp};
+use staffa_engine::plan::{AggregateSpec, AggregateStage, NodeOp, TopGroups};
 
 use super::{Lowered, Setting, dynamic_filter};
 
@@ -66,6 +66,10 @@ fn lowered(aggregate: &AggregateExec, plan: &Arc<dyn ExecutionPlan>, setting: Se
         .limit_options()
         .filter(|_| aggregate.is_unordered_unfiltered_group_by_distinct())
         .map(|options| options.limit());
+    // DataFusion asks for this where MIN and MAX are sorted by in their own direction, NULLs last.
+    let top = aggregate.limit_options().and_then(|options| {
+        options.descending().map(|greatest| TopGroups { limit: options.limit(), greatest })
+    });
     Ok(NodeOp::Aggregate(Arc::new(AggregateSpec {
         stage,
         group_by: Arc::new(aggregate.group_expr().clone()),
@@ -74,6 +78,7 @@ fn lowered(aggregate: &AggregateExec, plan: &Arc<dyn ExecutionPlan>, setting: Se
         input_schema: aggregate.input().schema(),
         schema: plan.schema(),
         limit,
+        top,
         dynamic_filter: dynamic_filter(plan.as_ref()).filter(|_| functions.iter().all(has_bound)),
     })))
 }

@@ -12,7 +12,7 @@ pub use compile::{compile, dealt_by};
 pub use lift::{Lift, LiftRun, Lifter};
 pub use node::{
     AggregateSpec, AggregateStage, FilterSpec, JoinKind, JoinSpec, LimitSpec, Node, NodeOp,
-    ProjectSpec, RepartitionSpec, SortSpec, WindowSpec,
+    ProjectSpec, RepartitionSpec, SortSpec, TopGroups, WindowSpec,
 };
 pub use pipeline::{Op, OpKind, Overflow, Pipeline, PipelineId, Program, Scope, SinkKind, Source};
 pub use same::Same;

@@ -170,6 +170,17 @@ impl AggregateStage {
     }
 }
 
+/// The groups that a sort by their only aggregate, which is MIN or MAX, or by their only key where there is no
+/// aggregate, keeps: it takes the first so many, and NULLs after all others. Other groups may be there or not, and with
+/// whatever value that comes behind those.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TopGroups {
+    /// How many.
+    pub limit: usize,
+    /// The greatest values, else the least.
+    pub greatest: bool,
+}
+
 /// An aggregation.
 #[derive(Debug, Clone)]
 pub struct AggregateSpec {
@@ -187,6 +198,8 @@ pub struct AggregateSpec {
     pub schema: SchemaRef,
     /// At most so many groups are wanted (any of them), when set.
     pub limit: Option<usize>,
+    /// Which groups alone are wanted, when set.
+    pub top: Option<TopGroups>,
     /// The filter on the source that smallest and largest values narrow as they are found. Only where there are no
     /// keys, and all functions are MIN or MAX of a column whose order is that of comparisons.
     pub dynamic_filter: Option<Arc<DynamicFilterPhysicalExpr>>,

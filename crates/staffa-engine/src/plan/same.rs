@@ -148,6 +148,7 @@ fn aggregate(a: &AggregateSpec, b: &AggregateSpec) -> bool {
         && a.aggregates.iter().zip(&b.aggregates).all(|(a, b)| same_function(a, b))
         && a.filters == b.filters
         && a.limit == b.limit
+        && a.top == b.top
 }
 
 fn same_function(a: &AggregateFunctionExpr, b: &AggregateFunctionExpr) -> bool {

@@ -15,13 +15,14 @@ use super::partition::Run;
 use super::plan::{Evaluated, Plan};
 use super::spill::SpillWriter;
 use super::table::Table;
+use super::top::Top;
 use super::whole::Whole;
 use crate::engine::SinkLocal;
 use crate::plan::Pipeline;
 use crate::{Morsel, RunContext};
 
 /// Groups that a lane's table holds at first: keys and a few states of so many fit a core's cache.
-const GROUPS: usize = 64 * 1024;
+pub(super) const GROUPS: usize = 64 * 1024;
 /// Rows per group from which a full table may grow instead of being emptied: it reduces its input
 /// so well that cache misses cost less than merging its groups again and again.
 const REDUCES_WELL: usize = 16;
@@ -82,6 +83,8 @@ pub(super) struct GroupedLocal {
     pub(super) table: Table,
     /// Groups by all keys, which are on their way to the grouping sets' in the table.
     finest: Option<Finest>,
+    /// How good a group has to be.
+    top: Option<Top>,
     /// States that came as a set of groups, which may be all there is.
     pub(super) whole: Whole,
     /// What overflowed, oldest first.
@@ -120,6 +123,7 @@ impl GroupedLocal {
         Ok(Self {
             table: Table::new(plan)?,
             finest,
+            top: Top::new(plan, &layout.metrics)?,
             whole: Whole::default(),
             runs: Vec::new(),
             spilled: SpillWriter::new(plan, layout, context),
@@ -155,11 +159,24 @@ impl GroupedLocal {
                 false => Ok(()),
             };
         }
+        let better = match &self.top {
+            Some(top) => top.passing(&self.plan, morsel)?,
+            None => None,
+        };
+        let morsel = better.as_ref().unwrap_or(morsel);
+        if morsel.rows() == 0 {
+            return Ok(());
+        }
         let input = self.plan.evaluate(morsel)?;
         if self.bypass_rows > 0 {
             return self.pass(&input, morsel.rows());
         }
         self.table.add(&input)?;
+        if let Some(top) = &mut self.top
+            && top.tighten(&self.plan, &mut self.table)?
+        {
+            self.top = None;
+        }
         self.added(morsel.rows())
     }
 

@@ -19,6 +19,7 @@ mod spill;
 mod table;
 #[cfg(test)]
 mod tests;
+mod top;
 mod ungrouped;
 mod whole;
 

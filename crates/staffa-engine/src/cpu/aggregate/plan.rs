@@ -17,6 +17,7 @@ use datafusion_physical_expr_common::physical_expr::PhysicalExpr;
 use super::keys::takes_codes;
 use crate::Morsel;
 use crate::bound::BoundExpr;
+use crate::cpu::predicate::infallible;
 use crate::plan::AggregateSpec;
 
 /// One grouping set: which keys it leaves out, and the id that tells it from the others.
@@ -181,6 +182,11 @@ impl Plan {
         reads_states || functions.all(|function| function.groups_accumulator_supported())
     }
 
+    /// Whether keys can be evaluated of every row.
+    pub(super) fn keys_are_infallible(&self) -> bool {
+        self.spec.group_by.expr().iter().all(|(key, _)| infallible(key))
+    }
+
     /// Evaluates keys, arguments and filters over a morsel.
     pub(super) fn evaluate(&self, morsel: &Morsel) -> Result<Evaluated> {
         Ok(Evaluated {
@@ -194,7 +200,7 @@ impl Plan {
         })
     }
 
-    fn keys(&self, morsel: &Morsel) -> Result<Vec<Vec<ArrayRef>>> {
+    pub(super) fn keys(&self, morsel: &Morsel) -> Result<Vec<Vec<ArrayRef>>> {
         let rows = morsel.rows();
         let evaluate = |exprs: &[BoundExpr]| -> Result<Vec<ArrayRef>> {
             exprs.iter().map(|expr| expr.array(morsel)).collect()

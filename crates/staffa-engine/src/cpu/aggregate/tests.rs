@@ -134,6 +134,7 @@ fn spec(group_by: PhysicalGroupBy, stage: AggregateStage) -> AggregateSpec {
         input_schema: schema(),
         schema: Arc::new(Schema::new(fields)),
         limit: None,
+        top: None,
         dynamic_filter: None,
     }
 }

@@ -54,6 +54,7 @@ fn spec(keys: &[&str], aggregates: Vec<Arc<AggregateFunctionExpr>>) -> Aggregate
         input_schema: schema(),
         schema: schema(),
         limit: None,
+        top: None,
         dynamic_filter: None,
     }
 }

@@ -75,6 +75,7 @@ pub(super) fn fuse(partial: &AggregateSpec, last: &AggregateSpec) -> AggregateSp
         input_schema: Arc::clone(&partial.input_schema),
         schema: Arc::clone(&last.schema),
         limit: last.limit,
+        top: last.top,
         dynamic_filter: partial.dynamic_filter.clone(),
     }
 }
