@@ -137,17 +137,21 @@ fn blocks_filters(plan: &Arc<dyn ExecutionPlan>) -> bool {
 
 /// Whether a node may stop before its input ends. (A scan's own limit is the scan's to know.)
 fn cuts(plan: &Arc<dyn ExecutionPlan>) -> bool {
-    let aggregate = plan.downcast_ref::<AggregateExec>();
-    plan.fetch().is_some() || aggregate.is_some_and(|plan| plan.limit_options().is_some())
+    plan.fetch().is_some() || any_groups(plan)
+}
+
+/// Whether a node is an aggregation that ends once it has so many groups, whichever those are.
+fn any_groups(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    let limit = plan.downcast_ref::<AggregateExec>().and_then(AggregateExec::limit_options);
+    limit.is_some_and(|limit| limit.descending().is_none())
 }
 
 /// Whether DataFusion's node reads its input, or one of its inputs, to the end before it puts out anything.
 pub(crate) fn reads_all(plan: &Arc<dyn ExecutionPlan>) -> bool {
     let passes = plan.is::<UnionExec>() || plan.is::<InterleaveExec>();
-    let aggregate = plan.downcast_ref::<AggregateExec>();
     plan.is::<SortExec>()
         || plan.is::<WindowAggExec>()
-        || aggregate.is_some_and(|plan| plan.limit_options().is_none())
+        || (plan.is::<AggregateExec>() && !any_groups(plan))
         || (plan.children().len() > 1 && !passes)
 }
 

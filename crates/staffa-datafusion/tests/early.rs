@@ -269,3 +269,25 @@ async fn a_running_window_holds_peers_only() {
         assert!((1..1 << 20).contains(&peak), "{functions}: {peak} bytes");
     }
 }
+
+/// DataFusion merges no more of the sorted batches than a limit asks for; so the sort is its own then, and only then.
+#[tokio::test]
+async fn a_sort_whose_rows_a_limit_ends_stays_with_datafusion() {
+    let (ctx, _) = session(Some(cpu()), 2);
+    ctx.register_table("ordered", ordered(&ctx).await).unwrap();
+    let ranks =
+        "SELECT id, row_number() OVER (PARTITION BY id % 7 ORDER BY id DESC) AS r FROM ordered";
+    for (sql, ours) in [
+        (format!("{ranks} LIMIT 5"), false),
+        (format!("SELECT id + r FROM ({ranks}) WHERE r < 3 LIMIT 5"), false),
+        (format!("SELECT max(r) FROM ({ranks}) LIMIT 5"), true),
+        (format!("{ranks} ORDER BY id, r LIMIT 5"), true),
+        (ranks.to_string(), true),
+    ] {
+        let plan = ctx.sql(&sql).await.unwrap().create_physical_plan().await.unwrap();
+        let shown = displayable(plan.as_ref()).indent(false).to_string();
+        assert_eq!(shown.contains("SortExec [cpu]"), ours, "{sql}\n{shown}");
+        assert!(shown.contains("WindowAggExec [cpu]"), "{sql}\n{shown}");
+        assert!(count(&rows(&ctx, &sql).await.unwrap()) > 0, "{sql}");
+    }
+}

@@ -6,12 +6,18 @@ use datafusion::physical_expr::{AcrossPartitions, LexOrdering, PhysicalSortExpr}
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
+use staffa_common::{Reason, ReasonCode};
 use staffa_engine::plan::{NodeOp, SortSpec};
 
 use super::{Lowered, Setting, dynamic_filter};
 
-pub(super) fn lower(plan: &Arc<dyn ExecutionPlan>, _: Setting) -> Option<Lowered> {
+pub(super) fn lower(plan: &Arc<dyn ExecutionPlan>, setting: Setting) -> Option<Lowered> {
     if let Some(sort) = plan.downcast_ref::<SortExec>() {
+        // DataFusion sorts batches and merges no more of them than is asked for.
+        if setting.limited && sort.fetch().is_none() {
+            let why = "a limit above may stop it early, and its twin would sort all rows first";
+            return Some(Err(Reason::new(ReasonCode::NotFaster, why)));
+        }
         return Some(Ok(NodeOp::Sort(Arc::new(SortSpec {
             ordering: sort.expr().clone(),
             fetch: sort.fetch(),
