@@ -5,7 +5,7 @@ use std::io::Read;
 use parquet::basic::Compression;
 
 use crate::error::{Flaw, Flawed};
-use crate::lz4;
+use crate::{lz4, snappy};
 
 /// A codec of this package.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,13 +74,12 @@ const TRUSTED_BYTES: usize = 8 << 20;
 /// Decompresses pages of one codec, one after the other.
 pub(crate) struct Decompressor {
     codec: Codec,
-    snappy: snap::raw::Decoder,
     zstd: Option<zstd::bulk::Decompressor<'static>>,
 }
 
 impl Decompressor {
     pub(crate) fn new(codec: Codec) -> Self {
-        Self { codec, snappy: snap::raw::Decoder::new(), zstd: None }
+        Self { codec, zstd: None }
     }
 
     pub(crate) fn codec(&self) -> Codec {
@@ -105,13 +104,7 @@ impl Decompressor {
                 out.extend_from_slice(input);
             }
             Codec::Snappy => {
-                let len = snap::raw::decompress_len(input).map_err(|e| broken("Snappy", e))?;
-                if len != size {
-                    return Err(wrong_size(len, size));
-                }
-                out.resize(size, 0);
-                let n = self.snappy.decompress(input, out);
-                out.truncate(n.map_err(|e| broken("Snappy", e))?);
+                snappy::decompress(input, size, out).map_err(|e| of_snappy(e, size))?;
             }
             Codec::Lz4Raw => lz4_raw(input, size, out)?,
             Codec::Lz4Hadoop => lz4_hadoop(input, size, out)?,
@@ -127,6 +120,26 @@ impl Decompressor {
             return Err(wrong_size(out.len(), size));
         }
         Ok(())
+    }
+
+    /// As [`decompress`](Self::decompress), of two pages at once; says of the second whether it was decompressed. A
+    /// codec that gains nothing by it leaves that one alone.
+    ///
+    /// # Errors
+    /// As [`decompress`](Self::decompress), about the first.
+    pub(crate) fn decompress_two(
+        &mut self,
+        (input, size, out): snappy::Page<'_>,
+        second: snappy::Page<'_>,
+    ) -> Flawed<bool> {
+        let claims = |page: (&[u8], usize)| self.codec.check_claim(page.0.len(), page.1);
+        if self.codec != Codec::Snappy || claims((second.0, second.1)).is_err() {
+            return self.decompress(input, size, out).map(|()| false);
+        }
+        claims((input, size))?;
+        let [first, second] = snappy::decompress_two((input, size, out), second);
+        first.map_err(|e| of_snappy(e, size))?;
+        Ok(second.is_ok())
     }
 
     fn zstd_bulk(&mut self, input: &[u8], size: usize, out: &mut Vec<u8>) -> Flawed<()> {
@@ -195,10 +208,17 @@ fn hadoop_blocks(mut input: &[u8], end: usize, out: &mut Vec<u8>) -> Option<()> 
     Some(())
 }
 
+fn of_snappy(error: snappy::Error, size: usize) -> Flaw {
+    match error {
+        snappy::Error::Size(other) => wrong_size(other, size),
+        other => broken("Snappy", other),
+    }
+}
+
 fn broken(name: &str, e: impl std::fmt::Display) -> Flaw {
     Flaw::bad(format!("{name}: {e}"))
 }
 
-fn wrong_size(got: usize, want: usize) -> Flaw {
+fn wrong_size(got: impl std::fmt::Display, want: usize) -> Flaw {
     Flaw::bad(format!("a page decompressed to {got} bytes; its header says {want}"))
 }

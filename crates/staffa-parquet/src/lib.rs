@@ -88,6 +88,7 @@ mod limits;
 mod lz4;
 mod page;
 mod selection;
+mod snappy;
 
 pub use chunk::ChunkBytes;
 pub use codec::Codec;

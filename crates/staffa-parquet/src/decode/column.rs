@@ -286,14 +286,22 @@ impl ColumnReader {
     }
 
     fn open(&mut self, index: usize) -> Flawed<()> {
-        if let Some((_, page)) = self.page.take() {
+        // A reader that comes from the page before goes on to the one behind, most likely.
+        let mut goes_on = false;
+        if let Some((before, page)) = self.page.take() {
+            goes_on = before + 1 == index;
             self.opener.close(page);
         }
         let page = self.table.pages.get(index).ok_or_else(|| Flaw::bug("row without a page"))?;
         let header = page.header.ok_or_else(|| Flaw::bug("the page was not fetched"))?;
         let body = self.bytes.slice(page.body.clone());
         let body = body.ok_or_else(|| Flaw::bug("the page's bytes were not fetched"))?;
-        let open = self.opener.open(&header, body, self.table.dictionary.is_some())?;
+        let next =
+            self.table.pages.get(index + 1).filter(|_| goes_on).and_then(|next| {
+                Some((next.header.as_ref()?, self.bytes.slice(next.body.clone())?))
+            });
+        let has_dictionary = self.table.dictionary.is_some();
+        let open = self.opener.open(index, &header, body, next, has_dictionary)?;
         self.page = Some((index, open));
         Ok(())
     }

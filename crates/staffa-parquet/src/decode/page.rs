@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::cell::RefCell;
+use std::ops::Range;
 
 use bytes::Bytes;
 use parquet::basic::{Encoding, Type as Physical};
@@ -37,17 +38,21 @@ thread_local! {
 /// A thread keeps no larger buffer than this between chunks, and no more than so many bytes in all.
 const SPARE_BYTES: usize = 4 << 20;
 const SPARES_BYTES: usize = 12 << 20;
+/// Pages of more bytes than this are not decompressed ahead of their turn.
+const AHEAD_BYTES: usize = 1 << 20;
 
 impl Drop for Opener {
     fn drop(&mut self) {
-        let spare = std::mem::take(&mut self.spare);
-        if spare.capacity() > SPARE_BYTES || spare.capacity() == 0 {
-            return;
-        }
+        let ahead = self.ahead.take().map(|(_, bytes)| bytes);
         SPARE.with_borrow_mut(|spares| {
-            let held: usize = spares.iter().map(Vec::capacity).sum();
-            if held + spare.capacity() <= SPARES_BYTES {
-                spares.push(spare);
+            let mut held: usize = spares.iter().map(Vec::capacity).sum();
+            for spare in self.spare.drain(..).chain(ahead) {
+                if (1..=SPARE_BYTES).contains(&spare.capacity())
+                    && held + spare.capacity() <= SPARES_BYTES
+                {
+                    held += spare.capacity();
+                    spares.push(spare);
+                }
             }
         });
     }
@@ -58,8 +63,10 @@ pub(crate) struct Opener {
     pub(crate) leaf: LeafType,
     pub(crate) decompressor: Decompressor,
     pub(crate) limits: Limits,
-    /// Memory of an earlier page that nothing points to any more.
-    spare: Vec<u8>,
+    /// Memory of up to two earlier pages that nothing points to any more.
+    spare: Vec<Vec<u8>>,
+    /// The number of a page whose turn comes next, and its bytes, decompressed.
+    ahead: Option<(usize, Vec<u8>)>,
     spare_bits: Bitmap,
     spare_words: Vec<u64>,
 }
@@ -71,7 +78,8 @@ impl Opener {
             leaf,
             decompressor,
             limits,
-            spare: SPARE.with_borrow_mut(Vec::pop).unwrap_or_default(),
+            spare: SPARE.with_borrow_mut(Vec::pop).into_iter().collect(),
+            ahead: None,
             spare_bits: Bitmap::default(),
             spare_words: vec![],
         }
@@ -92,8 +100,10 @@ impl Opener {
 
     /// Takes back memory that was given out, if nobody shares it.
     pub(crate) fn take_back(&mut self, bytes: Bytes) {
-        if let Ok(bytes) = bytes.try_into_mut() {
-            self.spare = bytes.into();
+        if let Ok(bytes) = bytes.try_into_mut()
+            && self.spare.len() < 2
+        {
+            self.spare.push(bytes.into());
         }
     }
 
@@ -107,23 +117,27 @@ impl Opener {
         if header.uncompressed_bytes == 0 || self.decompressor.codec() == Codec::Uncompressed {
             return Ok(body);
         }
-        self.expand(&body, header.uncompressed_bytes as usize)
+        self.expand(&body, header.uncompressed_bytes as usize, None)
     }
 
-    /// Opens a data page of `rows` rows whose bytes behind the header are `body`.
+    /// Opens the data page of this number, whose bytes behind the header are `body`. Where the next page is likely to
+    /// be wanted too, it may be decompressed along with this one.
     pub(crate) fn open(
         &mut self,
+        number: usize,
         header: &PageHeader,
         body: Bytes,
+        next: Option<(&PageHeader, Bytes)>,
         has_dictionary: bool,
     ) -> Flawed<OpenPage> {
+        let turn = Turn { number, next: next.and_then(|(header, body)| packed(header, body)) };
         self.check_crc(header, &body)?;
         let rows = header.values as usize;
         let (levels, values, whole) = match header.kind {
-            PageKind::DataV1 { levels } => self.split_v1(header, body, levels)?,
+            PageKind::DataV1 { levels } => self.split_v1(header, body, levels, turn)?,
             PageKind::DataV2 { repetition_bytes, definition_bytes, compressed, .. } => {
                 let (r, d) = (repetition_bytes as usize, definition_bytes as usize);
-                self.split_v2(header, body, r, d, compressed)?
+                self.split_v2(header, body, r..r + d, compressed, turn)?
             }
             PageKind::Dictionary | PageKind::Index => return Err(Flaw::bug("no data page")),
         };
@@ -156,11 +170,12 @@ impl Opener {
         header: &PageHeader,
         body: Bytes,
         encoding: Encoding,
+        turn: Turn,
     ) -> Flawed<(Bytes, Bytes, Bytes)> {
         let whole = if self.decompressor.codec() == Codec::Uncompressed {
             body
         } else {
-            self.expand(&body, header.uncompressed_bytes as usize)?
+            self.expand(&body, header.uncompressed_bytes as usize, Some(turn))?
         };
         if !self.leaf.nullable {
             return Ok((Bytes::new(), whole.clone(), whole));
@@ -182,14 +197,14 @@ impl Opener {
         &mut self,
         header: &PageHeader,
         body: Bytes,
-        repetition: usize,
-        definition: usize,
+        definition: Range<usize>,
         compressed: bool,
+        turn: Turn,
     ) -> Flawed<(Bytes, Bytes, Bytes)> {
-        // The header's checks made sure that both lie inside the body.
-        let levels = body.slice(repetition..repetition + definition);
-        let values = body.slice(repetition + definition..);
-        let size = header.uncompressed_bytes as usize - repetition - definition;
+        // The header's checks made sure that levels of both kinds lie inside the body.
+        let levels = body.slice(definition.clone());
+        let values = body.slice(definition.end..);
+        let size = header.uncompressed_bytes as usize - definition.end;
         if !compressed || self.decompressor.codec() == Codec::Uncompressed {
             return Ok((levels, values, body));
         }
@@ -197,13 +212,32 @@ impl Opener {
             // A page of NULLs has nothing to decompress.
             return Ok((levels, Bytes::new(), body));
         }
-        let whole = self.expand(&values, size)?;
+        let whole = self.expand(&values, size, Some(turn))?;
         Ok((levels, whole.clone(), whole))
     }
 
-    fn expand(&mut self, input: &[u8], size: usize) -> Flawed<Bytes> {
-        let mut out = std::mem::take(&mut self.spare);
-        self.decompressor.decompress(input, size, &mut out)?;
+    /// Decompresses a page's bytes, unless that was done ahead of its turn.
+    fn expand(&mut self, input: &[u8], size: usize, turn: Option<Turn>) -> Flawed<Bytes> {
+        let number = turn.as_ref().map(|turn| turn.number);
+        if let Some((_, bytes)) = self.ahead.take_if(|(ahead, _)| number == Some(*ahead)) {
+            return Ok(Bytes::from(bytes));
+        }
+        let mut out = self.spare.pop().unwrap_or_default();
+        let (Some(number), Some((packed, ahead))) = (number, turn.and_then(|turn| turn.next))
+        else {
+            self.decompressor.decompress(input, size, &mut out)?;
+            return Ok(Bytes::from(out));
+        };
+        // What was decompressed ahead was passed over.
+        let passed = self.ahead.take().map(|(_, bytes)| bytes);
+        let mut second = passed.or_else(|| self.spare.pop()).unwrap_or_default();
+        let pages = ((input, size, &mut out), (&packed[..], ahead, &mut second));
+        if self.decompressor.decompress_two(pages.0, pages.1)? {
+            self.ahead = Some((number + 1, second));
+        } else {
+            // If it is wrong, its turn will tell.
+            self.spare.push(second);
+        }
         Ok(Bytes::from(out))
     }
 
@@ -215,6 +249,26 @@ impl Opener {
             _ => Ok(()),
         }
     }
+}
+
+/// Which page is being opened, and the compressed bytes of the one behind it with how many they stand for.
+struct Turn {
+    number: usize,
+    next: Option<(Bytes, usize)>,
+}
+
+/// The compressed bytes of a data page that is worth decompressing ahead of its turn, and how many they stand for.
+fn packed(header: &PageHeader, body: Bytes) -> Option<(Bytes, usize)> {
+    let size = header.uncompressed_bytes as usize;
+    let levels = match header.kind {
+        PageKind::DataV1 { .. } => 0,
+        PageKind::DataV2 { repetition_bytes, definition_bytes, compressed: true, .. } => {
+            repetition_bytes as usize + definition_bytes as usize
+        }
+        _ => return None,
+    };
+    let size = size.checked_sub(levels).filter(|size| (1..=AHEAD_BYTES).contains(size))?;
+    (levels <= body.len()).then(|| (body.slice(levels..), size))
 }
 
 pub(crate) fn crc32(bytes: &[u8]) -> u32 {

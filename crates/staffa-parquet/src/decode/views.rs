@@ -192,7 +192,7 @@ pub(crate) fn check_utf8(bytes: &[u8]) -> Flawed<()> {
     if bytes.is_ascii() {
         return Ok(());
     }
-    std::str::from_utf8(bytes).map(drop).map_err(|_| Flaw::bad("a string is no UTF-8"))
+    simdutf8::basic::from_utf8(bytes).map(drop).map_err(|_| Flaw::bad("a string is no UTF-8"))
 }
 
 /// Strings one behind the other: one check of all bytes, and each must start on a character.
