@@ -4,6 +4,7 @@
 mod config;
 mod display;
 mod fallback;
+mod first;
 mod kept;
 mod lower;
 mod node;

@@ -22,6 +22,7 @@ use datafusion::physical_plan::{
 use staffa_common::ReasonCode;
 use staffa_engine::plan::NodeOp;
 
+use crate::first::below;
 use crate::kept::KeptExec;
 use crate::lower::{Setting, lower};
 use crate::node::StaffaExec;
@@ -57,7 +58,8 @@ pub fn rewrite(plan: Arc<dyn ExecutionPlan>, policy: &Policy) -> Result<Arc<dyn 
         return Ok(plan);
     }
     // What comes out at the top is looked at in the order that it comes in, declared or not.
-    let rewritten = node(&plan, true, false, false)?;
+    let rewritten =
+        node(&plan, Setting { order_used: true, cut: false, limited: false, first: None })?;
     place(&rewritten, &policy.config, &*runtime(policy.config.threads)?)?;
     share(&rewritten);
     let seen = report(&rewritten);
@@ -69,23 +71,18 @@ pub fn rewrite(plan: Arc<dyn ExecutionPlan>, policy: &Policy) -> Result<Arc<dyn 
     Ok(if seen.staffa_nodes() == 0 && says_nothing { plan } else { rewritten })
 }
 
-/// Rewrites a node and everything below it. `cut` says that a node above stops after so many rows, through
-/// which dynamic filters of nodes further up reach down to here; `limited` that it does so with nothing in between
-/// that reads all rows.
-fn node(
-    plan: &Arc<dyn ExecutionPlan>,
-    order_used: bool,
-    cut: bool,
-    limited: bool,
-) -> Result<Arc<dyn ExecutionPlan>> {
+/// Rewrites a node and everything below it. `above` is what lowering is to know, but that the order counts whether
+/// the node declares it or not.
+fn node(plan: &Arc<dyn ExecutionPlan>, above: Setting) -> Result<Arc<dyn ExecutionPlan>> {
     if StaffaExec::of(plan.as_ref()).is_some() || plan.is::<RecursiveQueryExec>() {
         return Ok(Arc::clone(plan));
     }
-    let order_used = order_used && holds_order(plan);
+    let order_used = above.order_used && holds_order(plan);
     let declared = order_used && plan.output_ordering().is_some();
-    let lowered = lower(plan, Setting { order_used: declared, cut, limited });
-    let limited = !reads_all(plan) && (limited || cuts(plan));
-    let cut = !blocks_filters(plan) && (cut || cuts(plan));
+    let lowered = lower(plan, Setting { order_used: declared, ..above });
+    let limited = !reads_all(plan) && (above.limited || cuts(plan));
+    let cut = !blocks_filters(plan) && (above.cut || cuts(plan));
+    let first = below(plan, above.first);
     let keeps = plan.maintains_input_order();
     let needs = plan.required_input_ordering();
     let children = plan.children();
@@ -104,7 +101,7 @@ fn node(
             Ok(NodeOp::Union | NodeOp::Interleave) => order_used,
             Ok(_) => (order_used && keeps[at]) || needs[at].is_some(),
         };
-        rewritten.push(node(child, used, cut, limited)?);
+        rewritten.push(node(child, Setting { order_used: used, cut, limited, first })?);
     }
     match lowered {
         Ok(op) => Ok(Arc::new(StaffaExec::new(Arc::clone(plan), rewritten, op, order_used))),
@@ -188,7 +185,12 @@ fn refuse_unsupported(seen: &PlanReport) -> Result<()> {
     let refused = seen.nodes.iter().find(|node| {
         node.place == Place::DataFusion
             && node.code.is_some()
-            && !matches!(node.code, Some(ReasonCode::Source | ReasonCode::ScalarSubqueryWrapper))
+            && !matches!(
+                node.code,
+                Some(
+                    ReasonCode::Source | ReasonCode::ScalarSubqueryWrapper | ReasonCode::NotFaster
+                )
+            )
     });
     match refused {
         Some(node) => plan_err!(

@@ -290,4 +290,10 @@ async fn a_sort_whose_rows_a_limit_ends_stays_with_datafusion() {
         assert!(shown.contains("WindowAggExec [cpu]"), "{sql}\n{shown}");
         assert!(count(&rows(&ctx, &sql).await.unwrap()) > 0, "{sql}");
     }
+    // Nor does a window wait for all rows of such a sort.
+    let sql = "SELECT id, lag(id) OVER (ORDER BY v DESC, id) FROM ordered LIMIT 5";
+    let plan = ctx.sql(sql).await.unwrap().create_physical_plan().await.unwrap();
+    let shown = displayable(plan.as_ref()).indent(false).to_string();
+    assert!(shown.contains("WindowAggExec [datafusion: A014"), "{shown}");
+    assert_eq!(count(&rows(&ctx, sql).await.unwrap()), 5);
 }

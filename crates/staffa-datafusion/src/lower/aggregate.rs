@@ -18,6 +18,7 @@ use staffa_common::{Reason, ReasonCode};
 use staffa_engine::plan::{AggregateSpec, AggregateStage, NodeOp, TopGroups};
 
 use super::{Lowered, Setting, dynamic_filter};
+use crate::first::is_best;
 
 pub(super) fn lower(plan: &Arc<dyn ExecutionPlan>, setting: Setting) -> Option<Lowered> {
     let aggregate = plan.downcast_ref::<AggregateExec>()?;
@@ -66,10 +67,8 @@ fn lowered(aggregate: &AggregateExec, plan: &Arc<dyn ExecutionPlan>, setting: Se
         .limit_options()
         .filter(|_| aggregate.is_unordered_unfiltered_group_by_distinct())
         .map(|options| options.limit());
-    // DataFusion asks for this where MIN and MAX are sorted by in their own direction, NULLs last.
-    let top = aggregate.limit_options().and_then(|options| {
-        options.descending().map(|greatest| TopGroups { limit: options.limit(), greatest })
-    });
+    let top = setting.first.filter(|first| is_best(aggregate, *first));
+    let top = top.map(|first| TopGroups { limit: first.rows, greatest: first.options.descending });
     Ok(NodeOp::Aggregate(Arc::new(AggregateSpec {
         stage,
         group_by: Arc::new(aggregate.group_expr().clone()),

@@ -21,6 +21,7 @@ use datafusion_physical_expr_common::physical_expr::is_volatile;
 use staffa_common::{Reason, ReasonCode};
 use staffa_engine::plan::NodeOp;
 
+use crate::first::First;
 use crate::scan;
 
 /// What lowering knows about a node's surroundings.
@@ -33,6 +34,8 @@ pub(crate) struct Setting {
     pub(crate) cut: bool,
     /// Whether somebody above may stop before the node's rows end, with nothing in between that reads them all.
     pub(crate) limited: bool,
+    /// Which of the node's rows alone a sort above keeps.
+    pub(crate) first: Option<First>,
 }
 
 /// What a node's twin does, or why it has none.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use datafusion::physical_expr::window::WindowExpr;
+use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
 use datafusion::physical_plan::{ExecutionPlan, InputOrderMode};
 use staffa_common::{Reason, ReasonCode};
@@ -37,9 +38,11 @@ pub(super) fn lower(plan: &Arc<dyn ExecutionPlan>, setting: Setting) -> Option<L
     Some(lowered)
 }
 
-/// Whether the first rows come out before the last ones are read.
+/// Whether the first rows come out before the last ones are read, or merged: below a limit, a sort of all rows is
+/// DataFusion's.
 fn streams(plan: &Arc<dyn ExecutionPlan>) -> bool {
-    !reads_all(plan) && plan.children().into_iter().all(streams)
+    plan.downcast_ref::<SortExec>().is_some_and(|sort| sort.fetch().is_none())
+        || (!reads_all(plan) && plan.children().into_iter().all(streams))
 }
 
 fn lowered(exprs: &[Arc<dyn WindowExpr>], bounded: bool) -> Lowered {

@@ -171,7 +171,7 @@ impl AggregateStage {
 }
 
 /// The groups that a sort by their only aggregate, which is MIN or MAX, or by their only key where there is no
-/// aggregate, keeps: it takes the first so many, and NULLs after all others. Other groups may be there or not, and with
+/// aggregate, keeps: it takes the first so many, functions without a value after all others. Other groups may be there or not, and with
 /// whatever value that comes behind those.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TopGroups {

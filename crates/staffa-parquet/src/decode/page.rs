@@ -41,6 +41,11 @@ const SPARES_BYTES: usize = 12 << 20;
 /// Pages of more bytes than this are not decompressed ahead of their turn.
 const AHEAD_BYTES: usize = 1 << 20;
 
+/// Memory of a page of an earlier chunk, if there is any.
+fn spare() -> Vec<u8> {
+    SPARE.with_borrow_mut(Vec::pop).unwrap_or_default()
+}
+
 impl Drop for Opener {
     fn drop(&mut self) {
         let ahead = self.ahead.take().map(|(_, bytes)| bytes);
@@ -78,7 +83,7 @@ impl Opener {
             leaf,
             decompressor,
             limits,
-            spare: SPARE.with_borrow_mut(Vec::pop).into_iter().collect(),
+            spare: vec![spare()],
             ahead: None,
             spare_bits: Bitmap::default(),
             spare_words: vec![],
@@ -230,7 +235,7 @@ impl Opener {
         };
         // What was decompressed ahead was passed over.
         let passed = self.ahead.take().map(|(_, bytes)| bytes);
-        let mut second = passed.or_else(|| self.spare.pop()).unwrap_or_default();
+        let mut second = passed.or_else(|| self.spare.pop()).unwrap_or_else(spare);
         let pages = ((input, size, &mut out), (&packed[..], ahead, &mut second));
         if self.decompressor.decompress_two(pages.0, pages.1)? {
             self.ahead = Some((number + 1, second));

@@ -159,7 +159,7 @@ impl GroupedLocal {
                 false => Ok(()),
             };
         }
-        let better = match &self.top {
+        let better = match &mut self.top {
             Some(top) => top.passing(&self.plan, morsel)?,
             None => None,
         };
@@ -172,10 +172,8 @@ impl GroupedLocal {
             return self.pass(&input, morsel.rows());
         }
         self.table.add(&input)?;
-        if let Some(top) = &mut self.top
-            && top.tighten(&self.plan, &mut self.table)?
-        {
-            self.top = None;
+        if let Some(top) = &mut self.top {
+            top.tighten(&self.plan, &mut self.table)?;
         }
         self.added(morsel.rows())
     }

@@ -7,9 +7,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef};
+use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::{SortOptions, sort_to_indices, take};
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Float16Type, Float32Type, Float64Type};
 use datafusion_common::{Result, ScalarValue};
 use datafusion_expr::Operator;
 use datafusion_functions_aggregate::min_max::{Max, Min};
@@ -34,8 +34,13 @@ pub(super) struct Top {
     value: Arc<dyn PhysicalExpr>,
     /// Where it is among a group's columns.
     at: usize,
-    /// Whether a row comes before the last of the groups wanted, or is NULL; none while fewer are known.
+    /// Whether a row comes before the last of the groups wanted, or is a NULL that is a key; none while fewer are known.
     comes_before: Option<BoundExpr>,
+    /// Groups from which on the table is looked through.
+    many: usize,
+    /// Tells NaNs, for functions have their own ideas of them. After one, all groups are kept.
+    float: Option<BoundExpr>,
+    nan_seen: bool,
     /// Whether keys of rows dropped are evaluated nevertheless, because they may err.
     evaluates_keys: bool,
     skipped: Count,
@@ -73,7 +78,14 @@ impl Top {
         if of != *plan.state_schema.field(at).data_type() || !is_ordered(&of) {
             return Ok(None);
         }
+        let float = match of.is_floating() {
+            true => Some(BoundExpr::new(&value, &spec.input_schema)?),
+            false => None,
+        };
         Ok(Some(Self {
+            many: MANY.max(2 * top.limit),
+            float,
+            nan_seen: false,
             wanted: top.limit,
             greatest: top.greatest,
             value,
@@ -85,7 +97,16 @@ impl Top {
     }
 
     /// The rows that may matter, unless all do.
-    pub(super) fn passing(&self, plan: &Plan, morsel: &Morsel) -> Result<Option<Morsel>> {
+    pub(super) fn passing(&mut self, plan: &Plan, morsel: &Morsel) -> Result<Option<Morsel>> {
+        if self.nan_seen {
+            return Ok(None);
+        }
+        if let Some(float) = &self.float
+            && has_nan(&float.array(morsel)?)
+        {
+            self.nan_seen = true;
+            return Ok(None);
+        }
         let Some(comes_before) = &self.comes_before else { return Ok(None) };
         let mask = comes_before.mask(morsel)?;
         let skipped = morsel.rows() - mask.true_count();
@@ -99,38 +120,34 @@ impl Top {
         morsel.filter(&mask).map(Some)
     }
 
-    /// Leaves the best groups in the table where it holds a good many more. Whether it is of no use to go on.
-    pub(super) fn tighten(&mut self, plan: &Plan, table: &mut Table) -> Result<bool> {
+    /// Leaves the best groups in the table where it holds a good many more.
+    pub(super) fn tighten(&mut self, plan: &Plan, table: &mut Table) -> Result<()> {
         let groups = table.len();
-        if groups < MANY.max(2 * self.wanted) {
-            return Ok(false);
+        if self.nan_seen || groups < self.many {
+            return Ok(());
         }
         let columns = table.states()?;
         let values = &columns[self.at];
-        let nulls = values.null_count();
-        if groups - nulls < self.wanted {
-            table.merge(&columns)?;
-            return Ok(true);
+        if groups - values.null_count() < self.wanted {
+            self.many = 2 * groups;
+            return table.merge(&columns);
         }
         let order = SortOptions { descending: self.greatest, nulls_first: false };
         let best = sort_to_indices(values, Some(order), Some(self.wanted))?;
         let last = ScalarValue::try_from_array(values, best.value(self.wanted - 1) as usize)?;
-        // Functions have their own ideas of a NaN.
-        if is_nan(&last) {
-            table.merge(&columns)?;
-            return Ok(true);
-        }
         let kept = match values.nulls() {
-            Some(valid) => {
+            // A NULL key may come first.
+            Some(valid) if self.at == 0 => {
                 let null = (0..groups as u32).filter(|&row| valid.is_null(row as usize));
                 best.values().iter().copied().chain(null).collect()
             }
-            None => best,
+            // A function without a value comes behind those that have one.
+            _ => best,
         };
         let take = |column: &ArrayRef| take(column, &kept, None);
         table.merge(&columns.iter().map(take).collect::<Result<Vec<_>, _>>()?)?;
         self.comes_before = Some(self.before(plan, last)?);
-        Ok(table.len() > groups / 2)
+        Ok(())
     }
 
     fn before(&self, plan: &Plan, last: ScalarValue) -> Result<BoundExpr> {
@@ -139,8 +156,7 @@ impl Top {
         let value = Arc::clone(&self.value);
         let mut before: Arc<dyn PhysicalExpr> =
             Arc::new(BinaryExpr::new(value, operator, lit(last)));
-        if self.value.nullable(schema)? {
-            // A group of NULLs alone is one too.
+        if self.at == 0 && self.value.nullable(schema)? {
             before = Arc::new(BinaryExpr::new(before, Operator::IsDistinctFrom, lit(false)));
         }
         BoundExpr::new(&before, schema)
@@ -154,11 +170,14 @@ fn is_ordered(of: &DataType) -> bool {
         || matches!(of, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
 }
 
-fn is_nan(value: &ScalarValue) -> bool {
-    match value {
-        ScalarValue::Float16(Some(value)) => value.is_nan(),
-        ScalarValue::Float32(Some(value)) => value.is_nan(),
-        ScalarValue::Float64(Some(value)) => value.is_nan(),
-        _ => false,
+fn has_nan(values: &ArrayRef) -> bool {
+    if let Some(values) = values.as_primitive_opt::<Float64Type>() {
+        return values.iter().flatten().any(f64::is_nan);
     }
+    if let Some(values) = values.as_primitive_opt::<Float32Type>() {
+        return values.iter().flatten().any(f32::is_nan);
+    }
+    values
+        .as_primitive_opt::<Float16Type>()
+        .is_none_or(|values| values.iter().flatten().any(|v| v.is_nan()))
 }

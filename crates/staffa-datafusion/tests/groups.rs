@@ -1,4 +1,5 @@
-//! `GROUP BY .. ORDER BY max(..) DESC LIMIT ..` keeps the best groups only, and they are the right ones.
+//! Groups and keys that need not be kept: `GROUP BY .. ORDER BY max(..) DESC LIMIT ..` keeps the best groups only, and
+//! `GROUP BY x, x + 1` groups by `x`. What comes out is the same.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -182,6 +183,81 @@ async fn the_first_keys_are_datafusions() {
     }
 }
 
+/// DataFusion follows a sort's column by name, and through nodes that need all groups; then all groups are there.
+#[tokio::test]
+async fn groups_that_something_else_needs_stay() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path());
+    let stock = session(folder.path(), false, 1).await;
+    for partitions in [1, 3] {
+        let ours = session(folder.path(), true, partitions).await;
+        for (sql, drops) in [
+            ("SELECT key, count(*) OVER () FROM t GROUP BY key ORDER BY key LIMIT 10", false),
+            (
+                "SELECT random, count(*) OVER () FROM t GROUP BY random ORDER BY random LIMIT 10",
+                false,
+            ),
+            (
+                "SELECT min(random) AS v, count(*) OVER () FROM t GROUP BY key ORDER BY v LIMIT 10",
+                false,
+            ),
+            (
+                "SELECT DISTINCT v, 1 FROM (SELECT key, min(random % 100) AS v FROM t GROUP BY key) ORDER BY v LIMIT 10",
+                false,
+            ),
+            (
+                "SELECT key AS x, max(random) AS key FROM t GROUP BY key ORDER BY x DESC NULLS LAST LIMIT 10",
+                false,
+            ),
+            (
+                "SELECT key, 0 - max(random) AS \"max(t.random)\" FROM t GROUP BY key ORDER BY 2 DESC NULLS LAST LIMIT 10",
+                false,
+            ),
+            (
+                "SELECT key, max(random) AS v FROM t GROUP BY key HAVING max(random) % 2 = 0 ORDER BY v DESC NULLS LAST LIMIT 10",
+                false,
+            ),
+            ("SELECT key, max(random) AS v FROM t GROUP BY key ORDER BY v DESC LIMIT 10", true),
+            (
+                "SELECT v - 1, k FROM (SELECT key + 1 AS k, max(random) AS v FROM t GROUP BY key) ORDER BY v DESC NULLS LAST LIMIT 10 OFFSET 20",
+                true,
+            ),
+            (
+                "SELECT * FROM (SELECT key, max(random) AS v FROM t GROUP BY key UNION ALL SELECT key, max(-random) FROM t GROUP BY key) ORDER BY v DESC NULLS LAST LIMIT 10",
+                true,
+            ),
+        ] {
+            let (got, dropped) = answer(&ours, sql).await;
+            assert_eq!(got, answer(&stock, sql).await.0, "{sql}");
+            assert_eq!(dropped > 0, drops, "{sql} dropped {dropped} rows");
+        }
+    }
+}
+
+/// What a float's function makes of a NaN depends on where that stands: as if all groups were kept.
+#[tokio::test]
+async fn a_nan_ends_the_choice_of_groups() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path());
+    let ours = session(folder.path(), true, 1).await;
+    for first in [7, 40_000] {
+        let value = format!(
+            "CASE WHEN up >= {first} AND up % 503 = 7 THEN 'NaN'::DOUBLE ELSE random / 3.0 END"
+        );
+        for (function, order) in [("max", "DESC"), ("min", "ASC")] {
+            let sql = format!(
+                "SELECT random % 5000 AS k, {function}({value}) AS v FROM t GROUP BY k ORDER BY v {order} NULLS LAST"
+            );
+            let of: HashMap<_, _> = answer(&ours, &sql).await.0.into_iter().collect();
+            let all = answer(&ours, &sql).await.0;
+            let (best, _) = answer(&ours, &format!("{sql} LIMIT 40")).await;
+            for (row, right) in best.iter().zip(&all) {
+                assert_eq!((&row.1, of.get(&row.0)), (&right.1, Some(&row.1)), "{sql}: {row:?}");
+            }
+        }
+    }
+}
+
 /// A key that cannot be had fails the query, wherever its row stands.
 #[tokio::test]
 async fn errors_of_dropped_rows_are_errors() {
@@ -195,4 +271,50 @@ async fn errors_of_dropped_rows_are_errors() {
     assert!(shown.contains("AggregateExec [cpu]"), "{shown}");
     let error = collect(plan, ours.task_ctx()).await.unwrap_err().to_string();
     assert!(error.to_lowercase().contains("divide by zero"), "{error}");
+}
+
+/// Sorted rows as text.
+async fn sorted(ctx: &SessionContext, sql: &str) -> Vec<String> {
+    let batches = ctx.sql(sql).await.unwrap().collect().await.unwrap();
+    let mut rows = Vec::new();
+    for batch in &batches {
+        for row in 0..batch.num_rows() {
+            let cells = batch.columns().iter().map(|c| array_value_to_string(c, row).unwrap());
+            rows.push(cells.collect::<Vec<_>>().join("|"));
+        }
+    }
+    rows.sort();
+    rows
+}
+
+/// Keys that are computed of other keys, among those that are not: of strings, decimals, dates, NULLs; a float's value
+/// does not follow from its group, which 0.0 and -0.0 share.
+#[tokio::test]
+async fn keys_that_follow_from_others_are_datafusions() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path());
+    let stock = session(folder.path(), false, 2).await;
+    let few = "(SELECT *, CASE WHEN up % 3 = 0 THEN -0.0 WHEN up % 3 = 1 THEN 0.0 ELSE 1.5 END AS z, up % 9 AS m FROM t)";
+    for partitions in [1, 3] {
+        let ours = session(folder.path(), true, partitions).await;
+        for (keys, values) in [
+            ("key, key - 1, key - 2, key * 0", "count(*), sum(random)"),
+            ("upper(name), name, length(name)", "min(decimal), max(text)"),
+            ("m, ties, m + 1, extract(month FROM ties), key", "count(DISTINCT random)"),
+            ("m, key, key % 5 + m, coalesce(key, m)", "avg(decimal)"),
+            ("m, m + 1", "count(*) FILTER (WHERE random > 0), sum(up) FILTER (WHERE m = 3)"),
+            ("m + 1, m + 2", "count(*)"),
+            ("z, concat(z, ''), m, 1 / (z - 7)", "count(*)"),
+            ("name, ties IS NULL, ties", "min(key)"),
+            ("m, 7 % (m + 1)", "array_length(array_agg(up))"),
+        ] {
+            for end in ["", "HAVING count(*) % 2 = 0"] {
+                let sql = format!("SELECT {keys}, {values} FROM {few} GROUP BY {keys} {end}");
+                assert_eq!(sorted(&ours, &sql).await, sorted(&stock, &sql).await, "{sql}");
+            }
+        }
+        let sql = format!("SELECT m, 7 / (m - 4), count(*) FROM {few} GROUP BY m, 7 / (m - 4)");
+        let error = ours.sql(&sql).await.unwrap().collect().await.unwrap_err().to_string();
+        assert!(error.to_lowercase().contains("divide by zero"), "{error}");
+    }
 }
