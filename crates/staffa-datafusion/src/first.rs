@@ -15,7 +15,7 @@ use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
-use datafusion::physical_plan::union::UnionExec;
+use datafusion::physical_plan::union::{InterleaveExec, UnionExec};
 
 /// Of a node's rows, only the first by one column count.
 #[derive(Debug, Clone, Copy)]
@@ -49,7 +49,8 @@ pub(crate) fn below(plan: &Arc<dyn ExecutionPlan>, first: Option<First>) -> Opti
     let passes = plan.is::<RepartitionExec>()
         || plan.is::<CoalescePartitionsExec>()
         || plan.is::<CooperativeExec>()
-        || plan.is::<UnionExec>();
+        || plan.is::<UnionExec>()
+        || plan.is::<InterleaveExec>();
     passes.then_some(first)
 }
 

@@ -224,12 +224,12 @@ async fn groups_that_something_else_needs_stay() {
             ),
             (
                 "SELECT * FROM (SELECT key, max(random) AS v FROM t GROUP BY key UNION ALL SELECT key, max(-random) FROM t GROUP BY key) ORDER BY v DESC NULLS LAST LIMIT 10",
-                true,
+                partitions == 1,
             ),
         ] {
             let (got, dropped) = answer(&ours, sql).await;
             assert_eq!(got, answer(&stock, sql).await.0, "{sql}");
-            assert_eq!(dropped > 0, drops, "{sql} dropped {dropped} rows");
+            assert_eq!(dropped > 0, drops, "{sql} dropped {dropped} rows, {partitions} partitions");
         }
     }
 }
