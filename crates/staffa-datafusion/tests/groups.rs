@@ -1,5 +1,4 @@
-//! Groups and keys that need not be kept: `GROUP BY .. ORDER BY max(..) DESC LIMIT ..` keeps the best groups only, and
-//! `GROUP BY x, x + 1` groups by `x`. What comes out is the same.
+//! `GROUP BY .. ORDER BY max(..) DESC LIMIT ..` keeps the best groups only, and they are the right ones.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -271,50 +270,4 @@ async fn errors_of_dropped_rows_are_errors() {
     assert!(shown.contains("AggregateExec [cpu]"), "{shown}");
     let error = collect(plan, ours.task_ctx()).await.unwrap_err().to_string();
     assert!(error.to_lowercase().contains("divide by zero"), "{error}");
-}
-
-/// Sorted rows as text.
-async fn sorted(ctx: &SessionContext, sql: &str) -> Vec<String> {
-    let batches = ctx.sql(sql).await.unwrap().collect().await.unwrap();
-    let mut rows = Vec::new();
-    for batch in &batches {
-        for row in 0..batch.num_rows() {
-            let cells = batch.columns().iter().map(|c| array_value_to_string(c, row).unwrap());
-            rows.push(cells.collect::<Vec<_>>().join("|"));
-        }
-    }
-    rows.sort();
-    rows
-}
-
-/// Keys that are computed of other keys, among those that are not: of strings, decimals, dates, NULLs; a float's value
-/// does not follow from its group, which 0.0 and -0.0 share.
-#[tokio::test]
-async fn keys_that_follow_from_others_are_datafusions() {
-    let folder = tempfile::tempdir().unwrap();
-    write(folder.path());
-    let stock = session(folder.path(), false, 2).await;
-    let few = "(SELECT *, CASE WHEN up % 3 = 0 THEN -0.0 WHEN up % 3 = 1 THEN 0.0 ELSE 1.5 END AS z, up % 9 AS m FROM t)";
-    for partitions in [1, 3] {
-        let ours = session(folder.path(), true, partitions).await;
-        for (keys, values) in [
-            ("key, key - 1, key - 2, key * 0", "count(*), sum(random)"),
-            ("upper(name), name, length(name)", "min(decimal), max(text)"),
-            ("m, ties, m + 1, extract(month FROM ties), key", "count(DISTINCT random)"),
-            ("m, key, key % 5 + m, coalesce(key, m)", "avg(decimal)"),
-            ("m, m + 1", "count(*) FILTER (WHERE random > 0), sum(up) FILTER (WHERE m = 3)"),
-            ("m + 1, m + 2", "count(*)"),
-            ("z, concat(z, ''), m, 1 / (z - 7)", "count(*)"),
-            ("name, ties IS NULL, ties", "min(key)"),
-            ("m, 7 % (m + 1)", "array_length(array_agg(up))"),
-        ] {
-            for end in ["", "HAVING count(*) % 2 = 0"] {
-                let sql = format!("SELECT {keys}, {values} FROM {few} GROUP BY {keys} {end}");
-                assert_eq!(sorted(&ours, &sql).await, sorted(&stock, &sql).await, "{sql}");
-            }
-        }
-        let sql = format!("SELECT m, 7 / (m - 4), count(*) FROM {few} GROUP BY m, 7 / (m - 4)");
-        let error = ours.sql(&sql).await.unwrap().collect().await.unwrap_err().to_string();
-        assert!(error.to_lowercase().contains("divide by zero"), "{error}");
-    }
 }

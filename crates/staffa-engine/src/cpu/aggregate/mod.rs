@@ -8,7 +8,6 @@
 //! partial aggregates of either kind can feed final ones of the other.
 
 mod bounds;
-mod derived;
 mod finest;
 mod functions;
 mod grouped;

@@ -14,12 +14,11 @@ use datafusion_expr::Aggregate;
 use datafusion_physical_expr::aggregate::AggregateFunctionExpr;
 use datafusion_physical_expr_common::physical_expr::PhysicalExpr;
 
-use super::derived::Derived;
 use super::keys::takes_codes;
 use crate::Morsel;
 use crate::bound::BoundExpr;
 use crate::cpu::predicate::infallible;
-use crate::plan::{AggregateSpec, AggregateStage};
+use crate::plan::AggregateSpec;
 
 /// One grouping set: which keys it leaves out, and the id that tells it from the others.
 #[derive(Clone)]
@@ -40,8 +39,6 @@ pub(super) struct Plan {
     /// How many state columns each function has.
     pub(super) state_widths: Vec<usize>,
     keys: Vec<BoundExpr>,
-    /// Keys that the table has no need of; only where the input are rows and the output values.
-    derived: Option<Derived>,
     /// Per key, whether the table takes the codes of a dictionary.
     takes_codes: Vec<bool>,
     nulls: Vec<BoundExpr>,
@@ -68,21 +65,7 @@ impl Plan {
     pub(super) fn new(spec: &Arc<AggregateSpec>) -> Result<Self> {
         let input = &spec.input_schema;
         let by = &spec.group_by;
-        let derived = match spec.stage {
-            AggregateStage::Single => Derived::new(by, input)?,
-            _ => None,
-        };
         let key_schema = by.group_schema(input)?;
-        let mut sets = grouping_sets(by.groups(), by.has_grouping_set())?;
-        let mut keys: Vec<_> = by.expr().iter().map(|(expr, _)| expr).collect();
-        let key_schema = match &derived {
-            Some(derived) => {
-                keys = derived.without(&keys);
-                sets = vec![GroupingSet { absent: vec![false; keys.len()], id: None }];
-                Arc::new(key_schema.project(&derived.kept)?)
-            }
-            None => key_schema,
-        };
         let mut fields: Vec<Arc<Field>> = key_schema.fields().iter().cloned().collect();
         let mut state_widths = Vec::with_capacity(spec.aggregates.len());
         for function in &spec.aggregates {
@@ -109,10 +92,9 @@ impl Plan {
             key_schema,
             state_schema: Arc::new(Schema::new(fields)),
             state_widths,
-            keys: BoundExpr::all(keys, input)?,
-            derived,
+            keys: BoundExpr::all(by.expr().iter().map(|(expr, _)| expr), input)?,
             nulls: BoundExpr::all(by.null_expr().iter().map(|(expr, _)| expr), input)?,
-            sets,
+            sets: grouping_sets(by.groups(), by.has_grouping_set())?,
             values,
             arguments,
             filters,
@@ -146,7 +128,6 @@ impl Plan {
             state_schema: Arc::new(Schema::new(fields)),
             state_widths: self.state_widths.clone(),
             keys: self.keys.clone(),
-            derived: None,
             nulls: self.nulls.clone(),
             sets: vec![GroupingSet { absent: vec![false; keys], id: None }],
             values: self.values.clone(),
@@ -282,18 +263,13 @@ impl Plan {
     /// # Errors
     /// An internal error where they are not those of the state schema.
     pub(super) fn states(&self, morsel: &Morsel) -> Result<Vec<ArrayRef>> {
-        let columns: Vec<usize> = (0..morsel.width()).collect();
-        let columns = match &self.derived {
-            Some(derived) if derived.fits(columns.len()) => derived.without(&columns),
-            _ => columns,
-        };
         let fields = self.state_schema.fields();
-        let fits = columns.len() == fields.len()
-            && fields.iter().zip(&columns).all(|(f, at)| f.data_type() == morsel.data_type(*at));
+        let fits = morsel.width() == fields.len()
+            && fields.iter().enumerate().all(|(at, f)| f.data_type() == morsel.data_type(at));
         if !fits || self.spec.stage.reads_states() {
             return internal_err!("states that are not those of the aggregation");
         }
-        columns.into_iter().map(|at| morsel.column(at)).collect()
+        (0..fields.len()).map(|at| morsel.column(at)).collect()
     }
 
     /// The arguments of one function alone.
@@ -350,10 +326,6 @@ impl Plan {
 
     /// A batch of the output's schema.
     pub(super) fn output(&self, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch> {
-        let columns = match &self.derived {
-            Some(derived) => derived.with(&columns, rows)?,
-            None => columns,
-        };
         batch(&self.spec.schema, columns, rows)
     }
 
