@@ -87,7 +87,8 @@ fn start(node: &StaffaExec, context: &Arc<TaskContext>) -> Result<Arc<Region>> {
         inputs.iter().map(|input| input.output_partitioning().partition_count()).collect();
     // A session that asks for fewer partitions asks for less parallelism.
     let lanes = runtime.threads().min(context.session_config().target_partitions());
-    let program = plan::compile(&tree, &counts, lanes)?;
+    let sideways = options.optimizer.enable_join_dynamic_filter_pushdown;
+    let program = plan::compile(&tree, &counts, lanes, sideways)?;
     let context = Arc::new(RunContext {
         task: Arc::clone(context),
         runtime,

@@ -1,5 +1,6 @@
 //! Expressions bound to the few columns that they read.
 
+mod flags;
 mod truth;
 
 use std::collections::VecDeque;

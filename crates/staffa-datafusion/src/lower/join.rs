@@ -77,6 +77,7 @@ fn base(
         schema: plan.schema(),
         fetch: plan.fetch(),
         dynamic_filter: None,
+        sideways: Vec::new(),
         for_device: false,
     }
 }

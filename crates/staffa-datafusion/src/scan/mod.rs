@@ -51,8 +51,8 @@ use datafusion::datasource::physical_plan::FileGroup;
 use datafusion::datasource::physical_plan::{FileScanConfig, FileSource, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_expr::expressions::Column;
-use datafusion::physical_expr::utils::collect_columns;
+use datafusion::physical_expr::expressions::{Column, DynamicFilterPhysicalExpr};
+use datafusion::physical_expr::utils::{collect_columns, split_conjunction};
 use datafusion::physical_plan::ExecutionPlan;
 pub(crate) use lift::HostLifter;
 use staffa_common::{Reason, ReasonCode};
@@ -115,6 +115,9 @@ fn reads_into_structs(source: &ParquetSource) -> bool {
 /// Bytes of files for which another lane is worth having: lanes share row groups too.
 const LANE_BYTES: u64 = 1 << 20;
 
+/// A row of a file that nobody has counted the rows of.
+const GUESSED_ROW_BYTES: u64 = 64;
+
 /// What the scan reads of a file at most.
 fn bytes(file: &PartitionedFile) -> u64 {
     match &file.range {
@@ -144,6 +147,19 @@ impl Scan for ParquetScan {
     fn pieces(&self) -> usize {
         let files = self.config.file_groups.iter().flat_map(|group| group.files());
         files.map(|file| 1 + bytes(file) / LANE_BYTES).sum::<u64>().try_into().unwrap_or(usize::MAX)
+    }
+
+    fn rows(&self) -> Option<u64> {
+        let counted = self.config.statistics().num_rows.get_value().copied();
+        let files = || self.config.file_groups.iter().flat_map(|group| group.files());
+        let guessed = || files().map(|file| bytes(file) / GUESSED_ROW_BYTES).sum();
+        Some(counted.map_or_else(guessed, |rows| rows as u64))
+    }
+
+    fn reads(&self, filter: &DynamicFilterPhysicalExpr) -> bool {
+        let Some(predicate) = self.source.filter() else { return false };
+        let read = split_conjunction(&predicate);
+        read.iter().any(|part| part.expression_id() == filter.expression_id())
     }
 
     fn shares(&self) -> bool {

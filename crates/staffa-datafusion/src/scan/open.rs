@@ -12,7 +12,7 @@ use datafusion::datasource::physical_plan::parquet::{
     Int96Coercer, ParquetFileReaderFactory, apply_file_schema_type_coercions,
 };
 use datafusion::datasource::physical_plan::{FileSource, ParquetFileMetrics, ParquetSource};
-use datafusion::physical_expr::{PhysicalExpr, PhysicalExprSimplifier};
+use datafusion::physical_expr::{PhysicalExpr, PhysicalExprSimplifier, conjunction_opt};
 use datafusion::physical_plan::metrics::{Count, ExecutionPlanMetricsSet, MetricBuilder};
 use datafusion_physical_expr_adapter::rewrite::rewrite_input_file_name_in_projection;
 use datafusion_physical_expr_adapter::{PhysicalExprAdapterFactory, replace_columns_with_literals};
@@ -51,6 +51,8 @@ pub(super) struct Opener {
     pub(super) metrics: ExecutionPlanMetricsSet,
     /// What the pipeline has the scan test, over its output columns.
     pub(super) filter: Option<Arc<dyn PhysicalExpr>>,
+    /// What joins elsewhere know of the rows that are wanted, over its output columns.
+    pub(super) told: Vec<Arc<dyn PhysicalExpr>>,
     /// What the pipeline has the scan compute, over its columns.
     pub(super) output: Option<Vec<Arc<dyn PhysicalExpr>>>,
     /// The aggregation that the pipeline has a device do right behind the scan.
@@ -261,7 +263,10 @@ impl Opener {
             return Err(DataFusionError::Internal("a Parquet scan has no projection".to_string()));
         };
         let mut projection = projection.clone();
-        let mut predicate = self.source.filter();
+        let columns: Vec<_> = projection.iter().map(|e| Arc::clone(&e.expr)).collect();
+        let advice = self.told.iter().map(|filter| through(filter, &columns));
+        let predicates = self.source.filter().into_iter().map(Ok).chain(advice);
+        let mut predicate = conjunction_opt(predicates.collect::<Result<Vec<_>>>()?);
         if !values.is_empty() {
             projection =
                 projection.try_map_exprs(|expr| replace_columns_with_literals(expr, &values))?;

@@ -82,6 +82,7 @@ pub(super) fn start(
         adapters,
         metrics: request.metrics.clone(),
         filter: request.filter.clone(),
+        told: request.advice.clone(),
         output: request.output.clone(),
         grouping: aggregate
             .as_ref()
@@ -116,7 +117,7 @@ pub(super) fn start(
         .map(|_| Arc::new(Together::new(queues.len())));
     let dynamic = source.filter().is_some_and(|predicate| {
         DynamicFilterTracking::classify(&predicate).contains_dynamic_filter()
-    });
+    }) || !request.advice.is_empty();
     let context = match request.stops_early {
         true => {
             let morsel_rows = context.morsel_rows.min(context.batch_size()).max(1);

@@ -3,13 +3,15 @@
 use arrow::array::{Array, BooleanArray, UInt32Array};
 use arrow::buffer::{BooleanBuffer, NullBuffer};
 
+use super::flags::Flags;
+
 /// The truth of each value of a dictionary, and behind them that of NULL.
 #[derive(Debug)]
 pub(super) struct Truth {
-    /// 1 where it is true.
-    holds: Vec<u8>,
-    /// 1 where it is known; none where it is for all of them.
-    known: Option<Vec<u8>>,
+    /// Set where it is true.
+    holds: Flags,
+    /// Set where it is known; none where it is for all of them.
+    known: Option<Flags>,
     /// Whether that of NULL is all that may be unknown.
     null_alone: bool,
 }
@@ -21,12 +23,12 @@ impl Truth {
             return None;
         }
         let bits = values.values().iter();
-        let holds = (0..).zip(bits).map(|(row, bit)| u8::from(bit && values.is_valid(row)));
+        let holds = Flags::new((0..).zip(bits).map(|(row, bit)| bit && values.is_valid(row)));
         let known = values.nulls().filter(|nulls| nulls.null_count() > 0);
         let null_alone =
             known.is_some_and(|nulls| nulls.null_count() == 1 && nulls.is_null(values.len() - 1));
-        let known = known.map(|nulls| nulls.iter().map(u8::from).collect());
-        Some(Self { holds: holds.collect(), known, null_alone })
+        let known = known.map(|nulls| Flags::new(nulls.iter()));
+        Some(Self { holds, known, null_alone })
     }
 
     /// The rows for which it is true. A NULL of `codes` stands for the last value.
@@ -44,27 +46,15 @@ impl Truth {
     }
 }
 
-/// The flags, 0 or 1, at `codes` as bits; at a NULL the last flag.
-fn bits(flags: &[u8], codes: &UInt32Array) -> BooleanBuffer {
-    let last = flags.len().saturating_sub(1);
-    // What a NULL's code is says nothing: it may be out of range.
-    let flag = |code: u32| flags.get((code as usize).min(last)).copied().unwrap_or(0);
-    let word = |codes: &[u32]| {
-        let mut word = 0;
-        for (at, &code) in codes.iter().enumerate() {
-            word |= u64::from(flag(code)) << at;
-        }
-        word
-    };
-    let words: Vec<u64> = codes.values().chunks(64).map(word).collect();
-    let found = BooleanBuffer::new(words.into(), 0, codes.len());
+/// The flags at `codes`; at a NULL, whose code may be anything, the last flag.
+fn bits(flags: &Flags, codes: &UInt32Array) -> BooleanBuffer {
+    let found = flags.at(codes.values());
     let Some(nulls) = codes.nulls().filter(|nulls| nulls.null_count() > 0) else {
         return found;
     };
-    let valid = nulls.inner();
     match flags.last() {
-        Some(1) => &found | &!valid,
-        _ => &found & valid,
+        true => &found | &!nulls.inner(),
+        false => &found & nulls.inner(),
     }
 }
 

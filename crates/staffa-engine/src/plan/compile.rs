@@ -29,6 +29,7 @@ use super::pipeline::{
 use super::same::Same;
 use super::scan::{Place, Scan, ScanLanes, ScanRequest};
 use super::shared::Shared;
+use super::sideways::Links;
 
 /// What the consumer of a node depends on.
 #[derive(Debug, Clone, Copy)]
@@ -53,16 +54,23 @@ struct Draft {
 }
 
 /// Compiles the region rooted at `root`. `inputs` holds the partition count of each input,
-/// `threads` how many lanes are worth having.
+/// `threads` how many lanes are worth having, `sideways` whether joins filter the build sides of joins above them.
 ///
 /// # Errors
 /// An internal error for a tree that no rule makes.
-pub fn compile<'a>(root: &'a Node, inputs: &'a [usize], threads: usize) -> Result<Program> {
+pub fn compile<'a>(
+    root: &'a Node,
+    inputs: &'a [usize],
+    threads: usize,
+    sideways: bool,
+) -> Result<Program> {
     let mut compiler = Compiler {
         pipelines: Vec::new(),
         inputs,
         threads: threads.max(1),
         made: Vec::new(),
+        links: if sideways { Links::of(root) } else { Links::default() },
+        builds: Vec::new(),
         shared: HashMap::new(),
     };
     let need = Need { partitions: true, order: root.ordered };
@@ -84,6 +92,10 @@ struct Compiler<'a> {
     threads: usize,
     /// Aggregates and sorts whose one state can be read again where the same sub-plan stands twice.
     made: Vec<(&'a Node, PipelineId)>,
+    /// Which joins fill filters on the build sides of others.
+    links: Links,
+    /// The build sides that all lanes share, so far.
+    builds: Vec<(&'a Node, PipelineId)>,
     shared: HashMap<PipelineId, Shared>,
 }
 
@@ -108,6 +120,7 @@ impl<'a> Compiler<'a> {
             ops: draft.ops,
             sink,
             scope,
+            after: Vec::new(),
             lanes: draft.lanes,
             schema: draft.schema,
             metrics,
@@ -189,6 +202,7 @@ impl<'a> Compiler<'a> {
         let request = ScanRequest {
             lanes,
             filter: None,
+            advice: self.links.read_by(node).to_vec(),
             output: None,
             aggregate: None,
             behind: None,
@@ -252,15 +266,28 @@ impl<'a> Compiler<'a> {
         let scope = if per_lane { Scope::PerLane } else { Scope::Shared };
         let build_need = Need { partitions: per_lane, order: false };
         let build = self.node(&node.children[0], build_need)?;
-        let spec = &match on_device(node) && !per_lane {
-            true => Arc::new(JoinSpec { for_device: true, ..(**spec).clone() }),
-            false => Arc::clone(spec),
+        let sideways = self.links.filled_by(node);
+        let spec = &match (on_device(node) && !per_lane, sideways) {
+            (false, []) => Arc::clone(spec),
+            (for_device, sideways) => {
+                let sideways = sideways.to_vec();
+                Arc::new(JoinSpec { for_device, sideways, ..(**spec).clone() })
+            }
         };
         // Only the probe side's order lives on in the output.
         let keeps_order = need.order && node.children[1].ordered;
         let overflow = if keeps_order { Overflow::Errs } else { Overflow::Spills };
         let sink = SinkKind::Build(Arc::clone(spec), overflow);
         let build = self.finish(build, sink, scope, node.metrics.clone());
+        if !per_lane {
+            // Whoever waits for it has been compiled before.
+            for &(above, waits) in &self.builds {
+                if self.links.waits(above, node) {
+                    self.pipelines[waits].after.push(build);
+                }
+            }
+            self.builds.push((node, build));
+        }
         let probe_need = Need {
             partitions: need.partitions && node.partitions == node.children[1].partitions,
             order: keeps_order,

@@ -7,6 +7,7 @@ mod pipeline;
 mod same;
 mod scan;
 mod shared;
+mod sideways;
 
 pub use compile::{compile, dealt_by};
 pub use lift::{Lift, LiftRun, Lifter};
@@ -18,3 +19,4 @@ pub use pipeline::{Op, OpKind, Overflow, Pipeline, PipelineId, Program, Scope, S
 pub use same::Same;
 pub use scan::{Place, Scan, ScanAggregate, ScanBehind, ScanLanes, ScanRequest, ScanRun};
 pub use shared::{Shared, Slot};
+pub use sideways::Sideways;

@@ -15,6 +15,7 @@ use datafusion_physical_plan::metrics::ExecutionPlanMetricsSet;
 
 use super::scan::{Place, Scan};
 use super::shared::Shared;
+use super::sideways::Sideways;
 use crate::bound::through;
 use crate::cuda::sort::OrderRows;
 
@@ -141,6 +142,8 @@ pub struct JoinSpec {
     pub fetch: Option<usize>,
     /// The filter on the probe side's source that this join fills once its build side is known.
     pub dynamic_filter: Option<Arc<DynamicFilterPhysicalExpr>>,
+    /// Filters on the build sides of joins above it, filled at the same time.
+    pub sideways: Vec<Sideways>,
     /// Whether a device may probe it: then the sealed build side keeps its keys.
     pub for_device: bool,
 }

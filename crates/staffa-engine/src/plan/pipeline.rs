@@ -119,6 +119,8 @@ pub struct Pipeline {
     pub sink: SinkKind,
     /// For a breaker: one state, or one per lane.
     pub scope: Scope,
+    /// Breakers whose shared states are made before its own: they fill filters that its source reads.
+    pub after: Vec<PipelineId>,
     /// Number of lanes.
     pub lanes: usize,
     /// Schema of the morsels that reach the sink.
@@ -187,6 +189,9 @@ impl fmt::Display for Pipeline {
                 OpKind::Window(_) => f.write_str(" -> window")?,
                 OpKind::Limit(_) => f.write_str(" -> limit")?,
             }
+        }
+        if !self.after.is_empty() {
+            write!(f, " after {:?}", self.after)?;
         }
         match &self.sink {
             SinkKind::Stream => f.write_str(" -> stream"),

@@ -5,6 +5,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use datafusion_common::Result;
+use datafusion_physical_expr::expressions::DynamicFilterPhysicalExpr;
 use datafusion_physical_expr_common::physical_expr::PhysicalExpr;
 use datafusion_physical_plan::metrics::ExecutionPlanMetricsSet;
 use staffa_common::Reason;
@@ -42,6 +43,8 @@ pub struct ScanRequest {
     /// Only rows for which this holds, over the scan's output columns. The scan tests every row, and
     /// need not decode what the rows that fail hold in other columns.
     pub filter: Option<Arc<dyn PhysicalExpr>>,
+    /// Dynamic filters over the scan's columns: rows for which one of them does not hold may be left out, or not.
+    pub advice: Vec<Arc<dyn PhysicalExpr>>,
     /// What the scan puts out in place of its columns, over them. Only asked for on a device, which
     /// computes it with the filter.
     pub output: Option<Vec<Arc<dyn PhysicalExpr>>>,
@@ -91,6 +94,12 @@ pub struct ScanAggregate {
 pub trait Scan: Debug + Send + Sync {
     /// How many pieces of work there are at least, as far as known: more lanes are not worth having.
     fn pieces(&self) -> usize;
+
+    /// How many rows there are before any filter, as far as known.
+    fn rows(&self) -> Option<u64>;
+
+    /// Whether its predicate has `filter` in it.
+    fn reads(&self, filter: &DynamicFilterPhysicalExpr) -> bool;
 
     /// Whether lanes may take each other's pieces. A scan that stops after so many rows of a
     /// partition may not.

@@ -1,6 +1,5 @@
 //! A running region: its states, each made once, and its output lanes.
 
-use std::any::Any;
 use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -385,6 +384,17 @@ impl Inner {
         }
     }
 
+    /// Waits for the states that are made before a breaker runs.
+    fn before(self: Arc<Self>, id: PipelineId) -> BoxFuture<'static, Result<()>> {
+        async move {
+            for &filling in &self.program.pipelines[id].after {
+                self.shared_state(filling).await?;
+            }
+            Ok(())
+        }
+        .boxed()
+    }
+
     /// Runs a breaker over all lanes of its pipeline, or over one.
     async fn state(self: Arc<Self>, id: PipelineId, lane: Option<usize>) -> Result<State> {
         let Some(sink) = self.compiled[id].sink.clone() else {
@@ -395,6 +405,7 @@ impl Inner {
                 self.drain(id, sink.local(lane)?, |turn| (turn == 0).then_some(lane)).await?;
             return sink.seal(vec![local]).await;
         }
+        Arc::clone(&self).before(id).await?;
         let lanes = self.program.pipelines[id].lanes;
         let workers = self.workers(id);
         let next = Arc::new(AtomicUsize::new(0));
@@ -479,18 +490,4 @@ const YIELD_EVERY: usize = 8;
 /// The batches of a DataFusion stream as morsels.
 fn morsels(stream: SendableRecordBatchStream) -> LaneStream {
     Box::pin(stream.map(|batch| Ok(Morsel::from_batch(batch?))))
-}
-
-/// For sinks: turns the lanes' states back into their own type.
-///
-/// # Errors
-/// An internal error when a state is of another sink's type.
-pub(crate) fn own<T: Any>(locals: Vec<Box<dyn SinkLocal>>) -> Result<Vec<T>> {
-    locals
-        .into_iter()
-        .map(|local| match local.into_any().downcast::<T>() {
-            Ok(local) => Ok(*local),
-            Err(_) => internal_err!("a sink got another sink's state"),
-        })
-        .collect()
 }

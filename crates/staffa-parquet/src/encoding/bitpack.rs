@@ -5,11 +5,25 @@
 //! The width is a constant in each instance: shifts and masks become immediates, the loop over 32
 //! values unrolls, and there is no bounds check inside a block.
 
+#[cfg(target_arch = "x86_64")]
+mod wide;
+
 /// Values in a block.
 pub(crate) const BLOCK: usize = 32;
 
 /// Unpacks the blocks of 32 values that both `src` and `out` hold whole; returns values written.
 pub(crate) fn unpack_blocks(width: u8, src: &[u8], out: &mut [u32]) -> usize {
+    #[cfg(target_arch = "x86_64")]
+    let done = wide::unpack_blocks(width, src, out);
+    #[cfg(not(target_arch = "x86_64"))]
+    let done = 0;
+    // What it leaves is near the end.
+    let src = src.get(done / 8 * usize::from(width)..).unwrap_or_default();
+    done + unpack_plainly(width, src, &mut out[done..])
+}
+
+/// The same, without anything that not every processor has.
+fn unpack_plainly(width: u8, src: &[u8], out: &mut [u32]) -> usize {
     macro_rules! dispatch {
         ($($w:literal)+) => {
             match width {
@@ -132,6 +146,26 @@ mod tests {
                 let mut out = [0u32; 96];
                 assert_eq!(unpack_blocks(width, &bytes, &mut out), 96);
                 assert!(out.iter().zip(&values).all(|(a, b)| u64::from(*a) == *b), "width {width}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_length_of_input_and_output() {
+        for width in 0..=32u8 {
+            let mask = (1u64 << width) - 1;
+            let values: Vec<u64> =
+                (0..256u64).map(|i| (i + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) & mask).collect();
+            let bytes = pack(width, &values);
+            for short in 0..40 {
+                let src = &bytes[..bytes.len().saturating_sub(short)];
+                for rows in [0, 31, 32, 33, 64, 100, 224, 256] {
+                    let (mut out, mut plain) = ([u32::MAX; 256], [u32::MAX; 256]);
+                    let written = unpack_blocks(width, src, &mut out[..rows]);
+                    assert_eq!(written, unpack_plainly(width, src, &mut plain[..rows]));
+                    assert_eq!(out, plain, "width {width}, {short} bytes fewer, {rows} rows");
+                    assert!(out[..written].iter().zip(&values).all(|(a, b)| u64::from(*a) == *b));
+                }
             }
         }
     }

@@ -169,6 +169,7 @@ fn pipeline(spec: &Arc<AggregateSpec>, lanes: usize) -> Pipeline {
         ops: Vec::new(),
         sink: SinkKind::Aggregate(Arc::clone(spec)),
         scope: Scope::Shared,
+        after: Vec::new(),
         lanes,
         schema: Arc::clone(&spec.input_schema),
         metrics: datafusion_physical_plan::metrics::ExecutionPlanMetricsSet::new(),

@@ -1,4 +1,4 @@
-//! The filter that a join's build side gives to the probe side's source.
+//! The filters that a join's build side gives to the probe side's source, and to build sides of joins above.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
@@ -48,18 +48,31 @@ enum Part {
     Unknown,
 }
 
-/// Gathers what the states of one build side know, and updates the filter once all have spoken.
+/// Gathers what the states of one build side know, and updates the filters once all have spoken.
 ///
-/// Until then the filter stays as it is: advisory, and true. It is marked complete on every way
+/// Until then they stay as they are: advisory, and true. They are marked complete on every way
 /// out: after the update, when a state could not be made, and when the sink goes.
 pub(super) struct Reports {
-    filter: Option<Arc<DynamicFilterPhysicalExpr>>,
-    probe_keys: Vec<Expr>,
-    probe_schema: SchemaRef,
-    null_equality: NullEquality,
-    null_aware: bool,
+    targets: Vec<Target>,
     parts: Mutex<Vec<Part>>,
     complete: AtomicBool,
+}
+
+/// A filter, and what the keys are called where it stands.
+struct Target {
+    filter: Arc<DynamicFilterPhysicalExpr>,
+    keys: Vec<Expr>,
+    schema: SchemaRef,
+    nulls: NullRows,
+}
+
+/// When rows with a NULL key are wanted.
+#[derive(Clone, Copy)]
+enum NullRows {
+    Never,
+    /// Where the build side has one.
+    Matching,
+    Always,
 }
 
 impl Drop for Reports {
@@ -71,22 +84,34 @@ impl Drop for Reports {
 impl Reports {
     /// For a build side that `states` states hold.
     pub(super) fn new(spec: &JoinSpec, states: usize) -> Self {
+        // Where NULL matches NULL, and for NOT IN, which a NULL on the probe side empties.
+        let nulls = match spec.null_equality {
+            _ if spec.null_aware => NullRows::Always,
+            NullEquality::NullEqualsNull => NullRows::Matching,
+            NullEquality::NullEqualsNothing => NullRows::Never,
+        };
+        let own = spec.dynamic_filter.iter().map(|filter| Target {
+            filter: Arc::clone(filter),
+            keys: spec.on.iter().map(|(_, probe)| Arc::clone(probe)).collect(),
+            schema: Arc::clone(&spec.probe_schema),
+            nulls,
+        });
+        let others = spec.sideways.iter().map(|other| Target {
+            filter: Arc::clone(&other.filter),
+            keys: other.keys.clone(),
+            schema: Arc::clone(&other.schema),
+            nulls: NullRows::Never,
+        });
         Self {
-            filter: spec.dynamic_filter.clone(),
-            probe_keys: spec.on.iter().map(|(_, probe)| Arc::clone(probe)).collect(),
-            probe_schema: Arc::clone(&spec.probe_schema),
-            null_equality: spec.null_equality,
-            null_aware: spec.null_aware,
+            targets: own.chain(others).collect(),
             parts: Mutex::new((0..states).map(|_| Part::Open).collect()),
             complete: AtomicBool::new(false),
         }
     }
 
     fn complete(&self) {
-        if let Some(filter) = &self.filter
-            && !self.complete.swap(true, Ordering::AcqRel)
-        {
-            filter.mark_complete();
+        if !self.complete.swap(true, Ordering::AcqRel) {
+            self.targets.iter().for_each(|target| target.filter.mark_complete());
         }
     }
 
@@ -98,8 +123,8 @@ impl Reports {
         keys: &[ArrayRef],
         state: &Arc<JoinState>,
     ) {
-        let Some(filter) = &self.filter else { return };
-        let report = self.observe(context, keys, state);
+        let Some(target) = self.targets.first() else { return };
+        let report = target.observe(context, keys, state);
         let mut parts = self.parts.lock();
         // A shared state is the only one, whatever its number.
         let at = at.min(parts.len().saturating_sub(1));
@@ -113,11 +138,13 @@ impl Reports {
                 _ => None,
             })
             .collect();
-        if known.len() == parts.len()
-            && let Ok(Some(predicate)) = self.predicate(&known)
-        {
-            // An error leaves the filter as it was.
-            let _ = filter.update(predicate);
+        if known.len() == parts.len() {
+            for target in &self.targets {
+                if let Ok(Some(predicate)) = target.predicate(&known) {
+                    // An error leaves the filter as it was.
+                    let _ = target.filter.update(predicate);
+                }
+            }
         }
     }
 
@@ -132,7 +159,9 @@ impl Reports {
             self.complete();
         }
     }
+}
 
+impl Target {
     fn observe(&self, context: &RunContext, keys: &[ArrayRef], state: &Arc<JoinState>) -> Report {
         let (rows, table): (u32, &JoinTable) = (state.rows, &state.table);
         let options = context.task.session_config().options();
@@ -142,10 +171,10 @@ impl Reports {
         let sample = small.then(|| table.representatives(most)).flatten().map(UInt32Array::from);
         let columns = keys
             .iter()
-            .zip(&self.probe_keys)
+            .zip(&self.keys)
             .map(|(key, probe)| {
                 let same = probe
-                    .data_type(&self.probe_schema)
+                    .data_type(&self.schema)
                     .is_ok_and(|data_type| data_type == *key.data_type());
                 if !same || key.data_type().is_nested() || is_encoded(key.data_type()) {
                     return KeyReport { bounds: None, values: None };
@@ -167,14 +196,14 @@ impl Reports {
         }
     }
 
-    /// The condition that every probe row with a match meets; `None` if there is no good one.
+    /// The condition that every row with a match meets; `None` if there is no good one.
     fn predicate(&self, reports: &[&Report]) -> Result<Option<Expr>> {
         let filled: Vec<&&Report> = reports.iter().filter(|report| report.rows > 0).collect();
         if filled.is_empty() {
             return self.with_nulls(lit(false), false).map(Some);
         }
         let mut all: Option<Expr> = None;
-        for (column, probe) in self.probe_keys.iter().enumerate() {
+        for (column, probe) in self.keys.iter().enumerate() {
             let parts: Vec<&KeyReport> =
                 filled.iter().filter_map(|report| report.columns.get(column)).collect();
             for condition in [union_bounds(&parts, probe), self.union_values(&parts, probe)?]
@@ -191,7 +220,7 @@ impl Reports {
         if let ([report], [_]) = (filled.as_slice(), reports)
             && let Some(known) = all.take()
         {
-            let table = KeyFilter::new(self.probe_keys.clone(), Weak::clone(&report.state));
+            let table = KeyFilter::new(self.keys.clone(), Weak::clone(&report.state));
             all = Some(binary(known, Operator::And, Arc::new(table)));
         }
         let has_null = filled.iter().any(|report| report.has_null);
@@ -205,28 +234,29 @@ impl Reports {
             return Ok(None);
         };
         let values = match values.is_empty() {
-            true => new_empty_array(&probe.data_type(&self.probe_schema)?),
+            true => new_empty_array(&probe.data_type(&self.schema)?),
             false => concat(&values)?,
         };
         if values.is_empty() {
             return Ok(Some(lit(false)));
         }
-        let list =
-            InListExpr::try_new_from_array(Arc::clone(probe), values, false, &self.probe_schema)?;
+        let list = InListExpr::try_new_from_array(Arc::clone(probe), values, false, &self.schema)?;
         Ok(Some(Arc::new(list)))
     }
 
-    /// Lets probe rows with a NULL key pass where the join must see them: where NULL matches
-    /// NULL, and for NOT IN, which a NULL on the probe side empties.
+    /// Lets rows with a NULL key pass where the join must see them.
     fn with_nulls(&self, predicate: Expr, build_has_null: bool) -> Result<Expr> {
-        let wanted = self.null_aware
-            || (self.null_equality == NullEquality::NullEqualsNull && build_has_null);
+        let wanted = match self.nulls {
+            NullRows::Never => false,
+            NullRows::Matching => build_has_null,
+            NullRows::Always => true,
+        };
         if !wanted {
             return Ok(predicate);
         }
         let mut out = predicate;
-        for key in self.probe_keys.iter().rev() {
-            if key.nullable(&self.probe_schema)? {
+        for key in self.keys.iter().rev() {
+            if key.nullable(&self.schema)? {
                 let is_null: Expr = Arc::new(IsNullExpr::new(Arc::clone(key)));
                 out = binary(is_null, Operator::Or, out);
             }

@@ -51,6 +51,7 @@ fn join(
         schema: Arc::new(schema.project(columns).unwrap()),
         fetch: None,
         dynamic_filter: None,
+        sideways: Vec::new(),
         for_device: true,
     }
 }

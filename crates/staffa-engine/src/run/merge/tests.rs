@@ -159,6 +159,7 @@ async fn skewed_outputs_of_an_exchange_do_not_block_a_merge() {
             ops: Vec::new(),
             sink: SinkKind::Exchange(vec![key()], 4),
             scope: Scope::Shared,
+            after: Vec::new(),
             lanes: 2,
             schema: schema(),
             metrics: ExecutionPlanMetricsSet::new(),

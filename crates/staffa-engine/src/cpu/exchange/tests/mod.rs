@@ -55,6 +55,7 @@ fn start(
         ops: Vec::new(),
         sink: SinkKind::Exchange(keys.clone(), partitions),
         scope: Scope::Shared,
+        after: Vec::new(),
         lanes: lanes.len(),
         schema: Arc::clone(schema),
         metrics: ExecutionPlanMetricsSet::new(),

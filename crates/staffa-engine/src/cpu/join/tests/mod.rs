@@ -98,6 +98,7 @@ pub(super) fn spec(
         schema: Arc::new(schema),
         fetch: None,
         dynamic_filter: None,
+        sideways: Vec::new(),
         for_device: false,
     }
 }
@@ -110,6 +111,7 @@ pub(super) fn pipeline(spec: &Arc<JoinSpec>, scope: Scope, lanes: usize) -> Pipe
         ops: Vec::new(),
         sink: SinkKind::Build(Arc::clone(spec), Overflow::Spills),
         scope,
+        after: Vec::new(),
         lanes,
         schema: Arc::clone(&spec.build_schema),
         metrics: ExecutionPlanMetricsSet::new(),

@@ -37,6 +37,7 @@ pub(super) fn select(spec: &JoinSpec, columns: &[usize]) -> JoinSpec {
         schema: Arc::new(spec.schema.project(columns).unwrap()),
         fetch: None,
         dynamic_filter: None,
+        sideways: Vec::new(),
         for_device: false,
     }
 }

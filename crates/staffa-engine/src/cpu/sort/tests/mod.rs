@@ -43,6 +43,7 @@ pub(super) fn pipeline(schema: &SchemaRef, lanes: usize, scope: Scope) -> Pipeli
         ops: Vec::new(),
         sink: SinkKind::Stream,
         scope,
+        after: Vec::new(),
         lanes,
         schema: Arc::clone(schema),
         metrics: ExecutionPlanMetricsSet::new(),
