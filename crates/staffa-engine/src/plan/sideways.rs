@@ -209,11 +209,9 @@ fn known_to<'a>(node: &'a Node, at: usize, own: usize, known: &mut Vec<Known<'a>
 /// where a row without a match can be left out.
 fn readers<'a>(node: &'a Node, keys: Vec<usize>, scans: &mut Vec<(&'a Node, Vec<usize>)>) {
     match &node.op {
-        NodeOp::Scan(scan) => {
-            // A limit counts rows; a device does not test them.
-            if scan.shares() && matches!(node.place, Place::Cpu) {
-                scans.push((node, keys));
-            }
+        // A limit counts rows; a device does not test them.
+        NodeOp::Scan(scan) if scan.shares() && matches!(node.place, Place::Cpu) => {
+            scans.push((node, keys));
         }
         NodeOp::Filter(spec) if spec.fetch.is_some() => {}
         NodeOp::Filter(_)
