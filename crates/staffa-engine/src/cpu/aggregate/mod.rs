@@ -9,12 +9,14 @@
 
 mod bounds;
 mod finest;
+mod fold;
 mod functions;
 mod grouped;
 mod keys;
 mod merge;
 mod partition;
 mod plan;
+mod shifted;
 mod spill;
 mod table;
 #[cfg(test)]

@@ -15,6 +15,7 @@ use datafusion_physical_expr::aggregate::AggregateFunctionExpr;
 use datafusion_physical_expr_common::physical_expr::PhysicalExpr;
 
 use super::keys::takes_codes;
+use super::shifted::without_constant;
 use crate::Morsel;
 use crate::bound::BoundExpr;
 use crate::cpu::predicate::infallible;
@@ -48,6 +49,8 @@ pub(super) struct Plan {
     /// Per function, the arguments as indices into `values`.
     arguments: Vec<Vec<usize>>,
     filters: Vec<Option<BoundExpr>>,
+    /// Per function what is added to each of its argument's values. Without keys only.
+    constants: Vec<Option<i64>>,
 }
 
 /// What [`Plan::evaluate`] gives.
@@ -73,10 +76,21 @@ impl Plan {
             state_widths.push(states.len());
             fields.extend(states);
         }
-        let (values, arguments) = if spec.stage.reads_states() {
+        let reads_states = spec.stage.reads_states();
+        let shifts = by.is_true_no_grouping() && !spec.filters.iter().any(Option::is_some);
+        let shifted = |function: &Arc<AggregateFunctionExpr>| match shifts && !reads_states {
+            true => without_constant(function, input),
+            false => None,
+        };
+        let shifted: Vec<_> = spec.aggregates.iter().map(shifted).collect();
+        let constants = shifted.iter().map(|of| of.as_ref().map(|(_, by)| *by)).collect();
+        let (values, arguments) = if reads_states {
             (Vec::new(), Vec::new())
         } else {
-            bind_arguments(&spec.aggregates, input)?
+            let exprs = spec.aggregates.iter().zip(shifted).map(|(function, shifted)| {
+                shifted.map_or_else(|| argument_exprs(function), |(of, _)| vec![of])
+            });
+            bind_arguments(exprs, input)?
         };
         // The filters were applied where the states were made.
         let filters = (0..spec.aggregates.len())
@@ -98,6 +112,7 @@ impl Plan {
             values,
             arguments,
             filters,
+            constants,
             spec: Arc::clone(spec),
         })
     }
@@ -133,6 +148,7 @@ impl Plan {
             values: self.values.clone(),
             arguments: self.arguments.clone(),
             filters: self.filters.clone(),
+            constants: self.constants.clone(),
         })
     }
 
@@ -277,6 +293,11 @@ impl Plan {
         self.arguments[function].iter().map(|&i| self.values[i].array(morsel)).collect()
     }
 
+    /// What is added to each value of a function's argument, where the argument is given without it.
+    pub(super) fn constant(&self, function: usize) -> Option<i64> {
+        self.constants.get(function).copied().flatten()
+    }
+
     /// The FILTER of a function.
     pub(super) fn filter(&self, function: usize) -> Option<&BoundExpr> {
         self.filters[function].as_ref()
@@ -382,14 +403,13 @@ fn argument_exprs(function: &AggregateFunctionExpr) -> Vec<Arc<dyn PhysicalExpr>
 
 /// Binds each different argument once: (expressions, per function its arguments' indices).
 fn bind_arguments(
-    functions: &[Arc<AggregateFunctionExpr>],
+    functions: impl Iterator<Item = Vec<Arc<dyn PhysicalExpr>>>,
     input: &Schema,
 ) -> Result<(Vec<BoundExpr>, Vec<Vec<usize>>)> {
     let mut exprs: Vec<Arc<dyn PhysicalExpr>> = Vec::new();
     let arguments = functions
-        .iter()
-        .map(|function| {
-            argument_exprs(function)
+        .map(|arguments| {
+            arguments
                 .into_iter()
                 .map(|expr| match exprs.iter().position(|known| known == &expr) {
                     Some(at) => at,

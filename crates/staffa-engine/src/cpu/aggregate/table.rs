@@ -6,6 +6,7 @@ use arrow::array::ArrayRef;
 use datafusion_common::Result;
 use datafusion_expr::{EmitTo, GroupsAccumulator};
 
+use super::fold::Folds;
 use super::functions;
 use super::keys::{Keys, keys, keys_of_kept};
 use super::plan::{Evaluated, Plan};
@@ -31,6 +32,7 @@ pub(super) struct Table {
     keys: Box<dyn Keys>,
     functions: Vec<Box<dyn GroupsAccumulator>>,
     ids: Vec<usize>,
+    folds: Folds,
 }
 
 impl Table {
@@ -49,6 +51,7 @@ impl Table {
             keys,
             functions: plan.spec.aggregates.iter().map(functions::groups).collect::<Result<_>>()?,
             ids: Vec::new(),
+            folds: Folds::new(plan),
         })
     }
 
@@ -69,10 +72,16 @@ impl Table {
         for keys in &input.keys {
             self.keys.intern(keys, &mut self.ids)?;
             let groups = self.keys.len();
-            let inputs = input.arguments.iter().zip(&input.masks);
-            for (states, (arguments, mask)) in self.functions.iter_mut().zip(inputs) {
+            let few = self.folds.begin(&self.ids, groups);
+            let inputs = input.arguments.iter().zip(&input.masks).enumerate();
+            for (states, (at, (arguments, mask))) in self.functions.iter_mut().zip(inputs) {
                 if reads_states {
                     states.merge_batch(arguments, &self.ids, groups)?;
+                } else if few
+                    && mask.is_none()
+                    && let Some(folded) = self.folds.states(at, arguments, &self.ids)?
+                {
+                    states.merge_batch(&folded, self.folds.groups(), groups)?;
                 } else {
                     states.update_batch(arguments, &self.ids, mask.as_ref(), groups)?;
                 }

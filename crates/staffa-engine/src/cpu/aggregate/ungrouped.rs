@@ -11,6 +11,7 @@ use datafusion_expr::Accumulator;
 
 use super::bounds::Bounds;
 use super::plan::Plan;
+use super::shifted::Sums;
 use crate::cpu::batches::Batches;
 use crate::engine::{Sealed, SinkLocal};
 use crate::{CancelFlag, Morsel, RunContext};
@@ -22,6 +23,8 @@ use crate::{CancelFlag, Morsel, RunContext};
 pub(super) struct UngroupedLocal {
     plan: Arc<Plan>,
     states: Vec<Box<dyn Accumulator>>,
+    /// Of arguments that functions share but for a constant.
+    sums: Sums,
     bounds: Option<Arc<Bounds>>,
     cancel: CancelFlag,
     reservation: MemoryReservation,
@@ -37,6 +40,7 @@ impl UngroupedLocal {
         Ok(Self {
             plan: Arc::clone(plan),
             states: accumulators(plan)?,
+            sums: Sums::default(),
             bounds: bounds.map(Arc::clone),
             cancel: context.cancel.clone(),
             reservation: context.reservation("StaffaAggregate"),
@@ -58,9 +62,18 @@ impl UngroupedLocal {
             }
         } else if self.plan.spec.filters.iter().all(Option::is_none) {
             let arguments = self.plan.arguments(morsel)?;
-            for (state, columns) in self.states.iter_mut().zip(&arguments) {
-                state.update_batch(columns)?;
+            self.sums.clear();
+            for (at, (state, columns)) in self.states.iter_mut().zip(&arguments).enumerate() {
+                match (self.plan.constant(at), columns.as_slice()) {
+                    (Some(by), [column]) => {
+                        if let Some(sum) = self.sums.of(column, by) {
+                            state.update_batch(&[sum])?;
+                        }
+                    }
+                    _ => state.update_batch(columns)?,
+                }
             }
+            self.sums.clear();
         } else {
             self.add_filtered(morsel)?;
         }
