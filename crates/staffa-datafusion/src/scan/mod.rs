@@ -156,6 +156,11 @@ impl Scan for ParquetScan {
         Some(counted.map_or_else(guessed, |rows| rows as u64))
     }
 
+    fn computes(&self) -> bool {
+        let projection = self.source.projection();
+        projection.is_some_and(|all| all.iter().any(|output| !output.expr.is::<Column>()))
+    }
+
     fn reads(&self, filter: &DynamicFilterPhysicalExpr) -> bool {
         let Some(predicate) = self.source.filter() else { return false };
         let read = split_conjunction(&predicate);

@@ -98,6 +98,9 @@ pub trait Scan: Debug + Send + Sync {
     /// How many rows there are before any filter, as far as known.
     fn rows(&self) -> Option<u64>;
 
+    /// Whether its output is more than columns of what it reads.
+    fn computes(&self) -> bool;
+
     /// Whether its predicate has `filter` in it.
     fn reads(&self, filter: &DynamicFilterPhysicalExpr) -> bool;
 

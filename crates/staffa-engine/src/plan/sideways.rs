@@ -18,6 +18,7 @@ use datafusion_physical_expr_common::physical_expr::PhysicalExpr;
 
 use super::node::{FilterSpec, JoinKind, JoinSpec, Node, NodeOp, ProjectSpec};
 use super::scan::Place;
+use crate::cpu::predicate::infallible;
 
 type Expr = Arc<dyn PhysicalExpr>;
 
@@ -206,14 +207,18 @@ fn known_to<'a>(node: &'a Node, at: usize, own: usize, known: &mut Vec<Known<'a>
 }
 
 /// The scans from `node` down that hold all of the columns `keys` that `node` gives, each with these columns there,
-/// where a row without a match can be left out.
+/// where a row without a match can be left out: it changes no other row, and nothing is computed of it that could
+/// raise an error.
 fn readers<'a>(node: &'a Node, keys: Vec<usize>, scans: &mut Vec<(&'a Node, Vec<usize>)>) {
     match &node.op {
         // A limit counts rows; a device does not test them.
-        NodeOp::Scan(scan) if scan.shares() && matches!(node.place, Place::Cpu) => {
+        NodeOp::Scan(scan)
+            if scan.shares() && !scan.computes() && matches!(node.place, Place::Cpu) =>
+        {
             scans.push((node, keys));
         }
-        NodeOp::Filter(spec) if spec.fetch.is_some() => {}
+        NodeOp::Filter(spec) if spec.fetch.is_some() || !infallible(&spec.predicate) => {}
+        NodeOp::Project(spec) if !spec.exprs.iter().all(infallible) => {}
         NodeOp::Filter(_)
         | NodeOp::Project(_)
         | NodeOp::Pass
@@ -224,7 +229,7 @@ fn readers<'a>(node: &'a Node, keys: Vec<usize>, scans: &mut Vec<(&'a Node, Vec<
                 readers(&node.children[0], keys, scans);
             }
         }
-        NodeOp::Join(spec) if spec.fetch.is_none() => {
+        NodeOp::Join(spec) if spec.fetch.is_none() && computes_safely(spec) => {
             let of = |side| {
                 let on_side = |&key: &usize| {
                     spec.output.get(key).filter(|from| from.side == side).map(|from| from.index)
@@ -247,6 +252,12 @@ fn readers<'a>(node: &'a Node, keys: Vec<usize>, scans: &mut Vec<(&'a Node, Vec<
         }
         _ => {}
     }
+}
+
+/// Whether a join raises no errors of its own.
+fn computes_safely(spec: &JoinSpec) -> bool {
+    let on = spec.on.iter().all(|(build, probe)| infallible(build) && infallible(probe));
+    on && spec.filter.as_ref().is_none_or(|filter| infallible(filter.expression()))
 }
 
 /// The column of its input that the column `at` of an operator is.
