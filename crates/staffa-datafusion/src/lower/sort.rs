@@ -21,6 +21,7 @@ pub(super) fn lower(plan: &Arc<dyn ExecutionPlan>, setting: Setting) -> Option<L
         return Some(Ok(NodeOp::Sort(Arc::new(SortSpec {
             ordering: sort.expr().clone(),
             fetch: sort.fetch(),
+            told: None,
             preserve_partitioning: sort.preserve_partitioning(),
             dynamic_filter: dynamic_filter(sort),
             device: None,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{RecordBatch, UInt32Array};
+use arrow::array::{RecordBatch, UInt32Array, UInt64Array};
 use arrow::datatypes::Schema;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::common::{Result, internal_err};
@@ -127,6 +127,8 @@ pub(super) struct GroupStream {
     projection: Vec<BoundExpr>,
     /// Set where the scan's predicate may come to rule out what is left.
     watch: Option<Watch>,
+    /// The place of the row group's first row, where the scan is asked for places.
+    first_place: Option<u64>,
 }
 
 /// When the scan's predicate was last asked about the row group that is being read.
@@ -198,7 +200,9 @@ impl GroupStream {
         // As it was when the row group was chosen.
         let generation = file.predicate.as_ref().map_or(0, snapshot_generation);
         let watch = file.opener.advised.then_some(Watch { generation, morsels: 0 });
-        Ok(Self { watch, ..Self::over(part, tests, &file.projection, context)? })
+        let places = file.opener.places.as_ref();
+        let first_place = places.map(|places| places.of(&file, part.group.index)).transpose()?;
+        Ok(Self { watch, first_place, ..Self::over(part, tests, &file.projection, context)? })
     }
 
     fn over(
@@ -232,6 +236,7 @@ impl GroupStream {
             arrow,
             projection,
             watch: None,
+            first_place: None,
             part: Arc::new(part),
         })
     }
@@ -307,7 +312,12 @@ impl GroupStream {
             return Ok(None);
         }
         let late = self.late.decode(file, group, &left.rows).await?;
-        let read = left.morsel.zip(late);
+        let mut read = left.morsel.zip(late);
+        if let Some(first) = self.first_place {
+            let rows = left.rows.ranges().iter().cloned().flatten();
+            let places = UInt64Array::from_iter_values(rows.map(|row| first + row));
+            read = read.with_column(Arc::new(places));
+        }
         match &left.mask {
             Some(mask) => read.filter(mask).map(Some),
             None => Ok(Some(read)),
@@ -317,7 +327,9 @@ impl GroupStream {
     fn project(&self, read: &Morsel) -> Result<Morsel> {
         let columns: Option<Vec<usize>> =
             self.projection.iter().map(BoundExpr::as_column).collect();
+        let place = self.first_place.map(|_| read.width() - 1);
         if let Some(columns) = columns {
+            let columns: Vec<usize> = columns.into_iter().chain(place).collect();
             return Ok(read.project(&columns));
         }
         let mut morsel = Morsel::from_arrays(Vec::new(), read.rows());
@@ -335,7 +347,10 @@ impl GroupStream {
                 },
             };
         }
-        Ok(morsel)
+        Ok(match place {
+            Some(place) => morsel.zip(read.project(&[place])),
+            None => morsel,
+        })
     }
 }
 

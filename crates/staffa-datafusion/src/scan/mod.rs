@@ -28,6 +28,7 @@ mod lowered;
 mod metrics;
 mod open;
 mod piece;
+mod places;
 mod probing;
 mod prune;
 mod ranges;

@@ -33,6 +33,7 @@ use super::advisory::Advice;
 use super::joined::Joined;
 use super::local::{LocalFile, LocalStore};
 use super::lowered::DevicePlan;
+use super::places::Places;
 use super::prune;
 
 /// Reads a file's bytes.
@@ -55,6 +56,8 @@ pub(super) struct Opener {
     pub(super) told: Vec<Arc<dyn PhysicalExpr>>,
     /// What the pipeline has the scan compute, over its columns.
     pub(super) output: Option<Vec<Arc<dyn PhysicalExpr>>>,
+    /// Where the rows lie that lanes give, if they are asked.
+    pub(super) places: Option<Arc<Places>>,
     /// The aggregation that the pipeline has a device do right behind the scan.
     pub(super) grouping: Option<Arc<Grouping>>,
     /// The joins that the pipeline has a device do, known before the first file is opened for one.
@@ -199,13 +202,53 @@ impl Opener {
     ) -> Result<Option<(Arc<OpenFile>, Vec<GroupToRead>)>> {
         let name = file.object_meta.location.to_string();
         let metrics = ParquetFileMetrics::new(partition, &name, &self.metrics);
-        let (projection, predicate) = self.with_constants(&file, &name)?;
+        let exprs = self.with_constants(&file, &name)?;
+        let predicate = exprs.1.clone();
         if self.prunes_file(&file, predicate.as_ref())? {
             metrics.files_ranges_pruned_statistics.add_pruned(1);
             return Ok(None);
         }
         metrics.files_ranges_pruned_statistics.add_matched(1);
 
+        let (mut open, mut reader, options) = self.load(partition, file, metrics, exprs).await?;
+        let groups = prune::groups(&mut open, &mut reader, options).await?;
+        // After pruning, which may have loaded the page index.
+        open.footer = as_footer(&open.file, &open.reader_metadata);
+        open.give_back(reader);
+        if !groups.is_empty() {
+            let store = self.local.as_ref();
+            open.local = store.and_then(|store| store.open(&open.file.object_meta));
+        }
+        Ok(Some((Arc::new(open), groups)))
+    }
+
+    /// Opens `file` once more, to read some of its rows again.
+    ///
+    /// # Errors
+    /// As of [`Opener::open`].
+    pub(super) async fn reopen(
+        self: &Arc<Self>,
+        partition: usize,
+        file: PartitionedFile,
+    ) -> Result<Arc<OpenFile>> {
+        let name = file.object_meta.location.to_string();
+        let metrics = ParquetFileMetrics::new(partition, &name, &self.metrics);
+        let exprs = self.with_constants(&file, &name)?;
+        let (mut open, reader, _) = self.load(partition, file, metrics, exprs).await?;
+        open.give_back(reader);
+        let store = self.local.as_ref();
+        open.local = store.and_then(|store| store.open(&open.file.object_meta));
+        Ok(Arc::new(open))
+    }
+
+    /// Reads a file's metadata, with the scan's expressions as the file needs them.
+    async fn load(
+        self: &Arc<Self>,
+        partition: usize,
+        file: PartitionedFile,
+        metrics: ParquetFileMetrics,
+        exprs: Exprs,
+    ) -> Result<(OpenFile, Reader, ArrowReaderOptions)> {
         let mut reader = self.reader(partition, &file)?;
         let mut options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Skip);
         if let Some(schema) = &file.arrow_schema {
@@ -216,6 +259,7 @@ impl Opener {
         drop(timer);
         let (reader_metadata, options) = self.coerce(reader_metadata, options)?;
         let schema = Arc::clone(reader_metadata.schema());
+        let (projection, predicate) = exprs;
         let (columns, predicate) = self.adapt(&schema, projection, predicate)?;
         let projection = match &self.output {
             Some(output) => {
@@ -224,7 +268,7 @@ impl Opener {
             None => columns.clone(),
         };
         let footer = as_footer(&file, &reader_metadata);
-        let mut open = OpenFile {
+        let open = OpenFile {
             opener: Arc::clone(self),
             footer,
             file,
@@ -239,15 +283,7 @@ impl Opener {
             idle: Mutex::new(Vec::new()),
             device_plan: OnceLock::new(),
         };
-        let groups = prune::groups(&mut open, &mut reader, options).await?;
-        // After pruning, which may have loaded the page index.
-        open.footer = as_footer(&open.file, &open.reader_metadata);
-        open.give_back(reader);
-        if !groups.is_empty() {
-            let store = self.local.as_ref();
-            open.local = store.and_then(|store| store.open(&open.file.object_meta));
-        }
-        Ok(Some((Arc::new(open), groups)))
+        Ok((open, reader, options))
     }
 
     /// The scan's expressions with the file's partition values and name in place.

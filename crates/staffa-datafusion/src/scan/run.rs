@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
 
+use arrow::array::{ArrayRef, UInt64Array};
 use datafusion::common::runtime::SpawnedTask;
 use datafusion::common::{DataFusionError, Result, internal_err};
 use datafusion::datasource::physical_plan::parquet::DefaultParquetFileReaderFactory;
@@ -28,6 +29,7 @@ use super::local::LocalStore;
 use super::metrics::{DeviceMetrics, GroupMetrics};
 use super::open::{Opener, creation_errors, halves};
 use super::piece::Pieces;
+use super::places;
 use super::riding::Putting;
 use super::together::{Parked, Together};
 
@@ -84,6 +86,7 @@ pub(super) fn start(
         filter: request.filter.clone(),
         told: request.advice.clone(),
         output: request.output.clone(),
+        places: request.located.then(Arc::default),
         grouping: aggregate
             .as_ref()
             .filter(|_| request.behind.is_none())
@@ -177,6 +180,14 @@ impl Run {
 }
 
 impl ScanRun for Run {
+    fn fetch(
+        self: Arc<Self>,
+        places: UInt64Array,
+        columns: Vec<usize>,
+    ) -> BoxFuture<'static, Result<Vec<ArrayRef>>> {
+        places::fetch(Arc::clone(&self.opener), Arc::clone(&self.context), places, columns).boxed()
+    }
+
     fn lane(self: Arc<Self>, lane: usize, builds: Vec<Option<Arc<dyn Sealed>>>) -> LaneStream {
         let left = self.opener.limit;
         let metrics = BaselineMetrics::new(&self.opener.metrics, lane);

@@ -8,6 +8,8 @@
 mod aggregate;
 mod device;
 mod fused;
+mod late;
+mod sort;
 mod window;
 
 pub use fused::dealt_by;
@@ -19,10 +21,9 @@ use arrow::datatypes::SchemaRef;
 use datafusion_common::{Result, ScalarValue, internal_err};
 use datafusion_physical_expr::expressions::{Literal, lit};
 use datafusion_physical_expr_common::physical_expr::PhysicalExpr;
-use datafusion_physical_expr_common::sort_expr::LexOrdering;
 use datafusion_physical_plan::metrics::ExecutionPlanMetricsSet;
 
-use super::node::{FilterSpec, JoinSpec, LimitSpec, Node, NodeOp, SortSpec};
+use super::node::{FilterSpec, JoinSpec, LimitSpec, Node, NodeOp};
 use super::pipeline::{
     Op, OpKind, Overflow, Pipeline, PipelineId, Program, Scope, SinkKind, Source,
 };
@@ -204,6 +205,7 @@ impl<'a> Compiler<'a> {
             filter: None,
             advice: self.links.read_by(node).to_vec(),
             output: None,
+            located: false,
             aggregate: None,
             behind: None,
             place: node.place.clone(),
@@ -308,28 +310,6 @@ impl<'a> Compiler<'a> {
         })
     }
 
-    fn sort(&mut self, node: &'a Node, spec: &Arc<SortSpec>, need: Need) -> Result<Draft> {
-        if spec.fetch.is_none() && !need.order {
-            // Nobody sees the order.
-            return self.node(&node.children[0], Need { order: false, ..need });
-        }
-        let per_lane = spec.preserve_partitioning && node.partitions > 1;
-        if !per_lane && let Some(id) = self.made(node) {
-            return Ok(self.sealed(id, 1, &node.schema));
-        }
-        let child_need = Need { partitions: per_lane && need.partitions, order: false };
-        let child = self.node(&node.children[0], child_need)?;
-        let sink = SinkKind::Sort(Arc::clone(spec));
-        if per_lane {
-            let lanes = child.lanes;
-            let id = self.finish(child, sink, Scope::PerLane, node.metrics.clone());
-            return Ok(Self::draft(Source::Sealed(id, Scope::PerLane), lanes, &node.schema));
-        }
-        let id = self.finish(child, sink, Scope::Shared, node.metrics.clone());
-        self.made.push((node, id));
-        Ok(self.sealed(id, 1, &node.schema))
-    }
-
     fn limit_node(&mut self, node: &'a Node, spec: &Arc<LimitSpec>, need: Need) -> Result<Draft> {
         let child = &node.children[0];
         // The first rows of a declared order, or any rows. An ordered global limit reads one lane.
@@ -425,62 +405,6 @@ impl<'a> Compiler<'a> {
             Some(_) => Self::limit(draft, node, 0, fetch, true),
             None => draft,
         })
-    }
-
-    fn merge(
-        &mut self,
-        node: &'a Node,
-        ordering: &LexOrdering,
-        fetch: Option<usize>,
-        need: Need,
-    ) -> Result<Draft> {
-        let child = &node.children[0];
-        if !need.order && fetch.is_none() {
-            return self.coalesce(node, None, need);
-        }
-        // A projection in between keeps the order.
-        let (project, sort) = match &child.op {
-            NodeOp::Project(spec) => (Some(spec), &child.children[0]),
-            _ => (None, child),
-        };
-        if let NodeOp::Sort(spec) = &sort.op
-            && spec.is_merged_by(ordering, project.map(Arc::as_ref))
-        {
-            // One sort of everything, instead of a sort per partition and a merge.
-            let id = match self.made(node) {
-                Some(id) => id,
-                None => {
-                    let spec = Arc::new(SortSpec {
-                        ordering: spec.ordering.clone(),
-                        fetch: min_fetch(spec.fetch, fetch),
-                        preserve_partitioning: false,
-                        dynamic_filter: spec.dynamic_filter.clone(),
-                        device: spec.device.clone(),
-                    });
-                    let input = self.node(&sort.children[0], Need::ROWS)?;
-                    let sink = SinkKind::Sort(spec);
-                    let id = self.finish(input, sink, Scope::Shared, sort.metrics.clone());
-                    self.made.push((node, id));
-                    id
-                }
-            };
-            let draft = self.sealed(id, 1, &sort.schema);
-            return Ok(match project {
-                Some(spec) => Self::op(draft, child, OpKind::Project(Arc::clone(spec))),
-                None => draft,
-            });
-        }
-        let draft = self.node(child, Need { partitions: false, order: true })?;
-        let schema = Arc::clone(&draft.schema);
-        let id = self.stream(draft);
-        Ok(Self::draft(Source::Merge(id, ordering.clone(), fetch), 1, &schema))
-    }
-}
-
-fn min_fetch(a: Option<usize>, b: Option<usize>) -> Option<usize> {
-    match (a, b) {
-        (Some(a), Some(b)) => Some(a.min(b)),
-        (a, b) => a.or(b),
     }
 }
 

@@ -15,7 +15,10 @@ pub use node::{
     AggregateSpec, AggregateStage, FilterSpec, JoinKind, JoinSpec, LimitSpec, Node, NodeOp,
     ProjectSpec, RepartitionSpec, SortSpec, TopGroups, WindowSpec,
 };
-pub use pipeline::{Op, OpKind, Overflow, Pipeline, PipelineId, Program, Scope, SinkKind, Source};
+pub use pipeline::{
+    LateColumn, LateColumns, Op, OpKind, Overflow, Pipeline, PipelineId, Program, Scope, SinkKind,
+    Source,
+};
 pub use same::Same;
 pub use scan::{Place, Scan, ScanAggregate, ScanBehind, ScanLanes, ScanRequest, ScanRun};
 pub use shared::{Shared, Slot};

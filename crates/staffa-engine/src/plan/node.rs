@@ -215,6 +215,8 @@ pub struct SortSpec {
     pub ordering: LexOrdering,
     /// Only the first so many rows.
     pub fetch: Option<usize>,
+    /// The order as the filter on the source has it, where the input was given other columns since.
+    pub told: Option<LexOrdering>,
     /// Each partition on its own.
     pub preserve_partitioning: bool,
     /// The filter on the source that a top-K narrows as it goes.

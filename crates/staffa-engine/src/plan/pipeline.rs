@@ -41,6 +41,8 @@ pub enum Source {
     Sealed(PipelineId, Scope),
     /// What a shared breaker left in order, cut between rows whose keys differ.
     Groups(PipelineId, Vec<Arc<dyn PhysicalExpr>>),
+    /// What a top-K left in order, in one lane, with the columns that its scan did not read before.
+    Fetched(PipelineId, Arc<LateColumns>),
     /// The outputs of an exchange, which runs the pipeline's lanes.
     Exchange(PipelineId),
     /// One lane that merges ordered lanes; at most so many rows.
@@ -50,6 +52,24 @@ pub enum Source {
     /// Lanes that share the lanes of a pipeline: each takes the next morsel there is. A single
     /// lane thus brings all lanes together.
     Share(PipelineId),
+}
+
+/// What becomes of the columns of a top-K's rows once these are known.
+#[derive(Debug, Clone)]
+pub struct LateColumns {
+    /// Each column of the output.
+    pub columns: Vec<LateColumn>,
+    /// The scan's columns that are read for the rows, by where they lie.
+    pub read: Vec<usize>,
+}
+
+/// Where a column of a top-K's rows comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LateColumn {
+    /// The top-K has this one of its own.
+    Held(usize),
+    /// This one of those that are read.
+    Read(usize),
 }
 
 /// What an operator in a pipeline does.
@@ -221,12 +241,16 @@ impl fmt::Display for Source {
                 if let Some(behind) = &request.behind {
                     write!(f, " with {} operators", behind.ops.len())?;
                 }
+                if request.located {
+                    f.write_str(" with places")?;
+                }
                 if request.aggregate.is_some() { f.write_str(" with states") } else { Ok(()) }
             }
             Self::Lanes(ids) => write!(f, "lanes {ids:?}"),
             Self::Zip(ids) => write!(f, "zip {ids:?}"),
             Self::Sealed(id, scope) => write!(f, "state p{id} {scope:?}"),
             Self::Groups(id, _) => write!(f, "groups p{id}"),
+            Self::Fetched(id, late) => write!(f, "state p{id} and {} columns", late.read.len()),
             Self::Exchange(id) => write!(f, "exchange p{id}"),
             Self::Merge(id, _, _) => write!(f, "merge p{id}"),
             Self::Lift(id, lift) => {

@@ -4,10 +4,12 @@ use std::any::Any;
 use std::fmt::Debug;
 use std::sync::Arc;
 
+use arrow::array::{ArrayRef, UInt64Array};
 use datafusion_common::Result;
 use datafusion_physical_expr::expressions::DynamicFilterPhysicalExpr;
 use datafusion_physical_expr_common::physical_expr::PhysicalExpr;
 use datafusion_physical_plan::metrics::ExecutionPlanMetricsSet;
+use futures::future::BoxFuture;
 use staffa_common::Reason;
 
 use super::{AggregateSpec, Op, Same};
@@ -45,9 +47,11 @@ pub struct ScanRequest {
     pub filter: Option<Arc<dyn PhysicalExpr>>,
     /// Dynamic filters over the scan's columns: rows for which one of them does not hold may be left out, or not.
     pub advice: Vec<Arc<dyn PhysicalExpr>>,
-    /// What the scan puts out in place of its columns, over them. Only asked for on a device, which
-    /// computes it with the filter.
+    /// What the scan puts out in place of its columns, over them: on a device, which computes it with the filter,
+    /// anything; else some of the columns.
     pub output: Option<Vec<Arc<dyn PhysicalExpr>>>,
+    /// Whether a column of UInt64 follows the others that says where a row lies, for [`ScanRun::fetch`].
+    pub located: bool,
     /// The aggregation that all rows go into. Only asked for on a device, which may then put out partial states
     /// ([`Morsel::from_states`](crate::Morsel::from_states)) in the place of some of the rows.
     pub aggregate: Option<ScanAggregate>,
@@ -139,4 +143,12 @@ pub trait ScanRun: Send + Sync {
     /// A lane; each is opened once, at its first poll. `builds` are the build sides of the pipeline's operators, one an
     /// operator.
     fn lane(self: Arc<Self>, lane: usize, builds: Vec<Option<Arc<dyn Sealed>>>) -> LaneStream;
+
+    /// The scan's columns `columns` of the rows at `places`, which lanes have given, in that order. Of a scan that was
+    /// asked for places only.
+    fn fetch(
+        self: Arc<Self>,
+        places: UInt64Array,
+        columns: Vec<usize>,
+    ) -> BoxFuture<'static, Result<Vec<ArrayRef>>>;
 }

@@ -1,8 +1,10 @@
 //! The scheduler: runs a program's pipelines, each once, on demand, and cancels what nobody reads.
 
 mod chain;
+mod independent;
 mod merge;
 mod region;
+mod rows;
 mod share;
 mod steal;
 mod waker;

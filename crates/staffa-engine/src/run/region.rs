@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arrow::array::RecordBatch;
 use datafusion_common::{DataFusionError, Result, internal_err};
-use datafusion_execution::SendableRecordBatchStream;
 use datafusion_physical_plan::ExecutionPlan;
 use datafusion_physical_plan::metrics::BaselineMetrics;
 use futures::future::{BoxFuture, Shared};
@@ -16,7 +15,9 @@ use parking_lot::Mutex;
 use tokio::task::JoinSet;
 
 use super::chain::{Chain, Stage};
+use super::independent::independent;
 use super::merge::merge;
+use super::rows::{fetched, morsels};
 use super::share::Share;
 use super::steal::Steal;
 use crate::bound::BoundExpr;
@@ -27,7 +28,7 @@ use crate::plan::{
     LiftRun, OpKind, Pipeline, PipelineId, Program, ScanRun, Scope, Shared as SharedWith, SinkKind,
     Source,
 };
-use crate::{LaneStream, Morsel, RunContext};
+use crate::{LaneStream, RunContext};
 
 /// A node outside of the region whose batches the region reads.
 pub type Input = Arc<dyn ExecutionPlan>;
@@ -202,15 +203,17 @@ impl Inner {
                 let stream = self.inputs[*input].execute(lane, Arc::clone(&self.context.task))?;
                 Ok(self.stealing(pipeline, morsels(stream)))
             }
-            Source::Scan(scan, request) => {
-                let run = {
-                    let mut cell = self.scans[pipeline.id].lock();
-                    match &*cell {
-                        Some(run) => Arc::clone(run),
-                        None => Arc::clone(cell.insert(scan.start(&self.context, request)?)),
-                    }
-                };
+            Source::Scan(..) => {
+                let run = self.scan(pipeline)?;
                 Ok(self.stealing(pipeline, run.lane(lane, builds)))
+            }
+            Source::Fetched(id, late) => {
+                let found = self.shared_state(*id).await?.open(0, 1);
+                let from = &self.program.pipelines[*id];
+                let (run, late) = (self.scan(from)?, Arc::clone(late));
+                let schema = Arc::clone(&from.schema);
+                let rows = async move { fetched(found, &schema, &late, run).await };
+                Ok(Box::pin(futures::stream::once(rows)))
             }
             Source::Lanes(ids) => {
                 let mut lane = lane;
@@ -283,6 +286,18 @@ impl Inner {
                 merge(self.lanes(*id), schema, ordering, *fetch, &self.context)
             }
         }
+    }
+
+    /// The scan that a pipeline begins with, running.
+    fn scan(&self, pipeline: &Pipeline) -> Result<Arc<dyn ScanRun>> {
+        let Source::Scan(scan, request) = &pipeline.source else {
+            return internal_err!("{} is no scan", pipeline.source);
+        };
+        let mut cell = self.scans[pipeline.id].lock();
+        Ok(match &*cell {
+            Some(run) => Arc::clone(run),
+            None => Arc::clone(cell.insert(scan.start(&self.context, request)?)),
+        })
     }
 
     /// The rows of a state, where no operator and not the sink counts what the node puts out.
@@ -439,16 +454,10 @@ impl Inner {
     fn workers(&self, id: PipelineId) -> usize {
         let lanes = self.program.pipelines[id].lanes;
         let threads = self.context.runtime.threads();
-        if lanes > threads && self.independent(id) { threads } else { lanes }
-    }
-
-    fn independent(&self, id: PipelineId) -> bool {
-        match &self.program.pipelines[id].source {
-            Source::Input(input) => self.inputs[*input].children().is_empty(),
-            Source::Scan(..) | Source::Sealed(_, Scope::Shared) | Source::Groups(..) => true,
-            Source::Sealed(of, Scope::PerLane) | Source::Lift(of, _) => self.independent(*of),
-            Source::Lanes(ids) | Source::Zip(ids) => ids.iter().all(|&id| self.independent(id)),
-            Source::Merge(..) | Source::Exchange(_) | Source::Share(_) => false,
+        if lanes > threads && independent(&self.program, &self.inputs, id) {
+            threads
+        } else {
+            lanes
         }
     }
 
@@ -486,8 +495,3 @@ impl Inner {
 
 /// Morsels between two yields of a draining task: some milliseconds of work.
 const YIELD_EVERY: usize = 8;
-
-/// The batches of a DataFusion stream as morsels.
-fn morsels(stream: SendableRecordBatchStream) -> LaneStream {
-    Box::pin(stream.map(|batch| Ok(Morsel::from_batch(batch?))))
-}

@@ -119,9 +119,10 @@ impl SortSink {
             // A plan that runs once more starts anew.
             filter.update(lit(true))?;
         }
+        let told = spec.told.as_ref().unwrap_or(&spec.ordering);
         let top = spec.fetch.map(|k| TopSink {
             k,
-            bound: Arc::new(SharedBound::new(&spec.ordering, filter, states)),
+            bound: Arc::new(SharedBound::new(told, filter, states)),
             // Partitions with one filter between them are cut down together in DataFusion too.
             together: states == 1 || filter.is_some(),
         });

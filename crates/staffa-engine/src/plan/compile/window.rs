@@ -60,6 +60,7 @@ impl<'a> Compiler<'a> {
                         let spec = Arc::new(SortSpec {
                             ordering: sort.ordering.clone(),
                             fetch: None,
+                            told: None,
                             preserve_partitioning: false,
                             dynamic_filter: None,
                             device: sort.device.clone(),

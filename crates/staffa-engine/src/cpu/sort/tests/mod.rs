@@ -62,6 +62,7 @@ pub(super) fn spec(ordering: &LexOrdering, fetch: Option<usize>) -> SortSpec {
     SortSpec {
         ordering: ordering.clone(),
         fetch,
+        told: None,
         preserve_partitioning: false,
         dynamic_filter: None,
         device: None,
