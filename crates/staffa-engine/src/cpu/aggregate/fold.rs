@@ -8,7 +8,6 @@
 
 use std::sync::Arc;
 
-use super::plan::Plan;
 use arrow::array::{
     Array, ArrayRef, ArrowNativeTypeOp, ArrowPrimitiveType, AsArray, Int64Array, PrimitiveArray,
     UInt64Array,
@@ -19,6 +18,8 @@ use datafusion_functions_aggregate::average::Avg;
 use datafusion_functions_aggregate::count::Count;
 use datafusion_functions_aggregate::sum::Sum;
 use datafusion_physical_expr::aggregate::AggregateFunctionExpr;
+
+use super::plan::Plan;
 
 /// Groups that are few. A power of two.
 const FEW: usize = 64;
