@@ -94,6 +94,9 @@ impl Scratch {
         let chosen = Chosen { candidates, keys: &mut self.keys, count };
         let one_column = match filter {
             Some(Prefilter::Codes(words)) => coder.one_column(keys, chosen.of(has_bit(words))),
+            Some(Prefilter::Stretches(stretches)) => {
+                coder.one_column(keys, chosen.of(|code| stretches.may_have(code)))
+            }
             Some(Prefilter::Keys(bloom)) => {
                 coder.one_column(keys, chosen.of(|code| bloom.may_have(mix(code))))
             }
@@ -105,6 +108,9 @@ impl Scratch {
         coder.encode(keys, &mut self.keys, &mut self.matchable)?;
         match filter {
             Some(Prefilter::Codes(words)) => self.compact(rows, true, has_bit(words)),
+            Some(Prefilter::Stretches(stretches)) => {
+                self.compact(rows, true, |code| stretches.may_have(code));
+            }
             Some(Prefilter::Keys(bloom)) => {
                 self.compact(rows, true, |code| bloom.may_have(mix(code)));
             }
@@ -196,6 +202,23 @@ impl<P: Fn(u64) -> bool> OneColumn for Choose<'_, P> {
             count += usize::from((code <= span) & (self.passes)(code));
         }
         *chosen = count;
+    }
+}
+
+/// Sets the bits of the rows of a key's only column whose code passes.
+struct Mark<'a, P> {
+    words: &'a mut [u64],
+    passes: P,
+}
+
+impl<P: Fn(u64) -> bool> OneColumn for Mark<'_, P> {
+    fn look<T: Code>(self, values: &[T], min: u64, span: u64) {
+        for (word, values) in self.words.iter_mut().zip(values.chunks(64)) {
+            for (bit, value) in values.iter().enumerate() {
+                let code = value.code().wrapping_sub(min);
+                *word |= u64::from((code <= span) & (self.passes)(code)) << bit;
+            }
+        }
     }
 }
 
@@ -328,9 +351,13 @@ pub(super) fn may_match(
     rows: usize,
     (scratch, hits): &mut (Scratch, Hits),
 ) -> Result<BooleanBuffer> {
+    let mut words = vec![0_u64; rows.div_ceil(64)];
     let candidates = match (plan, &table.filter) {
         (KeyPlan::Codes(coder), Some(filter)) => {
             let keys = as_types(keys, coder.types())?;
+            if mark(coder, &keys, filter, &mut words) {
+                return Ok(BooleanBuffer::new(words.into(), 0, rows));
+            }
             scratch.choose(coder, &keys, Some(filter))?;
             &scratch.candidates[..scratch.count]
         }
@@ -339,11 +366,23 @@ pub(super) fn may_match(
             hits.probe.as_slice()
         }
     };
-    let mut words = vec![0_u64; rows.div_ceil(64)];
     for &row in candidates {
         words[(row >> 6) as usize] |= 1 << (row & 63);
     }
     Ok(BooleanBuffer::new(words.into(), 0, rows))
+}
+
+/// Sets the bits of the rows whose key passes the filter, if the key is one column without NULLs.
+fn mark(coder: &Coder, keys: &[ArrayRef], filter: &Prefilter, words: &mut [u64]) -> bool {
+    match filter {
+        Prefilter::Codes(codes) => coder.one_column(keys, Mark { words, passes: has_bit(codes) }),
+        Prefilter::Stretches(stretches) => {
+            coder.one_column(keys, Mark { words, passes: |code| stretches.may_have(code) })
+        }
+        Prefilter::Keys(bloom) => {
+            coder.one_column(keys, Mark { words, passes: |code| bloom.may_have(mix(code)) })
+        }
+    }
 }
 
 /// The keys in the types of the build side's, which they have but for odd plans.

@@ -119,21 +119,43 @@ fn a_bitmap_collects_in_chunks() {
 #[test]
 fn large_tables_have_a_filter_that_never_denies_a_key() {
     let cancel = CancelFlag::default();
-    for factor in [7u64, 0x1_0000_0001] {
-        let keys: Vec<u64> = (0..100_000).map(|i| i * factor).collect();
-        let last = 99_999 * factor;
-        let rows = RowKeys { keys: keys.clone(), matchable: None };
+    // The last codes lie in two heaps: words in their order would be full.
+    let heaps = |i: u64| if i < 50_000 { i * 3 } else { u64::MAX / 2 + i * 3 };
+    let codes: [(&str, &dyn Fn(u64) -> u64); 5] = [
+        ("direct", &|i| i * 7),
+        ("bits", &|i| i * 30),
+        ("stretches", &|i| i * 104),
+        ("stretches", &|i| i * 0x1_0000_0001),
+        ("hashes", &heaps),
+    ];
+    for (kind, code) in codes {
+        let keys: Vec<u64> = (0..100_000).map(code).collect();
+        let last = keys[99_999];
+        // A row that matches nothing may have any code.
+        let mut matchable = vec![true; 100_001];
+        matchable[100_000] = false;
+        let all = keys.iter().copied().chain([u64::MAX]).collect();
+        let rows = RowKeys { keys: all, matchable: Some(matchable) };
         let table = JoinTable::exact(&rows, last, &cancel).unwrap();
-        assert_eq!(matches!(table.index, Index::Direct(_)), factor == 7);
-        match table.filter.unwrap() {
+        assert_eq!(matches!(table.index, Index::Direct(_)), kind == "direct");
+        let filter = table.filter.unwrap();
+        let passes: Box<dyn Fn(u64) -> bool> = match &filter {
             Prefilter::Codes(words) => {
-                assert!(keys.iter().all(|key| words[*key as usize / 64] >> (key % 64) & 1 == 1));
+                assert!(["direct", "bits"].contains(&kind));
+                Box::new(|code| words[code as usize / 64] >> (code % 64) & 1 == 1)
+            }
+            Prefilter::Stretches(stretches) => {
+                assert_eq!(kind, "stretches");
+                assert!(!stretches.may_have(u64::MAX));
+                Box::new(|code| stretches.may_have(code))
             }
             Prefilter::Keys(bloom) => {
-                assert!(keys.iter().all(|key| bloom.may_have(mix(*key))));
-                let wrong = (0..100_000u64).filter(|i| bloom.may_have(mix(i * factor + 1)));
-                assert!(wrong.count() < 5_000);
+                assert_eq!(kind, "hashes");
+                Box::new(|code| bloom.may_have(mix(code)))
             }
-        }
+        };
+        assert!(keys.iter().all(|&key| passes(key)), "{kind}");
+        let wrong = keys[..99_999].iter().filter(|&&key| passes(key + 1));
+        assert!(wrong.count() < 5_000, "{kind}");
     }
 }
