@@ -10,8 +10,9 @@ use datafusion_common::hash_utils::{RandomState, create_hashes};
 use datafusion_common::{NullEquality, Result};
 
 use super::equal::{Equal, Side};
-use super::keys::{Code, Coder, OneColumn};
-use super::table::{Direct, Directory, Index, JoinTable, Prefilter, Run, mix, stretch};
+use super::find::{Choose, FindUnique, Mark, find_runs, find_single, keep};
+use super::keys::Coder;
+use super::table::{Direct, Directory, Index, JoinTable, Prefilter, Run, mix};
 
 /// Hashes of join tables: another seed than RepartitionExec's, whose partitions would else use
 /// only a part of the table.
@@ -90,17 +91,15 @@ impl Scratch {
         filter: Option<&Prefilter>,
     ) -> Result<()> {
         let rows = keys.first().map_or(0, |key| key.len());
-        let (candidates, count) = (&mut self.candidates, &mut self.count);
-        let chosen = Chosen { candidates, keys: &mut self.keys, count };
         let one_column = match filter {
-            Some(Prefilter::Codes(words)) => coder.one_column(keys, chosen.of(has_bit(words))),
+            Some(Prefilter::Codes(words)) => self.one_column(coder, keys, rows, has_bit(words)),
             Some(Prefilter::Stretches(stretches)) => {
-                coder.one_column(keys, chosen.of(|code| stretches.may_have(code)))
+                self.one_column(coder, keys, rows, |code| stretches.may_have(code))
             }
             Some(Prefilter::Keys(bloom)) => {
-                coder.one_column(keys, chosen.of(|code| bloom.may_have(mix(code))))
+                self.one_column(coder, keys, rows, |code| bloom.may_have(mix(code)))
             }
-            None => coder.one_column(keys, chosen.of(|_| true)),
+            None => self.one_column(coder, keys, rows, |_| true),
         };
         if one_column {
             return Ok(());
@@ -119,31 +118,41 @@ impl Scratch {
         Ok(())
     }
 
-    /// Writes the numbers of the matchable rows whose key passes. Every row is written and only some
-    /// are kept: there is no branch to mispredict. `moves` their keys to the same places, too.
+    /// Chooses by the key's only column, if it is one without NULLs.
+    fn one_column(
+        &mut self,
+        coder: &Coder,
+        keys: &[ArrayRef],
+        rows: usize,
+        passes: impl Fn(u64) -> bool,
+    ) -> bool {
+        grow(&mut self.candidates, rows);
+        grow(&mut self.keys, rows);
+        let Self { candidates, keys: codes, count, .. } = self;
+        coder.one_column(keys, Choose { candidates, keys: codes, count, passes })
+    }
+
+    /// Writes the numbers of the matchable rows whose key passes. `moves` their keys to the same places, too.
     #[inline(always)]
     fn compact(&mut self, rows: usize, moves: bool, passes: impl Fn(u64) -> bool) {
         grow(&mut self.candidates, rows);
+        let (candidates, keys) = (&mut self.candidates[..rows], &mut self.keys[..rows]);
+        let matchable = &self.matchable[..rows];
         let mut count = 0;
-        for row in 0..rows {
-            let key = self.keys[row];
-            self.candidates[count] = row as u32;
-            if moves {
-                self.keys[count] = key;
-            }
-            count += usize::from(self.matchable[row] & passes(key));
+        for from in (0..rows).step_by(64) {
+            let block = from..rows.min(from + 64);
+            let both = matchable[block.clone()].iter().zip(&keys[block.clone()]);
+            let bits = both.enumerate().fold(0, |bits, (at, (matchable, &key))| {
+                bits | u64::from(matchable & passes(key)) << at
+            });
+            count = keep(bits, block, count, |place, row| {
+                candidates[place] = row as u32;
+                if moves {
+                    keys[place] = keys[row];
+                }
+            });
         }
         self.count = count;
-    }
-
-    /// The candidates, each with its place among the keys.
-    fn in_places(&self) -> impl ExactSizeIterator<Item = (u32, u64)> {
-        self.candidates[..self.count].iter().copied().zip(self.keys[..self.count].iter().copied())
-    }
-
-    /// The candidates where keys stand by row.
-    fn by_row(&self) -> impl ExactSizeIterator<Item = (u32, u64)> {
-        self.candidates[..self.count].iter().map(|&row| (row, self.keys[row as usize]))
     }
 
     /// Notes how many of a morsel's rows had a match.
@@ -166,84 +175,6 @@ fn has_bit(words: &[u64]) -> impl Fn(u64) -> bool {
 fn grow<T: Copy + Default>(buffer: &mut Vec<T>, rows: usize) {
     if buffer.len() < rows {
         buffer.resize(rows, T::default());
-    }
-}
-
-/// Where chosen rows and their codes go.
-struct Chosen<'a> {
-    candidates: &'a mut Vec<u32>,
-    keys: &'a mut Vec<u64>,
-    count: &'a mut usize,
-}
-
-impl<'a> Chosen<'a> {
-    fn of<P: Fn(u64) -> bool>(self, passes: P) -> Choose<'a, P> {
-        Choose { chosen: self, passes }
-    }
-}
-
-/// Chooses the rows of a key's only column whose code passes.
-struct Choose<'a, P> {
-    chosen: Chosen<'a>,
-    passes: P,
-}
-
-impl<P: Fn(u64) -> bool> OneColumn for Choose<'_, P> {
-    fn look<T: Code>(self, values: &[T], min: u64, span: u64) {
-        let Chosen { candidates, keys, count: chosen } = self.chosen;
-        grow(candidates, values.len());
-        grow(keys, values.len());
-        let (candidates, keys) = (&mut candidates[..values.len()], &mut keys[..values.len()]);
-        let mut count = 0;
-        for (row, value) in values.iter().enumerate() {
-            let code = value.code().wrapping_sub(min);
-            candidates[count] = row as u32;
-            keys[count] = code;
-            count += usize::from((code <= span) & (self.passes)(code));
-        }
-        *chosen = count;
-    }
-}
-
-/// Sets the bits of the rows of a key's only column whose code passes.
-struct Mark<'a, P> {
-    words: &'a mut [u64],
-    passes: P,
-}
-
-impl<P: Fn(u64) -> bool> OneColumn for Mark<'_, P> {
-    fn look<T: Code>(self, values: &[T], min: u64, span: u64) {
-        for (word, values) in self.words.iter_mut().zip(values.chunks(64)) {
-            for (bit, value) in values.iter().enumerate() {
-                let code = value.code().wrapping_sub(min);
-                *word |= u64::from((code <= span) & (self.passes)(code)) << bit;
-            }
-        }
-    }
-}
-
-/// Finds the rows of a key's only column in an array of unique keys.
-struct FindUnique<'a> {
-    heads: &'a [u32],
-    hits: &'a mut Hits,
-}
-
-impl OneColumn for FindUnique<'_> {
-    fn look<T: Code>(self, values: &[T], min: u64, span: u64) {
-        let Self { heads, hits } = self;
-        hits.probe.resize(values.len(), 0);
-        hits.first.resize(values.len(), 0);
-        let mut count = 0;
-        for (row, value) in values.iter().enumerate() {
-            let code = value.code().wrapping_sub(min);
-            // Codes up to `span` are addresses.
-            let head = if code <= span { heads[code as usize] } else { 0 };
-            hits.probe[count] = row as u32;
-            hits.first[count] = head.wrapping_sub(1);
-            count += usize::from(head != 0);
-        }
-        hits.probe.truncate(count);
-        hits.first.truncate(count);
     }
 }
 
@@ -297,7 +228,9 @@ pub(super) fn lookup(
                 }
                 _ => scratch.compact(rows, false, |_| true),
             }
-            find_runs(scratch.by_row(), hits, |hash| directory.find(hash));
+            let chosen = &scratch.candidates[..scratch.count];
+            let key_of = |_, row: u32| scratch.keys[row as usize];
+            find_runs(chosen, key_of, hits, |hashes, runs| directory.find_all(hashes, runs));
             let equal = Equal::new(side, &Side::new(&keys), *null_equality)?;
             verify(directory, table, &scratch.keys, &equal, hits);
             scratch.learn(rows, hits.probe.len());
@@ -322,20 +255,24 @@ fn look_up_codes(
         return Ok(());
     }
     scratch.choose(coder, keys, filter)?;
-    let candidates = scratch.in_places();
+    let rows = &scratch.candidates[..scratch.count];
+    let key_of = |place: usize, _| scratch.keys[place];
     match index {
         Index::Direct(Direct::Unique(heads)) => {
-            find_single(candidates, hits, |code| heads[code as usize].checked_sub(1));
+            find_single(rows, key_of, hits, |codes, found| {
+                for (found, &code) in found.iter_mut().zip(codes) {
+                    *found = heads[code as usize];
+                }
+            });
         }
-        Index::Direct(Direct::Runs(starts)) => find_runs(candidates, hits, |code| {
-            let code = code as usize;
-            stretch(starts[code], starts[code + 1], &table.rows)
+        Index::Direct(Direct::Runs(starts)) => find_runs(rows, key_of, hits, |codes, runs| {
+            Direct::find_all(starts, &table.rows, codes, runs);
         }),
         Index::Directory(directory) if table.rows.is_empty() => {
-            find_single(candidates, hits, |key| directory.find(key).map(|run| run.first));
+            find_single(rows, key_of, hits, |keys, found| directory.find_rows(keys, found));
         }
         Index::Directory(directory) => {
-            find_runs(candidates, hits, |key| directory.find(key));
+            find_runs(rows, key_of, hits, |keys, runs| directory.find_all(keys, runs));
         }
         Index::Empty | Index::All(_) => {}
     }
@@ -397,45 +334,6 @@ pub(super) fn as_types<'a>(
             false => Ok(cast(key, data_type)?),
         })
         .collect()
-}
-
-/// Looks up rows with their keys in an index whose keys have a row each.
-#[inline(always)]
-fn find_single(
-    rows: impl ExactSizeIterator<Item = (u32, u64)>,
-    hits: &mut Hits,
-    find: impl Fn(u64) -> Option<u32>,
-) {
-    hits.probe.resize(rows.len(), 0);
-    hits.first.resize(rows.len(), 0);
-    let mut count = 0;
-    for (row, key) in rows {
-        let found = find(key);
-        hits.probe[count] = row;
-        hits.first[count] = found.unwrap_or(0);
-        count += usize::from(found.is_some());
-    }
-    hits.probe.truncate(count);
-    hits.first.truncate(count);
-}
-
-/// Looks up rows with their keys in an index whose keys may have several rows.
-#[inline(always)]
-fn find_runs(
-    rows: impl ExactSizeIterator<Item = (u32, u64)>,
-    hits: &mut Hits,
-    find: impl Fn(u64) -> Option<Run>,
-) {
-    hits.probe.reserve(rows.len());
-    hits.first.reserve(rows.len());
-    hits.len.reserve(rows.len());
-    for (row, key) in rows {
-        if let Some(run) = find(key) {
-            hits.probe.push(row);
-            hits.first.push(run.first);
-            hits.len.push(run.len);
-        }
-    }
 }
 
 /// Compares the hits' keys, column by column, and searches on for the rare row whose first

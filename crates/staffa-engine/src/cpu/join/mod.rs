@@ -25,6 +25,7 @@ mod dynamic;
 mod earlier;
 mod emit;
 mod equal;
+mod find;
 mod key_filter;
 mod keys;
 mod lookup;

@@ -74,6 +74,23 @@ impl Direct {
         Ok(JoinTable { index: Index::Direct(Direct::Runs(heads)), rows, filter })
     }
 
+    /// Overwrites `runs` with those of these codes, whose `starts` are the index of `rows`.
+    #[inline(always)]
+    pub(in super::super) fn find_all(
+        starts: &[u32],
+        rows: &[u32],
+        codes: &[u64],
+        runs: &mut [Run],
+    ) {
+        for (run, &code) in runs.iter_mut().zip(codes) {
+            let first = starts[code as usize];
+            *run = Run { first, len: starts[code as usize + 1] - first };
+        }
+        for run in runs {
+            run.first = if run.len == 1 { rows[run.first as usize] } else { run.first };
+        }
+    }
+
     /// The number of runs.
     pub(super) fn distinct(&self) -> usize {
         match self {
@@ -103,7 +120,7 @@ impl Direct {
 
 /// The run of the rows from `start` to `end`, if there are any.
 #[inline(always)]
-pub(in super::super) fn stretch(start: u32, end: u32, rows: &[u32]) -> Option<Run> {
+fn stretch(start: u32, end: u32, rows: &[u32]) -> Option<Run> {
     match end - start {
         0 => None,
         1 => Some(Run { first: rows[start as usize], len: 1 }),

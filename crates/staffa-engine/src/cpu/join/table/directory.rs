@@ -1,5 +1,7 @@
 //! Open addressing: slots of (key, run), linear probing, no reserved key.
 
+use std::hint::black_box;
+
 use datafusion_common::{DataFusionError, Result, resources_err};
 use rayon::prelude::*;
 
@@ -68,6 +70,9 @@ fn capacity(rows: usize) -> usize {
 /// See [`capacity`].
 const SMALL_ROWS: usize = 1 << 12;
 const ROOMY_ROWS: usize = 1 << 14;
+
+/// Fewer slots are in a core's second cache anyway.
+const FAR_SLOTS: usize = 1 << 13;
 
 impl Directory {
     /// Bytes of the slots for so many rows.
@@ -156,21 +161,53 @@ impl Directory {
         self.parts[(mixed >> 1 >> self.shift) as usize]
     }
 
-    /// The run of a key.
+    /// The run of a key; its length is 0 where there is none.
     #[inline(always)]
-    pub(in super::super) fn find(&self, key: u64) -> Option<Run> {
+    fn find(&self, key: u64) -> Run {
         let mixed = mix(key);
         let part = self.part(mixed);
         let mut at = mixed as usize & part.mask;
         loop {
             let slot = &self.slots[part.base + at];
-            if slot.len == 0 {
-                return None;
-            }
-            if slot.key == key {
-                return Some(slot.run());
+            if slot.len == 0 || slot.key == key {
+                return slot.run();
             }
             at = (at + 1) & part.mask;
+        }
+    }
+
+    /// Reads the slots at which searches for these keys begin, so that cache misses overlap: a search waits at every
+    /// collision for what it compares.
+    #[inline(always)]
+    fn touch(&self, keys: &[u64]) {
+        if self.slots.len() < FAR_SLOTS {
+            return;
+        }
+        let read = |key: u64| {
+            let mixed = mix(key);
+            let part = self.part(mixed);
+            self.slots[part.base + (mixed as usize & part.mask)].key
+        };
+        black_box(keys.iter().fold(0, |sum, &key| sum ^ read(key)));
+    }
+
+    /// Overwrites `runs` with those of these keys: of length 0 where a key has none.
+    #[inline(always)]
+    pub(in super::super) fn find_all(&self, keys: &[u64], runs: &mut [Run]) {
+        self.touch(keys);
+        for (run, &key) in runs.iter_mut().zip(keys) {
+            *run = self.find(key);
+        }
+    }
+
+    /// Overwrites `rows` with row + 1 of each key, or 0. Keys have one row each.
+    #[inline(always)]
+    pub(in super::super) fn find_rows(&self, keys: &[u64], rows: &mut [u32]) {
+        self.touch(keys);
+        for (row, &key) in rows.iter_mut().zip(keys) {
+            let run = self.find(key);
+            // A free slot's are 0 both, a taken one's length is 1.
+            *row = run.first + run.len;
         }
     }
 

@@ -7,7 +7,7 @@ mod partition;
 
 use datafusion_common::Result;
 
-pub(super) use direct::{Direct, stretch};
+pub(super) use direct::Direct;
 pub(super) use directory::{Directory, mix};
 pub(super) use filter::Prefilter;
 
@@ -16,7 +16,7 @@ use crate::CancelFlag;
 
 /// The rows of one key. A run of length 1 names its row; a longer one is a stretch of
 /// [`JoinTable::rows`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Run {
     /// The row, or where the stretch begins.
     pub(super) first: u32,
