@@ -3,6 +3,7 @@
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a helper of tests fails by panicking")]
 
+mod order;
 mod shared;
 
 use std::fs::{File, create_dir_all};

@@ -23,8 +23,9 @@ pub struct Buffers {
 
 #[derive(Default)]
 struct Idle {
-    /// By length, ascending.
-    buffers: Vec<Vec<u8>>,
+    /// By length, ascending; each with the number of times that buffers had come back before it did.
+    buffers: Vec<(Vec<u8>, u64)>,
+    returns: u64,
     bytes: usize,
 }
 
@@ -48,9 +49,9 @@ impl Buffers {
 
     fn find(&self, len: usize) -> Vec<u8> {
         let mut idle = self.idle.lock();
-        let at = idle.buffers.partition_point(|buffer| buffer.len() < len);
-        if idle.buffers.get(at).is_some_and(|found| found.len() / SLACK <= len) {
-            let found = idle.buffers.remove(at);
+        let at = idle.buffers.partition_point(|(buffer, _)| buffer.len() < len);
+        if idle.buffers.get(at).is_some_and(|(found, _)| found.len() / SLACK <= len) {
+            let (found, _) = idle.buffers.remove(at);
             idle.bytes -= found.len();
             return found;
         }
@@ -65,16 +66,20 @@ impl Buffers {
             return;
         }
         let mut idle = self.idle.lock();
-        let at = idle.buffers.partition_point(|other| other.len() < buffer.len());
+        let at = idle.buffers.partition_point(|(other, _)| other.len() < buffer.len());
         idle.bytes += buffer.len();
-        idle.buffers.insert(at, buffer);
-        // The smallest are the cheapest to make again.
-        let mut small = 0;
+        let returns = idle.returns;
+        idle.returns += 1;
+        idle.buffers.insert(at, (buffer, returns));
+        // What nobody has asked for the longest goes: another query reads chunks of other lengths.
+        let mut dropped = Vec::new();
         while idle.bytes > self.limit_bytes {
-            idle.bytes -= idle.buffers.get(small).map_or(0, Vec::len);
-            small += 1;
+            let oldest = idle.buffers.iter().enumerate().min_by_key(|(_, (_, since))| *since);
+            let Some((oldest, _)) = oldest else { break };
+            let (buffer, _) = idle.buffers.remove(oldest);
+            idle.bytes -= buffer.len();
+            dropped.push(buffer);
         }
-        let dropped: Vec<Vec<u8>> = idle.buffers.drain(..small).collect();
         drop(idle);
         drop(dropped);
     }
@@ -156,5 +161,19 @@ mod tests {
         assert_eq!(buffers.idle_bytes(), 1 << 20);
         drop(buffers.take(1 << 21));
         assert_eq!(buffers.idle_bytes(), 1 << 20, "too large to be kept");
+    }
+
+    #[test]
+    fn what_is_asked_for_stays() {
+        let buffers = Buffers::new(1 << 20);
+        let sizes = |sizes: &[usize]| -> Vec<Buffer> {
+            sizes.iter().map(|&bytes| buffers.take(bytes)).collect()
+        };
+        drop(sizes(&[3 << 18, 1 << 17]));
+        for _ in 0..3 {
+            drop(sizes(&[1 << 17, 1 << 17, 1 << 16]));
+        }
+        let kept: Vec<usize> = buffers.idle.lock().buffers.iter().map(|(b, _)| b.len()).collect();
+        assert_eq!(kept, [1 << 16, 1 << 17, 1 << 17], "the large one had its time");
     }
 }

@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use staffa_engine::cpu::join::row_test;
 use staffa_engine::cpu::predicate::{Predicate, infallible};
 
-use super::left::Left;
+use super::left::{Left, SPARSE};
 use super::open::OpenFile;
 
 type Expr = Arc<dyn PhysicalExpr>;
@@ -32,6 +32,8 @@ const TRY_AGAIN: u64 = 8;
 pub(super) struct Advice {
     /// In the order in which the predicate names them; grows as filters are seen.
     records: Mutex<Vec<Arc<Record>>>,
+    /// What has come of the tests that stand in the plan.
+    tests: Record,
     pruned: Count,
 }
 
@@ -48,8 +50,14 @@ impl Advice {
     pub(super) fn new(metrics: &ExecutionPlanMetricsSet) -> Self {
         Self {
             records: Mutex::default(),
+            tests: Record::default(),
             pruned: MetricBuilder::new(metrics).global_counter("dynamic_filter_rows_pruned"),
         }
+    }
+
+    /// Notes how many of a morsel's rows passed the tests that stand in the plan.
+    pub(super) fn learn_tests(&self, tested: usize, passed: usize) {
+        self.tests.learn(tested, passed);
     }
 
     fn record(&self, number: usize) -> Arc<Record> {
@@ -74,6 +82,12 @@ impl Record {
     fn passing(&self) -> u64 {
         let (tested, passed) = self.counts();
         (passed * 1024).checked_div(tested).unwrap_or(0)
+    }
+
+    /// Whether less than one row in `part` passes; `None` while that is not known.
+    fn passes_less(&self, part: u64) -> Option<bool> {
+        let (tested, passed) = self.counts();
+        (tested >= TRIAL_ROWS).then(|| passed < tested / part)
     }
 
     fn begins_row_group(&self) -> bool {
@@ -128,7 +142,7 @@ fn test_of(filter: &Expr) -> Option<Expr> {
 pub(super) struct Advisory {
     watched: Vec<Watched>,
     schema: SchemaRef,
-    pruned: Count,
+    advice: Arc<Advice>,
 }
 
 struct Watched {
@@ -141,14 +155,21 @@ struct Watched {
 
 impl Advisory {
     /// `filters` over `schema`.
-    pub(super) fn new(filters: Vec<Numbered>, schema: SchemaRef, advice: &Advice) -> Self {
+    pub(super) fn new(filters: Vec<Numbered>, schema: SchemaRef, advice: &Arc<Advice>) -> Self {
         let watched = filters.into_iter().map(|(at, filter)| Watched {
             filter,
             record: advice.record(at),
             generation: None,
             test: None,
         });
-        Self { watched: watched.collect(), schema, pruned: advice.pruned.clone() }
+        Self { watched: watched.collect(), schema, advice: Arc::clone(advice) }
+    }
+
+    /// Whether the filters had better be tested before the tests that stand in the plan: these let most rows pass,
+    /// and a filter so few that other columns are decoded for these only.
+    pub(super) fn comes_first(&self) -> bool {
+        let sparse = |watched: &Watched| watched.record.passes_less(SPARSE as u64) == Some(true);
+        self.advice.tests.passes_less(2) == Some(false) && self.watched.iter().any(sparse)
     }
 
     /// Whether there is any filter.
@@ -175,7 +196,7 @@ impl Advisory {
             };
             let (tested, passed) = left.test(|morsel| test.mask(morsel))?;
             watched.record.learn(tested, passed);
-            self.pruned.add(tested - passed);
+            self.advice.pruned.add(tested - passed);
         }
         Ok(())
     }

@@ -13,7 +13,7 @@ use datafusion::physical_expr::{PhysicalExpr, conjunction};
 use datafusion::physical_expr_common::physical_expr::snapshot_generation;
 use parking_lot::Mutex;
 use staffa_engine::bound::{BoundExpr, through};
-use staffa_engine::cpu::predicate::Predicate;
+use staffa_engine::cpu::predicate::{Predicate, infallible};
 use staffa_engine::{Morsel, RunContext};
 use staffa_parquet::Selection;
 
@@ -118,6 +118,9 @@ pub(super) struct GroupStream {
     tests: Option<Predicate>,
     /// Over those and the columns of `middle`, which come next.
     advisory: Advisory,
+    /// The same over the columns of `middle` alone, where it may come first: all that it reads is there, and the tests
+    /// raise no error that one of them could miss.
+    before: Option<Advisory>,
     early: OwnColumns,
     middle: OwnColumns,
     late: OwnColumns,
@@ -217,6 +220,18 @@ impl GroupStream {
         let schema = file.schema.project(&order)?;
         let bind = |expr| BoundExpr::new(&onto(expr, &order)?, &schema);
         let projection = projection.iter().map(bind).collect::<Result<_>>()?;
+        let reads = roots(dynamic.iter().map(|(_, filter)| filter));
+        let swaps = arrow.is_empty()
+            && tests.is_some_and(infallible)
+            && reads.iter().all(|root| middle.roots().contains(root));
+        let before = match swaps && !dynamic.is_empty() {
+            true => {
+                let schema = Arc::new(file.schema.project(middle.roots())?);
+                let filters = onto_all(dynamic, middle.roots())?;
+                Some(Advisory::new(filters, schema, &file.opener.advice))
+            }
+            false => None,
+        };
         let tests = tests.map(|tests| predicate(file, tests, &order, &schema)).transpose()?;
         let arrow = match arrow.is_empty() {
             true => None,
@@ -230,6 +245,7 @@ impl GroupStream {
                 Arc::new(schema),
                 &file.opener.advice,
             ),
+            before,
             early: OwnColumns::new(early),
             middle: OwnColumns::new(middle),
             late: OwnColumns::new(late),
@@ -298,16 +314,31 @@ impl GroupStream {
             None => Morsel::from_arrays(Vec::new(), count),
         };
         let Part { file, group, .. } = &*self.part;
-        let early = self.early.decode(file, group, rows).await?.zip(arrow);
-        let mut left = Left::all(early, rows.clone());
-        if let Some(tests) = &self.tests {
-            left.keep(&tests.mask(&left.morsel)?)?;
-        }
-        if self.advisory.watches() && left.any() {
-            let middle = self.middle.decode(file, group, &left.rows).await?;
-            left.morsel = left.morsel.zip(middle);
-            self.advisory.narrow(&mut left)?;
-        }
+        let advice = &file.opener.advice;
+        let left = match &mut self.before {
+            Some(before) if before.comes_first() => {
+                let middle = self.middle.decode(file, group, rows).await?;
+                let mut left = Left::all(middle, rows.clone());
+                before.narrow(&mut left)?;
+                if left.any() {
+                    let early = self.early.decode(file, group, &left.rows).await?;
+                    left.morsel = early.zip(left.morsel);
+                    left.keep_tested(self.tests.as_ref(), advice)?;
+                }
+                left
+            }
+            _ => {
+                let early = self.early.decode(file, group, rows).await?.zip(arrow);
+                let mut left = Left::all(early, rows.clone());
+                left.keep_tested(self.tests.as_ref(), advice)?;
+                if self.advisory.watches() && left.any() {
+                    let middle = self.middle.decode(file, group, &left.rows).await?;
+                    left.morsel = left.morsel.zip(middle);
+                    self.advisory.narrow(&mut left)?;
+                }
+                left
+            }
+        };
         if !left.any() {
             return Ok(None);
         }

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use arrow::array::{BooleanArray, UInt32Array};
 use datafusion::common::Result;
 use staffa_engine::Morsel;
-use staffa_engine::cpu::predicate::spread;
+use staffa_engine::cpu::predicate::{Predicate, spread};
 use staffa_parquet::Selection;
+
+use super::advisory::Advice;
 
 /// Below one row in so many, the columns that no predicate reads are decoded for the rows that
 /// pass only. Above, decoding all of a page's values at once is faster than jumping between them.
@@ -49,6 +51,19 @@ impl Left {
             self.mask = (kept < mask.len()).then_some(mask);
         }
         Ok(())
+    }
+
+    /// Keeps the rows that pass `tests`, and notes in `advice` how many do. All rows of the morsel are tested.
+    ///
+    /// # Errors
+    /// The tests'.
+    pub(super) fn keep_tested(&mut self, tests: Option<&Predicate>, advice: &Advice) -> Result<()> {
+        let Some(tests) = tests else {
+            return Ok(());
+        };
+        let mask = tests.mask(&self.morsel)?;
+        advice.learn_tests(mask.len(), mask.true_count());
+        self.keep(&mask)
     }
 
     /// Keeps the rows that pass `test`; gives how many were tested, and how many of them passed.
