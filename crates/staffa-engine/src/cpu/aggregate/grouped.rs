@@ -10,6 +10,7 @@ use datafusion_common::{DataFusionError, Result};
 use datafusion_execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion_physical_plan::metrics::ExecutionPlanMetricsSet;
 
+use super::apart::ends;
 use super::finest::{Finest, Taken};
 use super::partition::Run;
 use super::plan::{Evaluated, Plan};
@@ -197,7 +198,7 @@ impl GroupedLocal {
             let groups = states.first().map_or(0, |column| column.len());
             match few {
                 true => self.add_states(states, groups, groups)?,
-                false => self.keep(&states)?,
+                false => self.keep(&states, false)?,
             }
         }
         self.settle_finest()
@@ -274,20 +275,23 @@ impl GroupedLocal {
             return Ok(());
         }
         let states = self.table.states()?;
-        self.keep(&states)
+        self.keep(&states, true)
     }
 
     /// Empties what passed the table by into a run.
     pub(super) fn flush_passed(&mut self) -> Result<()> {
         match self.passed.take()? {
-            Some(states) => self.keep(&states),
+            Some(states) => self.keep(&states, false),
             None => Ok(()),
         }
     }
 
-    /// Keeps states as a run.
-    fn keep(&mut self, states: &[ArrayRef]) -> Result<()> {
-        let run = Run::new(states, self.plan.key_width(), self.partitions)?;
+    /// Keeps states as a run; no key is there twice if `unique`.
+    fn keep(&mut self, states: &[ArrayRef], unique: bool) -> Result<()> {
+        let mut run = Run::new(states, self.plan.key_width(), self.partitions)?;
+        if let Some(ranged) = self.plan.ranged() {
+            (run.ends, run.unique) = (ends(&states[ranged])?, unique);
+        }
         self.runs.push(run);
         Ok(())
     }

@@ -8,11 +8,12 @@ use datafusion_common::Result;
 use datafusion_execution::memory_pool::MemoryReservation;
 use rayon::prelude::*;
 
+use super::apart::Apart;
 use super::grouped::{GroupedLocal, Layout, exhausted};
 use super::partition::Run;
 use super::plan::Plan;
 use super::spill::SpilledGroups;
-use super::table::Table;
+use super::table::{Table, values};
 use super::whole;
 use crate::cpu::batches::Batches;
 use crate::engine::Sealed;
@@ -71,7 +72,7 @@ impl Merger {
         }
         let parts = locals.par_iter_mut().try_for_each(GroupedLocal::flush).and_then(|()| {
             let runs: Vec<&Run> = locals.iter().flat_map(|local| &local.runs).collect();
-            self.merge_partitions(&runs)
+            self.merge_runs(&runs)
         });
         match parts {
             Ok((batches, reservation)) => Ok(self.sealed(batches, reservation)),
@@ -104,7 +105,7 @@ impl Merger {
             local.flush_passed()?;
             for run in std::mem::take(&mut local.runs) {
                 let rows = run.rows();
-                batches.push(self.plan.output(run.into_columns()?, rows)?);
+                batches.push(self.plan.output(run.columns()?, rows)?);
             }
             if local.table.len() > 0 {
                 batches.push(self.batch(&mut local.table)?);
@@ -128,6 +129,30 @@ impl Merger {
             }
         }
         Ok(self.sealed(vec![self.batch(&mut merged)?], reservation))
+    }
+
+    /// Brings together what may share keys; the other groups are complete.
+    fn merge_runs(&self, runs: &[&Run]) -> Result<(Vec<RecordBatch>, MemoryReservation)> {
+        let Some(Apart { complete, together, rest }) = Apart::of(runs, self.plan.ranged())? else {
+            return self.merge_partitions(runs);
+        };
+        let rest = rest.map(|rest| Run::new(&rest, self.plan.key_width(), self.partitions));
+        let rest = rest.transpose()?;
+        let runs: Vec<&Run> = together.iter().map(|&run| runs[run]).chain(&rest).collect();
+        let (mut batches, total) = self.merge_partitions(&runs)?;
+        let complete = complete.into_par_iter().map(|states| {
+            self.context.cancel.check()?;
+            let rows = states.first().map_or(0, |column| column.len());
+            let batch = self.plan.output(values(&self.plan, &states)?, rows)?;
+            let reservation = total.new_empty();
+            reservation.try_resize(bytes(&batch))?;
+            Ok((batch, reservation))
+        });
+        for (batch, mut reservation) in complete.collect::<Result<Vec<_>>>()? {
+            batches.push(batch);
+            total.grow(reservation.take().free());
+        }
+        Ok((batches, total))
     }
 
     fn merge_partitions(&self, runs: &[&Run]) -> Result<(Vec<RecordBatch>, MemoryReservation)> {

@@ -7,6 +7,7 @@
 //! are always taken in lane order. States are those of DataFusion's functions throughout, so that
 //! partial aggregates of either kind can feed final ones of the other.
 
+mod apart;
 mod bounds;
 mod finest;
 mod fold;

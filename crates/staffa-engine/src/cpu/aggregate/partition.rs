@@ -9,6 +9,8 @@ use arrow::datatypes::DataType;
 use datafusion_common::Result;
 use datafusion_common::hash_utils::{RandomState, create_hashes};
 
+use super::apart::Ends;
+
 /// Not DataFusion's seed for exchanges: the rows of one of its partitions share hash bits.
 const SEED: RandomState = RandomState::with_seed(0x57AF_FA00_A66E_6A7E);
 
@@ -27,6 +29,10 @@ pub(super) struct Run {
     /// Where each partition starts, and the end.
     offsets: Vec<u32>,
     bytes: usize,
+    /// The range of a key column, where it is known.
+    pub(super) ends: Option<Ends>,
+    /// Whether no key is there twice.
+    pub(super) unique: bool,
 }
 
 impl Run {
@@ -42,7 +48,7 @@ impl Run {
             .map(|column| Ok(Column::new(take(column.as_ref(), &order, None)?, &offsets)))
             .collect::<Result<Vec<_>>>()?;
         let bytes = columns.iter().map(Column::size).sum();
-        Ok(Self { columns, offsets, bytes })
+        Ok(Self { columns, offsets, bytes, ends: None, unique: false })
     }
 
     /// The rows of some partitions, and how many they are; none if they have none.
@@ -71,12 +77,12 @@ impl Run {
     ///
     /// # Errors
     /// As [`slice`](Self::slice).
-    pub(super) fn into_columns(self) -> Result<Vec<ArrayRef>> {
-        let whole = |column| match column {
-            Column::Whole(column) => Ok(column),
-            Column::Parts(parts) => joined(&parts),
+    pub(super) fn columns(&self) -> Result<Vec<ArrayRef>> {
+        let whole = |column: &Column| match column {
+            Column::Whole(column) => Ok(Arc::clone(column)),
+            Column::Parts(parts) => joined(parts),
         };
-        self.columns.into_iter().map(whole).collect()
+        self.columns.iter().map(whole).collect()
     }
 
     /// Bytes held.

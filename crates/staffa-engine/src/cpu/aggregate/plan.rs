@@ -14,6 +14,7 @@ use datafusion_expr::Aggregate;
 use datafusion_physical_expr::aggregate::AggregateFunctionExpr;
 use datafusion_physical_expr_common::physical_expr::PhysicalExpr;
 
+use super::apart::ranged;
 use super::keys::takes_codes;
 use super::shifted::without_constant;
 use crate::Morsel;
@@ -181,6 +182,11 @@ impl Plan {
     /// Number of key columns.
     pub(super) fn key_width(&self) -> usize {
         self.key_schema.fields().len()
+    }
+
+    /// The key column by whose range runs are told apart.
+    pub(super) fn ranged(&self) -> Option<usize> {
+        ranged(&self.key_schema)
     }
 
     /// Whether merging states gives the same bits as adding all rows to one state. Sums of floats

@@ -21,6 +21,7 @@ use datafusion_physical_expr_common::physical_expr::PhysicalExpr;
 use datafusion_physical_plan::aggregates::PhysicalGroupBy;
 use futures::StreamExt;
 
+mod clustered;
 mod finest;
 mod states;
 
