@@ -3,6 +3,8 @@
 //! Rows often come in the order of a key (facts by their id or by time), or nearly: then a lane's table, each time that
 //! it is full, holds keys that nobody else has, but for those that were being read when it filled up.
 
+use std::ops::Range;
+
 use arrow::array::{Array, ArrayRef, AsArray, UInt32Array};
 use arrow::compute::{cast, concat, max, min, take};
 use arrow::datatypes::{DataType, Int64Type, Schema};
@@ -36,6 +38,31 @@ pub(super) fn ends(integers: &ArrayRef) -> Result<Option<Ends>> {
     let integers = cast(integers, &DataType::Int64)?;
     let integers = integers.as_primitive::<Int64Type>();
     Ok(min(integers).zip(max(integers)))
+}
+
+/// Keys in the order in which they came, cut where they leap: a table that was filled from two places of a file has the
+/// keys between them in its range. Keys without order are not cut.
+///
+/// # Errors
+/// Arrow's.
+pub(super) fn stretches(integers: &ArrayRef) -> Result<Vec<Range<usize>>> {
+    /// A leap is a part of the range.
+    const LEAP: u64 = 4;
+    const MOST_LEAPS: usize = 8;
+    let rows = integers.len();
+    let Some((low, high)) = ends(integers)? else {
+        return Ok(vec![0..rows]);
+    };
+    let integers = cast(integers, &DataType::Int64)?;
+    let leap = (high.abs_diff(low) / LEAP).max(1);
+    let pairs = integers.as_primitive::<Int64Type>().values().windows(2).zip(1..);
+    let leaps = pairs.filter(|(pair, _)| pair[0].abs_diff(pair[1]) > leap).map(|(_, at)| at);
+    let cuts: Vec<usize> = leaps.take(MOST_LEAPS + 1).collect();
+    if cuts.len() > MOST_LEAPS {
+        return Ok(vec![0..rows]);
+    }
+    let starts = std::iter::once(0).chain(cuts.iter().copied());
+    Ok(starts.zip(cuts.iter().copied().chain([rows])).map(|(start, end)| start..end).collect())
 }
 
 /// Complete groups, and those that must still meet others.
@@ -165,7 +192,26 @@ impl Cut {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::Int64Array;
+
     use super::*;
+
+    #[test]
+    fn keys_are_cut_where_they_leap() {
+        let cut = |keys: Vec<i64>| {
+            let keys: ArrayRef = Arc::new(Int64Array::from(keys));
+            stretches(&keys).unwrap()
+        };
+        assert_eq!(cut(vec![]), [0..0]);
+        assert_eq!(cut(vec![7, 7, 8]), [0..3]);
+        assert_eq!(cut((0..50).chain(900..1000).collect()), [0..50, 50..150]);
+        assert_eq!(cut((900..950).chain((0..50).rev()).collect()), [0..50, 50..100]);
+        let wild = (0..100).map(|i| i * 7919 % 100).collect();
+        assert_eq!(cut(wild), [0..100], "no order at all");
+        assert_eq!(cut(vec![i64::MIN, i64::MAX]), [0..1, 1..2]);
+    }
 
     #[test]
     fn ranges_that_share_an_end_at_most_are_lone() {

@@ -10,7 +10,7 @@ use datafusion_common::{DataFusionError, Result};
 use datafusion_execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion_physical_plan::metrics::ExecutionPlanMetricsSet;
 
-use super::apart::ends;
+use super::apart::{Ends, ends, stretches};
 use super::finest::{Finest, Taken};
 use super::partition::Run;
 use super::plan::{Evaluated, Plan};
@@ -105,6 +105,7 @@ pub(super) struct GroupedLocal {
     /// Rows still to pass by the table.
     bypass_rows: usize,
     passed: Passed,
+    order: Order,
 }
 
 impl GroupedLocal {
@@ -142,6 +143,7 @@ impl GroupedLocal {
             converts: plan.converts(),
             bypass_rows: 0,
             passed: Passed::default(),
+            order: Order::default(),
         })
     }
 
@@ -176,7 +178,12 @@ impl GroupedLocal {
         if let Some(top) = &mut self.top {
             top.tighten(&self.plan, &mut self.table)?;
         }
-        self.added(morsel.rows())
+        let full = self.table.len() >= self.full;
+        let in_order = match self.plan.ranged() {
+            Some(ranged) if full || self.rows == 0 => self.order.see(&input, ranged, full)?,
+            _ => false,
+        };
+        self.added(morsel.rows(), in_order)
     }
 
     /// Takes `groups` states that somebody else made of `rows` rows, as a device does.
@@ -187,7 +194,7 @@ impl GroupedLocal {
             return self.flush_if_passed();
         }
         self.table.merge(&states)?;
-        self.added(rows)
+        self.added(rows, false)
     }
 
     /// Brings what was put off to the other groups.
@@ -221,8 +228,9 @@ impl GroupedLocal {
         Ok(())
     }
 
-    /// Empties or enlarges the table where it is full, after so many more rows.
-    fn added(&mut self, rows: usize) -> Result<()> {
+    /// Empties or enlarges the table where it is full, after so many more rows. Where keys come `in_order`, its groups
+    /// are complete but for the last ones.
+    fn added(&mut self, rows: usize, in_order: bool) -> Result<()> {
         self.rows += rows;
         let groups = self.table.len();
         if groups < self.full {
@@ -230,6 +238,9 @@ impl GroupedLocal {
         }
         let grows = self.rows / REDUCES_WELL >= groups
             || expected_groups(self.rows, groups) <= EXPECTED * self.bound;
+        if in_order {
+            return self.flush();
+        }
         if grows && self.full / GROWTH < self.bound {
             self.full *= 2;
             return Ok(());
@@ -288,11 +299,22 @@ impl GroupedLocal {
 
     /// Keeps states as a run; no key is there twice if `unique`.
     fn keep(&mut self, states: &[ArrayRef], unique: bool) -> Result<()> {
-        let mut run = Run::new(states, self.plan.key_width(), self.partitions)?;
-        if let Some(ranged) = self.plan.ranged() {
-            (run.ends, run.unique) = (ends(&states[ranged])?, unique);
+        let ranged = self.plan.ranged().filter(|_| unique);
+        let bounds = match ranged {
+            Some(ranged) => stretches(&states[ranged])?,
+            None => vec![0..states.first().map_or(0, |column| column.len())],
+        };
+        for rows in bounds {
+            let part: Vec<ArrayRef> =
+                states.iter().map(|column| column.slice(rows.start, rows.len())).collect();
+            let mut run = Run::new(&part, self.plan.key_width(), self.partitions)?;
+            if let Some(ranged) = ranged {
+                run.ends = ends(&part[ranged])?;
+                run.unique = true;
+                self.order.keeps(run.ends, &self.runs);
+            }
+            self.runs.push(run);
         }
-        self.runs.push(run);
         Ok(())
     }
 
@@ -325,6 +347,40 @@ impl GroupedLocal {
             Err(error) if self.spills && exhausted(&error) => self.spill(),
             other => other,
         }
+    }
+}
+
+/// Whether a lane's keys come in some order.
+#[derive(Default)]
+struct Order {
+    /// Of the first morsel that the table holds.
+    first: Option<Ends>,
+    /// A run met keys of another before.
+    lost: bool,
+}
+
+impl Order {
+    /// Looks at the first morsel of a table, or at the one that filled it: whether that has none of the first one's keys.
+    fn see(&mut self, input: &Evaluated, ranged: usize, full: bool) -> Result<bool> {
+        let [keys] = input.keys.as_slice() else { return Ok(false) };
+        if self.lost {
+            return Ok(false);
+        }
+        let seen = ends(&keys[ranged])?;
+        if !full {
+            self.first = seen;
+            return Ok(false);
+        }
+        Ok(self.first.zip(seen).is_some_and(|(first, last)| first.1 < last.0 || last.1 < first.0))
+    }
+
+    /// A run with these ends joins others.
+    fn keeps(&mut self, ends: Option<Ends>, others: &[Run]) {
+        let overlaps = |(low, high): Ends| {
+            let others = others.iter().filter_map(|other| other.ends);
+            others.into_iter().any(|other| low < other.1 && other.0 < high)
+        };
+        self.lost |= ends.is_none_or(overlaps);
     }
 }
 
