@@ -1,6 +1,7 @@
 //! Key tables: group keys to dense group ids.
 
 mod bytes;
+mod combined;
 mod fixed;
 mod hashed;
 mod layout;

@@ -4,9 +4,10 @@ use arrow::array::{Array, ArrayRef, UInt32Array};
 use arrow::buffer::NullBuffer;
 use arrow::compute::take;
 use arrow::datatypes::{DataType, FieldRef, Schema};
-use datafusion_common::{Result, internal_err};
+use datafusion_common::{DataFusionError, Result, internal_err};
 
 use super::bytes::ByteCodes;
+use super::combined::Combined;
 use super::hashed::TOUCHED;
 use super::layout::Layout;
 use super::slots::{Ids, Key, check_room};
@@ -29,6 +30,7 @@ pub(super) struct PackedKeys<K: Key> {
     /// The id of NULL where a single column has no bit for it.
     null: Option<u32>,
     packed: Vec<K>,
+    combined: Combined,
 }
 
 /// Bits that keys of `schema` take together; none if a column cannot be packed.
@@ -60,6 +62,7 @@ impl<K: Key> PackedKeys<K> {
             keys: Vec::new(),
             null: None,
             packed: Vec::new(),
+            combined: Combined::default(),
         })
     }
 
@@ -84,6 +87,16 @@ impl<K: Key> PackedKeys<K> {
             }
             column.layout.pack_nulls(array.nulls(), single, &mut self.packed)?;
         }
+        Ok(())
+    }
+
+    /// Row by row.
+    fn intern_each(&mut self, columns: &[ArrayRef], ids: &mut Vec<usize>) -> Result<()> {
+        self.pack(columns)?;
+        ids.clear();
+        let nulls = columns[0].nulls().filter(|nulls| nulls.null_count() > 0);
+        let nulls = nulls.filter(|_| self.columns.len() == 1);
+        self.look_up(nulls, ids);
         Ok(())
     }
 
@@ -113,12 +126,18 @@ impl<K: Key> PackedKeys<K> {
 
 impl<K: Key> Keys for PackedKeys<K> {
     fn intern(&mut self, columns: &[ArrayRef], ids: &mut Vec<usize>) -> Result<()> {
-        self.pack(columns)?;
-        ids.clear();
-        let nulls = columns[0].nulls().filter(|nulls| nulls.null_count() > 0);
-        let nulls = nulls.filter(|_| self.columns.len() == 1);
-        self.look_up(nulls, ids);
-        Ok(())
+        let mut combined = std::mem::take(&mut self.combined);
+        let mut one = Vec::with_capacity(1);
+        let done = combined.ids(columns, ids, |columns| {
+            self.intern_each(columns, &mut one)?;
+            // There are fewer than `u32::MAX`.
+            Ok::<u32, DataFusionError>(one.first().map_or(0, |&id| id as u32))
+        });
+        self.combined = combined;
+        match done? {
+            true => Ok(()),
+            false => self.intern_each(columns, ids),
+        }
     }
 
     fn len(&self) -> usize {
@@ -128,11 +147,12 @@ impl<K: Key> Keys for PackedKeys<K> {
     fn size(&self) -> usize {
         let keys = (self.keys.capacity() + self.packed.capacity()) * size_of::<K>();
         let codes = self.columns.iter().flat_map(|column| &column.codes);
-        self.slots.size() + keys + codes.map(ByteCodes::size).sum::<usize>()
+        self.slots.size() + self.combined.size() + keys + codes.map(ByteCodes::size).sum::<usize>()
     }
 
     fn take(&mut self) -> Result<Vec<ArrayRef>> {
         self.slots.clear();
+        self.combined.clear();
         let keys = std::mem::take(&mut self.keys);
         let null = one_null(self.null.take(), keys.len());
         self.columns.iter_mut().map(|column| column.unpack(&keys, null.clone())).collect()

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, BinaryViewArray, BooleanArray, Date32Array, Decimal128Array, Float32Array,
-    Float64Array, Int8Array, Int64Array, LargeStringArray, StringArray, StringViewArray,
-    TimestampMicrosecondArray, UInt32Array,
+    Array, ArrayRef, BinaryViewArray, BooleanArray, Date32Array, Decimal128Array, DictionaryArray,
+    Float32Array, Float64Array, Int8Array, Int64Array, LargeStringArray, StringArray,
+    StringViewArray, TimestampMicrosecondArray, UInt32Array,
 };
-use arrow::compute::take;
-use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::compute::{cast, take};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 use super::vanilla::VanillaKeys;
 use super::{Keys, keys, keys_of_kept, referred};
@@ -189,4 +189,45 @@ fn strings_of_several_columns_are_referred_to() {
     assert!(referred::supported(&schema(&two)));
     assert!(!referred::supported(&schema(&columns[2..6])), "no strings");
     assert!(!referred::supported(&schema(&columns)), "more than 128 bits of numbers");
+}
+
+/// Codes of dictionaries give the ids that their values give, in the order of first sight.
+#[test]
+fn combinations_of_few_codes() {
+    let schema: SchemaRef = Arc::new(Schema::new(vec![
+        Field::new("a", DataType::Utf8, true),
+        Field::new("b", DataType::Utf8View, true),
+    ]));
+    let words: ArrayRef =
+        Arc::new(StringArray::from(vec!["", "north", "süd", "a word of more bytes"]));
+    let few: ArrayRef = Arc::new(StringViewArray::from(vec!["x", "y", "x"]));
+    let other: ArrayRef = Arc::new(StringArray::from(vec!["süd", "west"]));
+    let mut next = random(7);
+    let mut codes = |values: &ArrayRef, rows: usize, nulls: bool| -> ArrayRef {
+        let of = values.len() as u64;
+        let keys = (0..rows).map(|_| Some(next(of) as u32).filter(|_| !nulls || next(5) > 0));
+        Arc::new(DictionaryArray::new(keys.collect::<UInt32Array>(), Arc::clone(values)))
+    };
+    // Too few rows for their entries come, and NULLs, in between.
+    let batches: Vec<[ArrayRef; 2]> = [(&words, 900), (&words, 30), (&other, 500), (&words, 700)]
+        .into_iter()
+        .flat_map(|(values, rows)| {
+            [false, true].map(|nulls| [codes(values, rows, nulls), codes(&few, rows, false)])
+        })
+        .collect();
+    let (mut by_codes, mut by_values) = (keys(&schema).unwrap(), keys(&schema).unwrap());
+    for _ in 0..2 {
+        for batch in &batches {
+            let batch: Vec<ArrayRef> = batch.iter().map(|c| c.slice(3, c.len() - 5)).collect();
+            let types = schema.fields().iter().map(|field| field.data_type());
+            let plain: Vec<ArrayRef> =
+                batch.iter().zip(types).map(|(c, to)| cast(c, to).unwrap()).collect();
+            let (mut ids, mut expected) = (Vec::new(), Vec::new());
+            by_codes.intern(&batch, &mut ids).unwrap();
+            by_values.intern(&plain, &mut expected).unwrap();
+            assert_eq!(ids, expected);
+        }
+        assert_eq!(by_codes.len(), by_values.len());
+        assert_eq!(by_codes.take().unwrap(), by_values.take().unwrap());
+    }
 }
