@@ -5,15 +5,14 @@
 
 use std::ops::Range;
 
-use arrow::array::{Array, ArrayRef, AsArray, UInt32Array};
-use arrow::compute::{cast, concat, max, min, take};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
+use arrow::compute::{cast, filter, max, min, not};
 use arrow::datatypes::{DataType, Int64Type, Schema};
 use datafusion_common::Result;
+use rayon::prelude::*;
 
 use super::partition::Run;
-
-/// A run with more rows than so many at the ends of its range, which others may have too, meets them all.
-const MOST_AT_ENDS: usize = 64;
+use crate::CancelFlag;
 
 /// The least and the greatest value of a run's first integer key column.
 pub(super) type Ends = (i64, i64);
@@ -65,54 +64,43 @@ pub(super) fn stretches(integers: &ArrayRef) -> Result<Vec<Range<usize>>> {
     Ok(starts.zip(cuts.iter().copied().chain([rows])).map(|(start, end)| start..end).collect())
 }
 
-/// Complete groups, and those that must still meet others.
-#[derive(Default)]
-pub(super) struct Apart {
-    /// Columns of the state schema: each row a group, no key twice, and no key in `together`.
-    pub(super) complete: Vec<Vec<ArrayRef>>,
-    /// Numbers of runs that must meet others.
-    pub(super) together: Vec<usize>,
-    /// Rows of the other runs that must, too.
-    pub(super) rest: Option<Vec<ArrayRef>>,
+/// What becomes of a run.
+pub(super) enum Part {
+    /// Its groups must meet those of others.
+    Together,
+    /// Its groups are complete, in columns of the state schema, but for the rest, which must meet others.
+    Complete(Vec<ArrayRef>, Option<Vec<ArrayRef>>),
 }
 
-impl Apart {
-    /// Sorts out `runs` by their column `ranged`; none where nothing is complete.
-    ///
-    /// # Errors
-    /// Arrow's.
-    pub(super) fn of(runs: &[&Run], ranged: Option<usize>) -> Result<Option<Self>> {
-        let ends: Option<Vec<Ends>> = runs.iter().map(|run| run.ends).collect();
-        let (Some(ranged), Some(ends)) = (ranged, ends) else {
-            return Ok(None);
-        };
-        let mut apart = Self::default();
-        let mut rests: Vec<Vec<ArrayRef>> = Vec::new();
-        for lone in lone(&ends) {
-            match lone {
-                Lone::No(run) => apart.together.push(run),
-                Lone::But(run, _) if !runs[run].unique => apart.together.push(run),
-                Lone::But(run, shared) => match Cut::new(runs[run], ranged, &shared)? {
-                    Some(cut) => {
-                        apart.complete.extend(cut.complete);
-                        rests.extend(cut.rest);
-                    }
-                    None => apart.together.push(run),
-                },
-            }
-        }
-        if apart.complete.is_empty() {
-            return Ok(None);
-        }
-        if let Some(first) = rests.first() {
-            let column = |at: usize| {
-                let parts: Vec<&dyn Array> = rests.iter().map(|rest| rest[at].as_ref()).collect();
-                Ok(concat(&parts)?)
-            };
-            apart.rest = Some((0..first.len()).map(column).collect::<Result<_>>()?);
-        }
-        Ok(Some(apart))
+/// Sorts out `runs` by their column `ranged`; none where nothing is complete.
+///
+/// # Errors
+/// Arrow's; a cancelled query's.
+pub(super) fn sort_out(
+    runs: &[&Run],
+    ranged: Option<usize>,
+    cancel: &CancelFlag,
+) -> Result<Option<Vec<Part>>> {
+    let ends: Option<Vec<Ends>> = runs.iter().map(|run| run.ends).collect();
+    let (Some(ranged), Some(ends)) = (ranged, ends) else {
+        return Ok(None);
+    };
+    let lone = lone(&ends);
+    let completes = |lone: &Lone| matches!(lone, Lone::But(run, _) if runs[*run].unique);
+    if !lone.iter().any(completes) {
+        return Ok(None);
     }
+    let parts = lone.into_par_iter().map(|lone| {
+        cancel.check()?;
+        Ok(match lone {
+            Lone::But(run, shared) if runs[run].unique => (run, cut(runs[run], ranged, &shared)?),
+            Lone::But(run, _) | Lone::No(run) => (run, Part::Together),
+        })
+    });
+    let mut parts = parts.collect::<Result<Vec<(usize, Part)>>>()?;
+    // The rows of a group meet in the order of runs.
+    parts.sort_unstable_by_key(|(run, _)| *run);
+    Ok(Some(parts.into_iter().map(|(_, part)| part).collect()))
 }
 
 /// A run, by its number.
@@ -155,39 +143,21 @@ fn lone(ends: &[Ends]) -> Vec<Lone> {
     out
 }
 
-/// A run's rows without those of some keys.
-struct Cut {
-    complete: Vec<Vec<ArrayRef>>,
-    rest: Option<Vec<ArrayRef>>,
-}
-
-impl Cut {
-    /// None where too many rows have these keys.
-    fn new(run: &Run, ranged: usize, keys: &[i64]) -> Result<Option<Self>> {
-        let columns = run.columns()?;
-        let whole = |columns| Some(Self { complete: vec![columns], rest: None });
-        if keys.is_empty() {
-            return Ok(whole(columns));
-        }
-        let key = cast(&columns[ranged], &DataType::Int64)?;
-        let values = key.as_primitive::<Int64Type>().values();
-        let rows = values.iter().zip(0_u32..).filter(|(value, _)| keys.contains(value));
-        let cut: Vec<u32> = rows.map(|(_, row)| row).take(MOST_AT_ENDS + 1).collect();
-        if cut.len() > MOST_AT_ENDS {
-            return Ok(None);
-        }
-        let mut complete = Vec::with_capacity(cut.len() + 1);
-        let mut from = 0;
-        for end in cut.iter().map(|&row| row as usize).chain([values.len()]) {
-            if end > from {
-                complete.push(columns.iter().map(|c| c.slice(from, end - from)).collect());
-            }
-            from = end + 1;
-        }
-        let cut = UInt32Array::from(cut);
-        let rest = columns.iter().map(|c| Ok(take(c, &cut, None)?)).collect::<Result<_>>()?;
-        Ok(Some(Self { complete, rest: Some(rest) }))
+/// A run's rows, and apart from them those of some keys.
+fn cut(run: &Run, ranged: usize, keys: &[i64]) -> Result<Part> {
+    let columns = run.columns()?;
+    if keys.is_empty() {
+        return Ok(Part::Complete(columns, None));
     }
+    let key = cast(&columns[ranged], &DataType::Int64)?;
+    let values = key.as_primitive::<Int64Type>().values();
+    let shared: BooleanArray = values.iter().map(|value| Some(keys.contains(value))).collect();
+    let own = not(&shared)?;
+    // Slices would hold, and be charged for, all of it.
+    let rows = |of: &BooleanArray| -> Result<Vec<ArrayRef>> {
+        columns.iter().map(|column| Ok(filter(column, of)?)).collect()
+    };
+    Ok(Part::Complete(rows(&own)?, Some(rows(&shared)?)))
 }
 
 #[cfg(test)]

@@ -238,7 +238,8 @@ impl GroupedLocal {
         }
         let grows = self.rows / REDUCES_WELL >= groups
             || expected_groups(self.rows, groups) <= EXPECTED * self.bound;
-        if in_order {
+        // Groups that are counted stay where they are.
+        if in_order && self.plan.spec.limit.is_none() {
             return self.flush();
         }
         if grows && self.full / GROWTH < self.bound {
@@ -301,8 +302,8 @@ impl GroupedLocal {
     fn keep(&mut self, states: &[ArrayRef], unique: bool) -> Result<()> {
         let ranged = self.plan.ranged().filter(|_| unique);
         let bounds = match ranged {
-            Some(ranged) => stretches(&states[ranged])?,
-            None => vec![0..states.first().map_or(0, |column| column.len())],
+            Some(ranged) if !self.order.lost => stretches(&states[ranged])?,
+            _ => vec![0..states.first().map_or(0, |column| column.len())],
         };
         for rows in bounds {
             let part: Vec<ArrayRef> =
@@ -376,11 +377,14 @@ impl Order {
 
     /// A run with these ends joins others.
     fn keeps(&mut self, ends: Option<Ends>, others: &[Run]) {
+        if self.lost {
+            return;
+        }
         let overlaps = |(low, high): Ends| {
             let others = others.iter().filter_map(|other| other.ends);
             others.into_iter().any(|other| low < other.1 && other.0 < high)
         };
-        self.lost |= ends.is_none_or(overlaps);
+        self.lost = ends.is_none_or(overlaps);
     }
 }
 

@@ -8,7 +8,7 @@ use datafusion_common::Result;
 use datafusion_execution::memory_pool::MemoryReservation;
 use rayon::prelude::*;
 
-use super::apart::Apart;
+use super::apart::{Part, sort_out};
 use super::grouped::{GroupedLocal, Layout, exhausted};
 use super::partition::Run;
 use super::plan::Plan;
@@ -133,13 +133,29 @@ impl Merger {
 
     /// Brings together what may share keys; the other groups are complete.
     fn merge_runs(&self, runs: &[&Run]) -> Result<(Vec<RecordBatch>, MemoryReservation)> {
-        let Some(Apart { complete, together, rest }) = Apart::of(runs, self.plan.ranged())? else {
+        let Some(parts) = sort_out(runs, self.plan.ranged(), &self.context.cancel)? else {
             return self.merge_partitions(runs);
         };
-        let rest = rest.map(|rest| Run::new(&rest, self.plan.key_width(), self.partitions));
-        let rest = rest.transpose()?;
-        let runs: Vec<&Run> = together.iter().map(|&run| runs[run]).chain(&rest).collect();
-        let (mut batches, total) = self.merge_partitions(&runs)?;
+        let mut complete = Vec::with_capacity(parts.len());
+        let (mut meet, mut rests) = (Vec::new(), Vec::new());
+        for (part, run) in parts.into_iter().zip(runs) {
+            let rest = match part {
+                Part::Together => None,
+                Part::Complete(states, rest) => {
+                    // A run of shared keys only has none.
+                    if states.first().is_some_and(|column| !column.is_empty()) {
+                        complete.push(states);
+                    }
+                    let Some(rest) = rest else { continue };
+                    Some(Run::new(&rest, self.plan.key_width(), self.partitions)?)
+                }
+            };
+            meet.push(*run);
+            rests.push(rest);
+        }
+        let together = meet.iter().zip(&rests).map(|(run, rest)| rest.as_ref().unwrap_or(run));
+        let together: Vec<&Run> = together.collect();
+        let (mut batches, total) = self.merge_partitions(&together)?;
         let complete = complete.into_par_iter().map(|states| {
             self.context.cancel.check()?;
             let rows = states.first().map_or(0, |column| column.len());

@@ -8,7 +8,7 @@ use arrow::datatypes::{DataType, UInt32Type};
 /// Combinations of dictionary entries that have a place, at most; and for each, so many rows are looked up at once or
 /// more, as each is looked up in the table once.
 const MOST: usize = 1 << 12;
-const ROWS_EACH: usize = 4;
+const ROWS_EACH: usize = 32;
 
 /// Ids of combinations of entries of some dictionaries.
 #[derive(Default)]

@@ -1,8 +1,9 @@
 //! Rows in the order of a key, or nearly: what of the runs is complete, and what meets other runs.
 
-use super::super::apart::{Apart, ends};
+use super::super::apart::{Part, ends, sort_out};
 use super::super::partition::Run;
 use super::*;
+use crate::CancelFlag;
 
 /// A run of keys and one state, `unique` or not.
 fn run_of(keys: Vec<i64>, unique: bool) -> Run {
@@ -33,29 +34,38 @@ fn complete_groups_are_those_of_lone_runs() {
         run_of(vec![i64::MAX, i64::MIN + 1], true),
     ];
     let runs: Vec<&Run> = runs[..6].iter().collect();
-    let apart = Apart::of(&runs, Some(0)).unwrap().unwrap();
-    assert_eq!(apart.together, [3, 4, 5]);
-    let mut complete: Vec<i64> = apart.complete.iter().flat_map(|part| keys_of(part)).collect();
+    let parts = sort_out(&runs, Some(0), &CancelFlag::default()).unwrap().unwrap();
+    let (mut complete, mut rest) = (Vec::new(), Vec::new());
+    for (run, part) in parts.iter().enumerate() {
+        assert_eq!(matches!(part, Part::Together), run > 2, "run {run}");
+        if let Part::Complete(states, ends) = part {
+            complete.extend(keys_of(states));
+            rest.extend(ends.iter().flat_map(|ends| keys_of(ends)));
+        }
+    }
     complete.sort_unstable();
     let expected: Vec<i64> = (0..3000).filter(|key| ![1000, 2000].contains(key)).collect();
     assert_eq!(complete, expected);
-    let mut rest = keys_of(&apart.rest.unwrap());
     rest.sort_unstable();
     assert_eq!(rest, [1000, 1000, 2000, 2000]);
+}
+
+fn sorted_out(runs: &[&Run], ranged: Option<usize>) -> Option<Vec<Part>> {
+    sort_out(runs, ranged, &CancelFlag::default()).unwrap()
 }
 
 #[test]
 fn nothing_is_complete_where_ranges_are_unknown_or_overlap() {
     let wide = run_of(vec![i64::MAX, i64::MIN], true);
     let (low, high) = (run_of((0..100).collect(), true), run_of((100..200).collect(), true));
-    assert!(Apart::of(&[&low, &high, &wide], Some(0)).unwrap().is_none());
-    assert!(Apart::of(&[&low, &high], None).unwrap().is_none());
+    assert!(sorted_out(&[&low, &high, &wide], Some(0)).is_none());
+    assert!(sorted_out(&[&low, &high], None).is_none());
     let null: ArrayRef = Arc::new(Int64Array::from(vec![Some(7), None]));
     assert_eq!(ends(&null).unwrap(), None);
     let mut unknown = run_of(vec![700], true);
     unknown.ends = None;
-    assert!(Apart::of(&[&low, &high, &unknown], Some(0)).unwrap().is_none());
-    assert!(Apart::of(&[&low, &high], Some(0)).unwrap().is_some());
+    assert!(sorted_out(&[&low, &high, &unknown], Some(0)).is_none());
+    assert!(sorted_out(&[&low, &high], Some(0)).is_some());
 }
 
 /// Lanes of rows whose keys come in an order that `key` tells of the row's number; three rows a key, which lie

@@ -106,7 +106,7 @@ pub(in super::super) struct Stretches {
 impl Stretches {
     /// `None` where the codes lie so unevenly that a few words would be full.
     fn of_keys(keys: &RowKeys, last: u64) -> Option<Self> {
-        // Two to four rows a word.
+        // One to four rows a word.
         let words = (keys.keys.len() as u64 / 2).next_power_of_two();
         let shift = (last / words).checked_ilog2().map_or(0, |bits| bits + 1);
         let words = fill(keys, last, shift, |code| pattern(mix(code)));

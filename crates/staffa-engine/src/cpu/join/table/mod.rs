@@ -96,8 +96,9 @@ impl JoinTable {
             }
             _ => Directory::bytes(rows),
         };
-        // The prefilter: 2 bytes a row, or an eighth of a byte a code.
-        let bits = last.map_or(0, |last| (last / 8).min(rows as u64 * 32)) as usize;
+        // The prefilter: up to 8 bytes a row, or an eighth of a byte a code.
+        let rows_bits = (rows as u64 * 8).max((last.unwrap_or(0) / 8).min(rows as u64 * 32));
+        let bits = if last.is_some() { rows_bits as usize } else { 0 };
         chunks + table + table / 32 + rows * 8 + bits
     }
 
