@@ -3,8 +3,6 @@
 //! Rows often come in the order of a key (facts by their id or by time), or nearly: then a lane's table, each time that
 //! it is full, holds keys that nobody else has, but for those that were being read when it filled up.
 
-use std::ops::Range;
-
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
 use arrow::compute::{cast, filter, max, min, not};
 use arrow::datatypes::{DataType, Int64Type, Schema};
@@ -44,13 +42,13 @@ pub(super) fn ends(integers: &ArrayRef) -> Result<Option<Ends>> {
 ///
 /// # Errors
 /// Arrow's.
-pub(super) fn stretches(integers: &ArrayRef) -> Result<Vec<Range<usize>>> {
+pub(super) fn stretches(integers: &ArrayRef) -> Result<Vec<(usize, usize)>> {
     /// A leap is a part of the range.
     const LEAP: u64 = 4;
     const MOST_LEAPS: usize = 8;
     let rows = integers.len();
     let Some((low, high)) = ends(integers)? else {
-        return Ok(vec![0..rows]);
+        return Ok(vec![(0, rows)]);
     };
     let integers = cast(integers, &DataType::Int64)?;
     let leap = (high.abs_diff(low) / LEAP).max(1);
@@ -58,10 +56,10 @@ pub(super) fn stretches(integers: &ArrayRef) -> Result<Vec<Range<usize>>> {
     let leaps = pairs.filter(|(pair, _)| pair[0].abs_diff(pair[1]) > leap).map(|(_, at)| at);
     let cuts: Vec<usize> = leaps.take(MOST_LEAPS + 1).collect();
     if cuts.len() > MOST_LEAPS {
-        return Ok(vec![0..rows]);
+        return Ok(vec![(0, rows)]);
     }
     let starts = std::iter::once(0).chain(cuts.iter().copied());
-    Ok(starts.zip(cuts.iter().copied().chain([rows])).map(|(start, end)| start..end).collect())
+    Ok(starts.zip(cuts.iter().copied().chain([rows])).collect())
 }
 
 /// What becomes of a run.
@@ -174,13 +172,13 @@ mod tests {
             let keys: ArrayRef = Arc::new(Int64Array::from(keys));
             stretches(&keys).unwrap()
         };
-        assert_eq!(cut(vec![]), [0..0]);
-        assert_eq!(cut(vec![7, 7, 8]), [0..3]);
-        assert_eq!(cut((0..50).chain(900..1000).collect()), [0..50, 50..150]);
-        assert_eq!(cut((900..950).chain((0..50).rev()).collect()), [0..50, 50..100]);
+        assert_eq!(cut(vec![]), [(0, 0)]);
+        assert_eq!(cut(vec![7, 7, 8]), [(0, 3)]);
+        assert_eq!(cut((0..50).chain(900..1000).collect()), [(0, 50), (50, 150)]);
+        assert_eq!(cut((900..950).chain((0..50).rev()).collect()), [(0, 50), (50, 100)]);
         let wild = (0..100).map(|i| i * 7919 % 100).collect();
-        assert_eq!(cut(wild), [0..100], "no order at all");
-        assert_eq!(cut(vec![i64::MIN, i64::MAX]), [0..1, 1..2]);
+        assert_eq!(cut(wild), [(0, 100)], "no order at all");
+        assert_eq!(cut(vec![i64::MIN, i64::MAX]), [(0, 1), (1, 2)]);
     }
 
     #[test]

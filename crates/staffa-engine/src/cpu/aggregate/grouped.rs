@@ -303,11 +303,11 @@ impl GroupedLocal {
         let ranged = self.plan.ranged().filter(|_| unique);
         let bounds = match ranged {
             Some(ranged) if !self.order.lost => stretches(&states[ranged])?,
-            _ => vec![0..states.first().map_or(0, |column| column.len())],
+            _ => vec![(0, states.first().map_or(0, |column| column.len()))],
         };
-        for rows in bounds {
+        for (start, end) in bounds {
             let part: Vec<ArrayRef> =
-                states.iter().map(|column| column.slice(rows.start, rows.len())).collect();
+                states.iter().map(|column| column.slice(start, end - start)).collect();
             let mut run = Run::new(&part, self.plan.key_width(), self.partitions)?;
             if let Some(ranged) = ranged {
                 run.ends = ends(&part[ranged])?;
