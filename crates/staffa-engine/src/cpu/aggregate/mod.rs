@@ -2,7 +2,8 @@
 //!
 //! Every lane fills a table of its own ([`grouped`]). One that outgrows the cache is emptied into
 //! a *run*: its groups' states in the order of a radix partition of the keys' hash. Sealing merges
-//! the lanes partition by partition, in parallel ([`merge`]). Groups stay in the order of first
+//! the lanes partition by partition, in parallel ([`merge`]), but for runs that share no key with
+//! others ([`apart`]), which are complete as they are. Groups stay in the order of first
 //! sight as long as there was a single lane and its table never overflowed; the rows of a group
 //! are always taken in lane order. States are those of DataFusion's functions throughout, so that
 //! partial aggregates of either kind can feed final ones of the other.
