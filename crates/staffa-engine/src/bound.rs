@@ -11,13 +11,13 @@ use arrow::array::{
     new_null_array,
 };
 use arrow::compute::{concat, prep_null_mask_filter, take};
-use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion_common::cast::as_boolean_array;
 use datafusion_common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion_common::{Result, ScalarValue, internal_err};
 use datafusion_expr::ColumnarValue;
 use datafusion_physical_expr::ScalarFunctionExpr;
-use datafusion_physical_expr::expressions::Column;
+use datafusion_physical_expr::expressions::{Column, Literal};
 use datafusion_physical_expr::utils::collect_columns;
 use datafusion_physical_expr_common::physical_expr::PhysicalExpr;
 use parking_lot::Mutex;
@@ -82,6 +82,19 @@ impl Values {
 const KNOWN: usize = 16;
 
 impl BoundExpr {
+    /// The type of its values.
+    ///
+    /// # Errors
+    /// DataFusion's.
+    pub(crate) fn data_type(&self) -> Result<DataType> {
+        self.expr.data_type(&self.schema)
+    }
+
+    /// The value, where the expression is one.
+    pub(crate) fn literal(&self) -> Option<&ScalarValue> {
+        self.expr.downcast_ref::<Literal>().map(Literal::value)
+    }
+
     /// Binds `expr`, which is written against `schema`.
     ///
     /// # Errors

@@ -3,8 +3,7 @@
 use std::any::Any;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef};
-use arrow::compute::concat;
+use arrow::array::ArrayRef;
 use async_trait::async_trait;
 use datafusion_common::{DataFusionError, Result};
 use datafusion_execution::memory_pool::{MemoryConsumer, MemoryReservation};
@@ -13,6 +12,7 @@ use datafusion_physical_plan::metrics::ExecutionPlanMetricsSet;
 use super::apart::{Ends, ends, stretches};
 use super::finest::{Finest, Taken};
 use super::partition::Run;
+use super::passed::Passed;
 use super::plan::{Evaluated, Plan};
 use super::spill::SpillWriter;
 use super::table::Table;
@@ -36,14 +36,16 @@ const GROWTH: usize = 16;
 /// A table that was full of keys seen once (three in four) is passed by for as many rows as it
 /// holds groups, times this. Then it is tried again.
 const BYPASS: usize = 16;
-/// Bytes of such rows that are gathered at most.
-const PASSED_BYTES: usize = 32 << 20;
+/// Rows in a lane's runs from which new runs have [`MANY_PARTITIONS`]: so many keys in 64 partitions would not fit a
+/// core's cache where they meet.
+const MANY_ROWS: usize = 256 * 1024;
+const MANY_PARTITIONS: usize = 512;
 /// Rows between two looks at the memory held.
 const ACCOUNT_EVERY: usize = 8 * 1024;
 
 /// How the lanes of an aggregation split their groups.
 pub(super) struct Layout {
-    /// Radix partitions of a run; a power of two.
+    /// Radix partitions of a lane's first runs; a power of two. Others have no fewer.
     pub(super) partitions: usize,
     /// Lanes of the pipeline.
     pub(super) lanes: usize,
@@ -79,7 +81,10 @@ impl Layout {
 pub(super) struct GroupedLocal {
     plan: Arc<Plan>,
     context: Arc<RunContext>,
+    /// Radix partitions of the next run.
     partitions: usize,
+    /// Rows in runs so far.
+    kept: usize,
     /// The table as it is, with the groups not in a run yet.
     pub(super) table: Table,
     /// Groups by all keys, which are on their way to the grouping sets' in the table.
@@ -102,6 +107,8 @@ pub(super) struct GroupedLocal {
     rows: usize,
     unaccounted_rows: usize,
     converts: bool,
+    /// Whether rows that pass by are no states.
+    raw: bool,
     /// Rows still to pass by the table.
     bypass_rows: usize,
     passed: Passed,
@@ -135,12 +142,14 @@ impl GroupedLocal {
             plan: Arc::clone(plan),
             context: Arc::clone(context),
             partitions: layout.partitions,
+            kept: 0,
             spills,
             bound: layout.groups,
             full: layout.groups,
             rows: 0,
             unaccounted_rows: 0,
             converts: plan.converts(),
+            raw: plan.keeps_raw(),
             bypass_rows: 0,
             passed: Passed::default(),
             order: Order::default(),
@@ -188,7 +197,7 @@ impl GroupedLocal {
 
     /// Takes `groups` states that somebody else made of `rows` rows, as a device does.
     fn add_states(&mut self, states: Vec<ArrayRef>, groups: usize, rows: usize) -> Result<()> {
-        if self.bypass_rows > 0 {
+        if self.bypass_rows > 0 && !self.raw {
             self.bypass_rows = self.bypass_rows.saturating_sub(groups);
             self.passed.push(states, groups);
             return self.flush_if_passed();
@@ -246,22 +255,25 @@ impl GroupedLocal {
             self.full *= 2;
             return Ok(());
         }
-        if self.converts && groups / 3 * 4 > self.rows {
+        if self.converts && 2 * groups > self.rows {
             self.bypass_rows = BYPASS * self.bound;
         }
         self.flush()
     }
 
-    /// Keeps rows as states, without a look at the table (which is empty).
+    /// Keeps rows without a look at the table.
     fn pass(&mut self, input: &Evaluated, rows: usize) -> Result<()> {
-        let converted = match self.table.convert(input) {
-            // A user's function may have no such conversion.
-            Err(error) if matches!(error.find_root(), DataFusionError::NotImplemented(_)) => {
-                (self.converts, self.bypass_rows, self.rows) = (false, 0, rows);
-                self.flush_passed()?;
-                return self.table.add(input);
-            }
-            converted => converted?,
+        let converted = match self.raw {
+            true => self.plan.raw(input)?,
+            false => match self.table.convert(input) {
+                // A user's function may have no such conversion.
+                Err(error) if matches!(error.find_root(), DataFusionError::NotImplemented(_)) => {
+                    (self.converts, self.bypass_rows, self.rows) = (false, 0, rows);
+                    self.flush_passed()?;
+                    return self.table.add(input);
+                }
+                converted => converted?,
+            },
         };
         self.bypass_rows = self.bypass_rows.saturating_sub(rows);
         for states in converted {
@@ -272,7 +284,7 @@ impl GroupedLocal {
 
     /// Empties what passed the table by, if that is enough or the last of it.
     fn flush_if_passed(&mut self) -> Result<()> {
-        if self.bypass_rows == 0 || self.passed.is_full() {
+        if self.bypass_rows == 0 || self.passed.fill(self.partitions, GROUPS) {
             self.flush()?;
         }
         Ok(())
@@ -292,10 +304,13 @@ impl GroupedLocal {
 
     /// Empties what passed the table by into a run.
     pub(super) fn flush_passed(&mut self) -> Result<()> {
-        match self.passed.take()? {
-            Some(states) => self.keep(&states, false),
-            None => Ok(()),
+        let pieces = self.passed.take();
+        if !pieces.is_empty() {
+            let mut run = Run::new(&pieces, self.plan.key_width(), self.partitions)?;
+            run.raw = self.raw;
+            self.push(run);
         }
+        Ok(())
     }
 
     /// Keeps states as a run; no key is there twice if `unique`.
@@ -308,21 +323,34 @@ impl GroupedLocal {
         for (start, end) in bounds {
             let part: Vec<ArrayRef> =
                 states.iter().map(|column| column.slice(start, end - start)).collect();
-            let mut run = Run::new(&part, self.plan.key_width(), self.partitions)?;
+            let mut run =
+                Run::new(std::slice::from_ref(&part), self.plan.key_width(), self.partitions)?;
             if let Some(ranged) = ranged {
                 run.ends = ends(&part[ranged])?;
                 run.unique = true;
                 self.order.keeps(run.ends, &self.runs);
             }
-            self.runs.push(run);
+            self.push(run);
         }
         Ok(())
+    }
+
+    fn push(&mut self, run: Run) {
+        self.kept += run.rows();
+        if self.kept >= MANY_ROWS {
+            self.partitions = self.partitions.max(MANY_PARTITIONS);
+        }
+        self.runs.push(run);
     }
 
     /// Writes everything to disk.
     pub(super) fn spill(&mut self) -> Result<()> {
         self.settle()?;
         self.flush()?;
+        for run in self.runs.iter_mut().filter(|run| run.raw) {
+            self.table.add(&self.plan.of_raw(&run.columns()?)?)?;
+            *run = Run::new(&[self.table.states()?], self.plan.key_width(), run.partitions())?;
+        }
         self.spilled.write(&std::mem::take(&mut self.runs))?;
         self.table = Table::new(&self.plan)?;
         // What an empty table takes is too little to fail for.
@@ -339,7 +367,7 @@ impl GroupedLocal {
     /// Whether nothing is here but what came as a set of groups.
     pub(super) fn is_bare(&self) -> bool {
         let finest = self.finest.as_ref().is_none_or(Finest::is_empty);
-        let nothing = self.table.len() == 0 && self.runs.is_empty() && self.passed.rows == 0;
+        let nothing = self.table.len() == 0 && self.runs.is_empty() && self.passed.is_empty();
         nothing && finest && !self.spilled.used()
     }
 
@@ -388,40 +416,6 @@ impl Order {
     }
 }
 
-/// Rows that passed the table by, as states.
-#[derive(Default)]
-struct Passed {
-    states: Vec<Vec<ArrayRef>>,
-    rows: usize,
-    bytes: usize,
-}
-
-impl Passed {
-    fn push(&mut self, states: Vec<ArrayRef>, rows: usize) {
-        let bytes = |array: &ArrayRef| array.to_data().get_slice_memory_size().unwrap_or(0);
-        self.bytes += states.iter().map(bytes).sum::<usize>();
-        self.states.push(states);
-        self.rows += rows;
-    }
-
-    fn is_full(&self) -> bool {
-        self.rows >= GROUPS || self.bytes >= PASSED_BYTES
-    }
-
-    /// All of it in one.
-    fn take(&mut self) -> Result<Option<Vec<ArrayRef>>> {
-        let Self { states, .. } = std::mem::take(self);
-        let width = states.first().map_or(0, Vec::len);
-        let columns = (0..width)
-            .map(|at| {
-                let parts: Vec<&dyn Array> = states.iter().map(|s| s[at].as_ref()).collect();
-                Ok(concat(&parts)?)
-            })
-            .collect::<Result<Vec<_>>>()?;
-        Ok((width > 0).then_some(columns))
-    }
-}
-
 /// Whether an error says that memory ran out.
 pub(super) fn exhausted(error: &DataFusionError) -> bool {
     matches!(error.find_root(), DataFusionError::ResourcesExhausted(_))
@@ -456,7 +450,7 @@ impl SinkLocal for GroupedLocal {
 
 /// The number of groups in all, had the rows so far drawn their keys at random: `groups` of
 /// `distinct` keys are met after `distinct * x` rows, where `groups / rows = (1 - e^-x) / x`.
-fn expected_groups(rows: usize, groups: usize) -> usize {
+pub(super) fn expected_groups(rows: usize, groups: usize) -> usize {
     let met = groups as f64 / rows.max(1) as f64;
     let (mut low, mut high) = (1e-6, 64.0);
     for _ in 0..40 {

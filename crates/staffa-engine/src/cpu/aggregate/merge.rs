@@ -3,14 +3,16 @@
 use std::any::Any;
 use std::sync::Arc;
 
-use arrow::array::{Array, RecordBatch};
+use arrow::array::{Array, ArrayRef, RecordBatch};
+use arrow::datatypes::DataType;
 use datafusion_common::Result;
 use datafusion_execution::memory_pool::MemoryReservation;
 use rayon::prelude::*;
 
 use super::apart::{Part, sort_out};
-use super::grouped::{GroupedLocal, Layout, exhausted};
+use super::grouped::{GroupedLocal, Layout, exhausted, expected_groups};
 use super::partition::Run;
+use super::passed::Pieces;
 use super::plan::Plan;
 use super::spill::SpilledGroups;
 use super::table::{Table, values};
@@ -21,6 +23,11 @@ use crate::{LaneStream, RunContext};
 
 /// So many groups over all lanes are merged in one table: splitting them would cost more.
 const FEW: usize = 8 * 1024;
+
+/// Rows of runs that meet in one table, about: keys and states of so many groups fit a core's cache.
+const MERGED_ROWS: usize = 16 * 1024;
+/// What part of these rows tells how many groups they make.
+const GUESS: usize = 8;
 
 /// Brings the lanes' groups together.
 pub(super) async fn seal(
@@ -147,7 +154,7 @@ impl Merger {
                         complete.push(states);
                     }
                     let Some(rest) = rest else { continue };
-                    Some(Run::new(&rest, self.plan.key_width(), self.partitions)?)
+                    Some(Run::new(&[rest], self.plan.key_width(), self.partitions)?)
                 }
             };
             meet.push(*run);
@@ -173,15 +180,38 @@ impl Merger {
 
     fn merge_partitions(&self, runs: &[&Run]) -> Result<(Vec<RecordBatch>, MemoryReservation)> {
         let total = self.context.reservation("StaffaAggregate");
-        let batches = (0..self.partitions)
+        let rows: usize = runs.iter().map(|run| run.rows()).sum();
+        let finest = runs.iter().map(|run| run.partitions()).max().unwrap_or(self.partitions);
+        let partitions = (rows / MERGED_ROWS).max(1).next_power_of_two();
+        let partitions = partitions.clamp(self.partitions, finest);
+        let finer = runs.par_iter().map(|run| {
+            self.context.cancel.check()?;
+            if run.partitions() >= partitions {
+                return Ok(None);
+            }
+            let mut finer = Run::new(&[run.columns()?], self.plan.key_width(), partitions)?;
+            finer.raw = run.raw;
+            let reservation = total.new_empty();
+            reservation.try_resize(finer.size())?;
+            Ok(Some((finer, reservation)))
+        });
+        let finer = finer.collect::<Result<Vec<_>>>()?;
+        let runs = runs.iter().zip(&finer);
+        let runs: Vec<&Run> =
+            runs.map(|(run, finer)| finer.as_ref().map_or(*run, |(finer, _)| finer)).collect();
+        let batches = (0..partitions)
             .into_par_iter()
-            .map(|partition| {
-                let reservation = total.new_empty();
-                let batch = self.merge_partition(partition, runs, &reservation)?;
-                // What the table took is freed; what it leaves is kept until it is read.
-                reservation.try_resize(batch.as_ref().map_or(0, bytes))?;
-                Ok(batch.map(|batch| (batch, reservation)))
-            })
+            .map_init(
+                || None,
+                |table, partition| {
+                    let reservation = total.new_empty();
+                    let place = (partition, partitions);
+                    let batch = self.merge_partition(place, &runs, &reservation, table)?;
+                    // What the table took is freed; what it leaves is kept until it is read.
+                    reservation.try_resize(batch.as_ref().map_or(0, bytes))?;
+                    Ok(batch.map(|batch| (batch, reservation)))
+                },
+            )
             .collect::<Result<Vec<_>>>()?;
         let mut kept = Vec::with_capacity(batches.len());
         for (batch, mut reservation) in batches.into_iter().flatten() {
@@ -191,24 +221,55 @@ impl Merger {
         Ok((kept, total))
     }
 
+    /// The groups of one partition of several, made in `table` or in a new one, which is left there.
     fn merge_partition(
         &self,
-        partition: usize,
+        (partition, partitions): (usize, usize),
         runs: &[&Run],
         reservation: &MemoryReservation,
+        table: &mut Option<Table>,
     ) -> Result<Option<RecordBatch>> {
-        let mut merged = Table::of_kept(&self.plan)?;
-        for run in runs {
-            self.context.cancel.check()?;
-            if let Some((columns, _)) = run.slice(partition..partition + 1)? {
-                merged.merge(&columns)?;
-                reservation.try_resize(merged.size())?;
-            }
-        }
-        if merged.len() == 0 {
+        let place = partition..partition + 1;
+        let rows: usize = runs.iter().map(|run| run.rows_in(place.clone(), partitions)).sum();
+        if rows == 0 {
             return Ok(None);
         }
-        self.batch(&mut merged).map(Some)
+        let mut merged = match table.take() {
+            Some(table) => table,
+            None => Table::of_kept(&self.plan)?,
+        };
+        let (mut seen, mut guessed, mut held) = (0, false, 0);
+        // Many small slices would cost a call for each to every function, and states would grow, and move, again and
+        // again.
+        let mut slices = Pieces::default();
+        for (at, run) in runs.iter().enumerate() {
+            self.context.cancel.check()?;
+            if let Some((columns, of_run)) = run.slice(place.clone(), partitions)? {
+                slices.push(columns, of_run);
+            }
+            let goes_on = runs.get(at + 1).is_some_and(|next| next.raw == run.raw);
+            if slices.rows < MERGED_ROWS && goes_on {
+                continue;
+            }
+            let Some((columns, of_slices)) = slices.take()? else { continue };
+            seen += of_slices;
+            held += views(&columns);
+            match run.raw {
+                true => merged.add(&self.plan.of_raw(&columns)?)?,
+                false => merged.merge(&columns)?,
+            }
+            if !guessed && seen * GUESS >= rows && seen < rows {
+                guessed = true;
+                let groups = merged.len();
+                let more = expected_groups(seen, groups).saturating_sub(groups);
+                merged.reserve(more.min(rows - seen));
+            }
+            reservation.try_resize(merged.size() + held)?;
+        }
+        let batch = self.batch(&mut merged)?;
+        merged.renew()?;
+        *table = Some(merged);
+        Ok(Some(batch))
     }
 
     fn spill(&self, mut locals: Vec<GroupedLocal>) -> Result<Arc<dyn Sealed>> {
@@ -232,6 +293,14 @@ impl Merger {
             _reservation: reservation,
         })
     }
+}
+
+/// Bytes of views, which a table of kept columns holds on to.
+fn views(columns: &[ArrayRef]) -> usize {
+    let is_view = |column: &&ArrayRef| {
+        matches!(column.data_type(), DataType::Utf8View | DataType::BinaryView)
+    };
+    columns.iter().filter(is_view).map(|column| column.len() * size_of::<u128>()).sum()
 }
 
 fn bytes(batch: &RecordBatch) -> usize {

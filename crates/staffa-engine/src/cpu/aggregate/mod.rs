@@ -10,6 +10,7 @@
 
 mod apart;
 mod bounds;
+mod deal;
 mod finest;
 mod fold;
 mod functions;
@@ -17,7 +18,9 @@ mod grouped;
 mod keys;
 mod merge;
 mod partition;
+mod passed;
 mod plan;
+mod raw;
 mod shifted;
 mod spill;
 mod table;

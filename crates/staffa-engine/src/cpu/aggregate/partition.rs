@@ -3,19 +3,15 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, UInt32Array};
-use arrow::compute::{concat, take};
-use arrow::datatypes::DataType;
+use arrow::array::{Array, ArrayRef};
+use arrow::compute::concat;
 use datafusion_common::Result;
-use datafusion_common::hash_utils::{RandomState, create_hashes};
 
 use super::apart::Ends;
-
-/// Not DataFusion's seed for exchanges: the rows of one of its partitions share hash bits.
-const SEED: RandomState = RandomState::with_seed(0x57AF_FA00_A66E_6A7E);
+use super::deal::Deal;
 
 /// A column of a run.
-enum Column {
+pub(super) enum Column {
     /// All rows.
     Whole(ArrayRef),
     /// The rows of each partition, with the bytes of just their strings: whoever reads a partition then reads
@@ -23,7 +19,7 @@ enum Column {
     Parts(Vec<ArrayRef>),
 }
 
-/// Columns of the state schema whose rows are sorted by partition.
+/// Columns, most often of the state schema, whose rows are sorted by partition.
 pub(super) struct Run {
     columns: Vec<Column>,
     /// Where each partition starts, and the end.
@@ -33,29 +29,60 @@ pub(super) struct Run {
     pub(super) ends: Option<Ends>,
     /// Whether no key is there twice.
     pub(super) unique: bool,
+    /// Whether rows are not states but as [`Plan::raw`](super::plan::Plan::raw) makes them.
+    pub(super) raw: bool,
 }
 
 impl Run {
-    /// Sorts rows into `partitions` (a power of two) partitions by the hash of the first
+    /// Sorts the rows of `pieces` into `partitions` (a power of two) partitions by the hash of the first
     /// `key_width` columns. Keeps the order of rows within a partition.
-    pub(super) fn new(columns: &[ArrayRef], key_width: usize, partitions: usize) -> Result<Self> {
-        let rows = columns.first().map_or(0, |column| column.len());
-        let mut hashes = vec![0; rows];
-        create_hashes(&columns[..key_width], &SEED, &mut hashes)?;
-        let (order, offsets) = scatter(&hashes, partitions);
-        let columns = columns
-            .iter()
-            .map(|column| Ok(Column::new(take(column.as_ref(), &order, None)?, &offsets)))
-            .collect::<Result<Vec<_>>>()?;
+    ///
+    /// # Errors
+    /// Arrow's; DataFusion's for types without a hash.
+    pub(super) fn new(
+        pieces: &[Vec<ArrayRef>],
+        key_width: usize,
+        partitions: usize,
+    ) -> Result<Self> {
+        let deal = Deal::new(pieces, key_width, partitions)?;
+        let columns = (0..pieces.first().map_or(0, Vec::len)).map(|at| {
+            let column: Vec<&dyn Array> = pieces.iter().map(|piece| piece[at].as_ref()).collect();
+            deal.column(&column)
+        });
+        let columns = columns.collect::<Result<Vec<_>>>()?;
         let bytes = columns.iter().map(Column::size).sum();
-        Ok(Self { columns, offsets, bytes, ends: None, unique: false })
+        let offsets = deal.offsets;
+        Ok(Self { columns, offsets, bytes, ends: None, unique: false, raw: false })
     }
 
-    /// The rows of some partitions, and how many they are; none if they have none.
+    /// Number of partitions.
+    pub(super) fn partitions(&self) -> usize {
+        self.offsets.len() - 1
+    }
+
+    /// Number of rows in some partitions `of` a power of two, no more than the run's own.
+    pub(super) fn rows_in(&self, partitions: Range<usize>, of: usize) -> usize {
+        let own = self.own(partitions, of);
+        (self.offsets[own.end] - self.offsets[own.start]) as usize
+    }
+
+    /// The run's own partitions that make up others, which are fewer and thus larger: both go by the hash's top bits.
+    fn own(&self, partitions: Range<usize>, of: usize) -> Range<usize> {
+        let each = self.partitions() / of;
+        partitions.start * each..partitions.end * each
+    }
+
+    /// The rows of some partitions `of` a power of two, no more than the run's own, and how many rows they are; none
+    /// if they have none.
     ///
     /// # Errors
     /// Arrow's, where several partitions are too large for one array.
-    pub(super) fn slice(&self, partitions: Range<usize>) -> Result<Option<(Vec<ArrayRef>, usize)>> {
+    pub(super) fn slice(
+        &self,
+        partitions: Range<usize>,
+        of: usize,
+    ) -> Result<Option<(Vec<ArrayRef>, usize)>> {
+        let partitions = self.own(partitions, of);
         let start = self.offsets[partitions.start] as usize;
         let rows = self.offsets[partitions.end] as usize - start;
         if rows == 0 {
@@ -92,19 +119,6 @@ impl Run {
 }
 
 impl Column {
-    /// Of rows in the order of their partitions, which start at `offsets`.
-    fn new(column: ArrayRef, offsets: &[u32]) -> Self {
-        let parts = |part: &dyn Fn(ArrayRef) -> ArrayRef| {
-            let ends = offsets.windows(2).map(|ends| (ends[0] as usize, ends[1] as usize));
-            Self::Parts(ends.map(|(start, end)| part(column.slice(start, end - start))).collect())
-        };
-        match column.data_type() {
-            DataType::Utf8View => parts(&|part| Arc::new(part.as_string_view().gc())),
-            DataType::BinaryView => parts(&|part| Arc::new(part.as_binary_view().gc())),
-            _ => Self::Whole(column),
-        }
-    }
-
     fn size(&self) -> usize {
         match self {
             Self::Whole(column) => column.get_array_memory_size(),
@@ -118,28 +132,4 @@ fn joined(parts: &[ArrayRef]) -> Result<ArrayRef> {
         [part] => Ok(Arc::clone(part)),
         parts => Ok(concat(&parts.iter().map(|part| part.as_ref()).collect::<Vec<_>>())?),
     }
-}
-
-/// Row numbers in partition order, and where each partition starts. A counting sort.
-fn scatter(hashes: &[u64], partitions: usize) -> (UInt32Array, Vec<u32>) {
-    let shift = 64 - partitions.trailing_zeros();
-    // Multiplying brings all bits of the hash to bear on the top ones.
-    let of = |hash: u64| {
-        (hash.wrapping_mul(0x9E37_79B9_7F4A_7C15)).checked_shr(shift).unwrap_or(0) as usize
-    };
-    let mut offsets = vec![0_u32; partitions + 1];
-    for &hash in hashes {
-        offsets[of(hash) + 1] += 1;
-    }
-    for i in 0..partitions {
-        offsets[i + 1] += offsets[i];
-    }
-    let mut next = offsets.clone();
-    let mut order = vec![0_u32; hashes.len()];
-    for (row, &hash) in hashes.iter().enumerate() {
-        let at = &mut next[of(hash)];
-        order[*at as usize] = row as u32;
-        *at += 1;
-    }
-    (UInt32Array::from(order), offsets)
 }

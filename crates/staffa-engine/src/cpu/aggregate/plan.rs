@@ -46,10 +46,10 @@ pub(super) struct Plan {
     nulls: Vec<BoundExpr>,
     sets: Vec<GroupingSet>,
     /// Different argument expressions, each evaluated once per morsel.
-    values: Vec<BoundExpr>,
+    pub(super) values: Vec<BoundExpr>,
     /// Per function, the arguments as indices into `values`.
-    arguments: Vec<Vec<usize>>,
-    filters: Vec<Option<BoundExpr>>,
+    pub(super) arguments: Vec<Vec<usize>>,
+    pub(super) filters: Vec<Option<BoundExpr>>,
     /// Per function what is added to each of its argument's values. Without keys only.
     constants: Vec<Option<i64>>,
 }

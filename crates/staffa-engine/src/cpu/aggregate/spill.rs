@@ -30,7 +30,8 @@ type Appender = Box<dyn FnMut(Option<&RecordBatch>) -> Result<File> + Send>;
 /// The files that one lane writes.
 pub(super) struct SpillWriter {
     manager: SpillManager,
-    /// Partitions of a run that share a file.
+    /// Partitions of a run that are told apart, and how many of them share a file.
+    partitions: usize,
     per_file: usize,
     files: Vec<Option<Appender>>,
     used: bool,
@@ -48,6 +49,7 @@ impl SpillWriter {
         let files = (OPEN_FILES / lanes).clamp(8, layout.partitions);
         Self {
             manager,
+            partitions: layout.partitions,
             per_file: layout.partitions / files,
             files: (0..files).map(|_| None).collect(),
             used: false,
@@ -64,7 +66,7 @@ impl SpillWriter {
         for (at, file) in self.files.iter_mut().enumerate() {
             let partitions = at * self.per_file..(at + 1) * self.per_file;
             for run in runs {
-                let Some((columns, rows)) = run.slice(partitions.clone())? else {
+                let Some((columns, rows)) = run.slice(partitions.clone(), self.partitions)? else {
                     continue;
                 };
                 let append = match file {

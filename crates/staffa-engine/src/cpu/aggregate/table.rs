@@ -60,6 +60,18 @@ impl Table {
         self.keys.len()
     }
 
+    /// Makes the table, which has been emptied, as good as new; its keys keep their room.
+    pub(super) fn renew(&mut self) -> Result<()> {
+        let functions = self.plan.spec.aggregates.iter().map(functions::groups);
+        self.functions = functions.collect::<Result<_>>()?;
+        Ok(())
+    }
+
+    /// Makes room for `more` groups, as far as that is known to help.
+    pub(super) fn reserve(&mut self, more: usize) {
+        self.keys.reserve(more);
+    }
+
     /// Bytes held.
     pub(super) fn size(&self) -> usize {
         let states: usize = self.functions.iter().map(|states| states.size()).sum();

@@ -22,7 +22,9 @@ use datafusion_physical_plan::aggregates::PhysicalGroupBy;
 use futures::StreamExt;
 
 mod clustered;
+mod deal;
 mod finest;
+mod raw;
 mod states;
 
 use super::AggregateSink;

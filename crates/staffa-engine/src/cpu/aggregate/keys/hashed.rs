@@ -6,6 +6,8 @@ const UPPER: u64 = 0xFFFF_FFFF_0000_0000;
 const MOST_SLOTS: usize = 1 << 32;
 /// Slots of the first table.
 const FIRST_SLOTS: usize = 256;
+/// Slots per id from which a table is given up when it is cleared.
+const SPARSE: usize = 16;
 /// Smaller tables are in a core's cache anyway.
 const FAR_SLOTS: usize = 1 << 13;
 /// Keys whose slots are touched at once: they stay in a core's first cache.
@@ -91,14 +93,25 @@ impl HashedIds {
         }
     }
 
+    /// Makes room for `more` ids.
+    pub(super) fn reserve(&mut self, more: usize) {
+        let slots = (2 * (self.taken + more)).next_power_of_two().clamp(FIRST_SLOTS, MOST_SLOTS);
+        if slots > self.slots.len() {
+            self.enlarge(slots);
+        }
+    }
+
     /// Bytes held.
     pub(super) fn size(&self) -> usize {
         self.slots.capacity() * size_of::<u64>()
     }
 
-    /// Forgets all ids, and stays as large as it is.
+    /// Forgets all ids, and stays as large as it is, unless hardly any of that was used.
     pub(super) fn clear(&mut self) {
-        self.slots.fill(0);
+        match self.slots.len() > SPARSE * self.taken.max(FIRST_SLOTS) {
+            true => self.slots = Vec::new(),
+            false => self.slots.fill(0),
+        }
         self.taken = 0;
     }
 }

@@ -11,7 +11,7 @@ mod single_bytes;
 mod slots;
 #[cfg(test)]
 mod tests;
-mod text;
+pub(super) mod text;
 mod vanilla;
 
 use arrow::array::ArrayRef;
@@ -25,6 +25,9 @@ use self::slots::Key;
 pub(super) trait Keys: Send {
     /// Replaces `ids` by the id of each row's key; unknown keys are added.
     fn intern(&mut self, columns: &[ArrayRef], ids: &mut Vec<usize>) -> Result<()>;
+
+    /// Makes room for `more` keys, if that is of use.
+    fn reserve(&mut self, _more: usize) {}
 
     /// Number of different keys.
     fn len(&self) -> usize;

@@ -140,6 +140,11 @@ impl<K: Key> Keys for PackedKeys<K> {
         }
     }
 
+    fn reserve(&mut self, more: usize) {
+        self.slots.reserve(more);
+        self.keys.reserve(more);
+    }
+
     fn len(&self) -> usize {
         self.keys.len()
     }

@@ -155,6 +155,12 @@ impl Keys for ReferredKeys {
         Ok(())
     }
 
+    fn reserve(&mut self, more: usize) {
+        self.ids.reserve(more);
+        self.keys.reserve(more);
+        self.rows.reserve(more);
+    }
+
     fn len(&self) -> usize {
         self.keys.len()
     }

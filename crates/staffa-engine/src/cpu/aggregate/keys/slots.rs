@@ -35,10 +35,13 @@ pub(super) trait Ids<K>: Default + Send {
     /// those before it by id, and fewer than `u32::MAX`.
     fn intern(&mut self, key: K, keys: &mut Vec<K>) -> u32;
 
+    /// Makes room for `more` keys, as far as these are hashed.
+    fn reserve(&mut self, more: usize);
+
     /// Bytes held.
     fn size(&self) -> usize;
 
-    /// Forgets all keys, and stays as large as it is.
+    /// Forgets all keys, and stays about as large as it is.
     fn clear(&mut self);
 }
 
@@ -152,6 +155,10 @@ impl<K: Key> Ids<K> for WideIds {
         id
     }
 
+    fn reserve(&mut self, more: usize) {
+        self.0.reserve(more);
+    }
+
     fn size(&self) -> usize {
         self.0.size()
     }
@@ -237,9 +244,15 @@ impl Slots {
         }
         // Small tables grow fast to skip rehashing, large ones slowly to save memory.
         let factor: usize = if before.len() < 1 << 14 { 4 } else { 2 };
-        self.slots = vec![[0; 2]; before.len() * factor];
-        self.shift -= factor.trailing_zeros();
-        for &slot in taken {
+        let slots = before.len() * factor;
+        self.refill(before, slots);
+    }
+
+    /// Puts the hash table's slots into a new one.
+    fn refill(&mut self, before: Vec<[u64; 2]>, slots: usize) {
+        self.slots = vec![[0; 2]; slots];
+        self.shift = 64 - slots.trailing_zeros();
+        for slot in before.into_iter().filter(|slot| slot[1] != 0) {
             self.put(slot);
         }
     }
@@ -306,14 +319,29 @@ impl Ids<u64> for Slots {
         }
     }
 
+    fn reserve(&mut self, more: usize) {
+        let slots = (2 * (self.taken + more)).next_power_of_two().min(MOST_SLOTS);
+        // An array knows by itself what it will need.
+        if !self.slots.is_empty() && slots > self.slots.len() {
+            let before = std::mem::take(&mut self.slots);
+            self.refill(before, slots);
+        }
+    }
+
     fn size(&self) -> usize {
         self.slots.capacity() * size_of::<[u64; 2]>() + self.direct.capacity() * size_of::<u32>()
     }
 
     fn clear(&mut self) {
-        self.slots.fill([0; 2]);
-        self.direct.fill(EMPTY);
-        self.taken = 0;
+        let used = 2 * SPARSE * self.taken.max(256);
+        match self.slots.len().max(self.direct.len()) > used.max(DENSE) {
+            true => *self = Self::default(),
+            false => {
+                self.slots.fill([0; 2]);
+                self.direct.fill(EMPTY);
+                self.taken = 0;
+            }
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Strings and byte strings by row, as views, and arrays of them.
 
 use std::hash::BuildHasher;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -33,7 +34,7 @@ pub(super) fn is_text(data_type: &DataType) -> bool {
 
 /// Whether a view holds its value within itself.
 #[inline(always)]
-pub(super) fn is_short(view: u128) -> bool {
+pub(in super::super) fn is_short(view: u128) -> bool {
     view as u32 as usize <= INLINE
 }
 
@@ -179,7 +180,7 @@ fn short_view(values: &[u8], start: usize, length: usize) -> u128 {
 
 /// The view of a long value: length, first bytes, block, offset.
 #[inline(always)]
-pub(super) fn long_view(value: &[u8], block: usize, offset: usize) -> u128 {
+pub(in super::super) fn long_view(value: &[u8], block: usize, offset: usize) -> u128 {
     let mut prefix = [0; 4];
     prefix.copy_from_slice(&value[..4]);
     value.len() as u128
@@ -190,7 +191,7 @@ pub(super) fn long_view(value: &[u8], block: usize, offset: usize) -> u128 {
 
 /// The bytes of a long value whose view says where in `blocks` they lie.
 #[inline(always)]
-pub(super) fn long_value(view: u128, blocks: &[Vec<u8>]) -> &[u8] {
+pub(in super::super) fn long_value(view: u128, blocks: &[impl Deref<Target = [u8]>]) -> &[u8] {
     let (length, start) = (view as u32 as usize, (view >> 96) as usize);
     &blocks[(view >> 64) as u32 as usize][start..start + length]
 }
@@ -200,7 +201,7 @@ pub(super) fn long_value(view: u128, blocks: &[Vec<u8>]) -> &[u8] {
 ///
 /// # Errors
 /// More than 2 GB for 32-bit offsets; an internal error for other types.
-pub(super) fn array(
+pub(in super::super) fn array(
     data_type: &DataType,
     views: Vec<u128>,
     blocks: Vec<Vec<u8>>,
@@ -236,7 +237,8 @@ fn string_views(
     }
     // SAFETY: `ByteCodes` makes every view itself: a short one of a whole value, a long one with the length, the
     // first bytes and the place of a value that it copied there whole. Where it stands for a type of strings it
-    // takes values out of arrays of strings only (`ByteCodes::codes` refuses others), whose values are UTF-8. The
+    // takes values out of arrays of strings only (`ByteCodes::codes` refuses others), whose values are UTF-8.
+    // `Deal::views` does the same with the values of string view arrays, and takes over the views of short ones. The
     // lengths of views and NULLs agree: tested above.
     Ok(Arc::new(unsafe { StringViewArray::new_unchecked(views, blocks, nulls) }))
 }

@@ -9,7 +9,7 @@ use crate::CancelFlag;
 fn run_of(keys: Vec<i64>, unique: bool) -> Run {
     let keys: ArrayRef = Arc::new(Int64Array::from(keys));
     let ends = ends(&keys).unwrap();
-    let mut run = Run::new(&[Arc::clone(&keys), keys], 1, 64).unwrap();
+    let mut run = Run::new(&[vec![Arc::clone(&keys), keys]], 1, 64).unwrap();
     (run.ends, run.unique) = (ends, unique);
     run
 }
