@@ -103,6 +103,10 @@ pub(super) struct GroupedLocal {
     /// Groups that the table may hold.
     bound: usize,
     full: usize,
+    /// Groups that were expected in all when the table was full, since it was last empty.
+    expected: Option<usize>,
+    /// Whether there were more of them before.
+    skewed: bool,
     /// Rows since the table was last empty.
     rows: usize,
     unaccounted_rows: usize,
@@ -146,6 +150,8 @@ impl GroupedLocal {
             spills,
             bound: layout.groups,
             full: layout.groups,
+            expected: None,
+            skewed: false,
             rows: 0,
             unaccounted_rows: 0,
             converts: plan.converts(),
@@ -245,8 +251,11 @@ impl GroupedLocal {
         if groups < self.full {
             return Ok(());
         }
+        let expected = expected_groups(self.rows, groups);
+        // More than were expected in all: keys that come once are among others that come often, and go on coming.
+        self.skewed |= self.expected.replace(expected).is_some_and(|before| groups > before);
         let grows = self.rows / REDUCES_WELL >= groups
-            || expected_groups(self.rows, groups) <= EXPECTED * self.bound;
+            || (expected <= EXPECTED * self.bound && !self.skewed);
         // Groups that are counted stay where they are.
         if in_order && self.plan.spec.limit.is_none() {
             return self.flush();
@@ -293,6 +302,7 @@ impl GroupedLocal {
     /// Empties the table, or what passed it by, into a run.
     pub(super) fn flush(&mut self) -> Result<()> {
         self.full = self.bound;
+        self.expected = None;
         self.rows = 0;
         self.flush_passed()?;
         if self.table.len() == 0 {
