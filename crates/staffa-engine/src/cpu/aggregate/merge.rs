@@ -251,12 +251,15 @@ impl Merger {
             if slices.rows < MERGED_ROWS && goes_on {
                 continue;
             }
-            let Some((columns, of_slices)) = slices.take()? else { continue };
-            seen += of_slices;
-            held += views(&columns);
-            match run.raw {
-                true => merged.add(&self.plan.of_raw(&columns)?)?,
-                false => merged.merge(&columns)?,
+            for (columns, copied) in slices.take() {
+                seen += columns.first().map_or(0, |column| column.len());
+                if copied {
+                    held += kept_bytes(&columns[..self.plan.key_width()]);
+                }
+                match run.raw {
+                    true => merged.add(&self.plan.of_raw(&columns)?)?,
+                    false => merged.merge(&columns)?,
+                }
             }
             if !guessed && seen * GUESS >= rows && seen < rows {
                 guessed = true;
@@ -295,12 +298,16 @@ impl Merger {
     }
 }
 
-/// Bytes of views, which a table of kept columns holds on to.
-fn views(columns: &[ArrayRef]) -> usize {
-    let is_view = |column: &&ArrayRef| {
-        matches!(column.data_type(), DataType::Utf8View | DataType::BinaryView)
+/// Bytes of the strings among these columns, which a table of kept columns holds on to. Those of views are the run's.
+fn kept_bytes(columns: &[ArrayRef]) -> usize {
+    let bytes = |column: &ArrayRef| match column.data_type() {
+        DataType::Utf8View | DataType::BinaryView => column.len() * size_of::<u128>(),
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Binary | DataType::LargeBinary => {
+            column.get_array_memory_size()
+        }
+        _ => 0,
     };
-    columns.iter().filter(is_view).map(|column| column.len() * size_of::<u128>()).sum()
+    columns.iter().map(bytes).sum()
 }
 
 fn bytes(batch: &RecordBatch) -> usize {

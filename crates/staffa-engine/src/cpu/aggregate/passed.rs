@@ -2,7 +2,6 @@
 
 use arrow::array::{Array, ArrayRef};
 use arrow::compute::concat;
-use datafusion_common::Result;
 
 /// Rows per partition of a run, about: enough that a call for each costs little, few enough that what they are dealt
 /// from stays in a core's caches.
@@ -23,21 +22,24 @@ impl Pieces {
         self.rows += rows;
     }
 
-    /// All of them in one, and how many rows; nothing where there is none.
-    ///
-    /// # Errors
-    /// Arrow's, where it is too large for one array.
-    pub(super) fn take(&mut self) -> Result<Option<(Vec<ArrayRef>, usize)>> {
-        let Self { mut pieces, rows } = std::mem::take(self);
+    /// All of them, in one piece where that is not too large for an array, and whether they were copied for it.
+    pub(super) fn take(&mut self) -> Vec<(Vec<ArrayRef>, bool)> {
+        let Self { pieces, .. } = std::mem::take(self);
+        let apart =
+            |pieces: Vec<Vec<ArrayRef>>| pieces.into_iter().map(|piece| (piece, false)).collect();
         if pieces.len() < 2 {
-            return Ok(pieces.pop().map(|columns| (columns, rows)));
+            return apart(pieces);
         }
         let width = pieces.first().map_or(0, Vec::len);
         let column = |at: usize| {
             let parts: Vec<&dyn Array> = pieces.iter().map(|piece| piece[at].as_ref()).collect();
-            Ok(concat(&parts)?)
+            concat(&parts)
         };
-        Ok(Some(((0..width).map(column).collect::<Result<_>>()?, rows)))
+        match (0..width).map(column).collect() {
+            Ok(columns) => vec![(columns, true)],
+            // More bytes than 32-bit offsets can say.
+            Err(_) => apart(pieces),
+        }
     }
 }
 

@@ -61,7 +61,7 @@ fn partitions_hold_their_rows_in_order() {
         let run = Run::new(&pieces, 1, partitions).unwrap();
         assert_eq!((run.rows(), run.partitions()), (rows, partitions));
         // A partition is a matter of the key alone: whatever the pieces, the same key goes to the same.
-        let alone = Run::new(&[columns.clone()], 1, partitions).unwrap();
+        let alone = Run::new(std::slice::from_ref(&columns), 1, partitions).unwrap();
         let mut seen = 0;
         for partition in 0..partitions {
             let part = run.slice(partition..partition + 1, partitions).unwrap();
