@@ -10,6 +10,7 @@ use datafusion_common::Result;
 use rayon::prelude::*;
 
 use super::partition::Run;
+use super::plan::Evaluated;
 use crate::CancelFlag;
 
 /// The least and the greatest value of a run's first integer key column.
@@ -60,6 +61,46 @@ pub(super) fn stretches(integers: &ArrayRef) -> Result<Vec<(usize, usize)>> {
     }
     let starts = std::iter::once(0).chain(cuts.iter().copied());
     Ok(starts.zip(cuts.iter().copied().chain([rows])).collect())
+}
+
+/// Whether a lane's keys come in some order.
+#[derive(Default)]
+pub(super) struct Order {
+    /// Of the first morsel that the table holds.
+    first: Option<Ends>,
+    /// A run met keys of another before.
+    pub(super) lost: bool,
+}
+
+impl Order {
+    /// Looks at the first morsel of a table, or at the one that filled it: whether that has none of the first one's keys.
+    ///
+    /// # Errors
+    /// Arrow's.
+    pub(super) fn see(&mut self, input: &Evaluated, ranged: usize, full: bool) -> Result<bool> {
+        let [keys] = input.keys.as_slice() else { return Ok(false) };
+        if self.lost {
+            return Ok(false);
+        }
+        let seen = ends(&keys[ranged])?;
+        if !full {
+            self.first = seen;
+            return Ok(false);
+        }
+        Ok(self.first.zip(seen).is_some_and(|(first, last)| first.1 < last.0 || last.1 < first.0))
+    }
+
+    /// A run with these ends joins others.
+    pub(super) fn keeps(&mut self, ends: Option<Ends>, others: &[Run]) {
+        if self.lost {
+            return;
+        }
+        let overlaps = |(low, high): Ends| {
+            let others = others.iter().filter_map(|other| other.ends);
+            others.into_iter().any(|other| low < other.1 && other.0 < high)
+        };
+        self.lost = ends.is_none_or(overlaps);
+    }
 }
 
 /// What becomes of a run.

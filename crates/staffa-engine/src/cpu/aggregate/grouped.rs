@@ -9,10 +9,10 @@ use datafusion_common::{DataFusionError, Result};
 use datafusion_execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion_physical_plan::metrics::ExecutionPlanMetricsSet;
 
-use super::apart::{Ends, ends, stretches};
+use super::apart::{Order, ends, stretches};
 use super::finest::{Finest, Taken};
 use super::partition::Run;
-use super::passed::Passed;
+use super::passed::{self, Passed};
 use super::plan::{Evaluated, Plan};
 use super::spill::SpillWriter;
 use super::table::Table;
@@ -31,11 +31,15 @@ const REDUCES_WELL: usize = 16;
 /// the cache misses cost less than merging every row. (TPC-H Q13, 150 K keys in random order, ran
 /// 25 % longer than DataFusion past the table; Q20, 540 K keys, a quarter longer or more in a grown table.)
 const EXPECTED: usize = 4;
+/// The same where more groups have come than were to be expected.
+const SKEWED_REDUCES: usize = 4;
 /// A table never grows beyond so many times [`GROUPS`].
 const GROWTH: usize = 16;
-/// A table that was full of keys seen once (three in four) is passed by for as many rows as it
-/// holds groups, times this. Then it is tried again.
+/// A table that filled up with a new key in every second row (in three of four where some keys come often) is passed by
+/// for as many rows as it holds groups, times this. Then it is tried again.
 const BYPASS: usize = 16;
+/// States from which they make a run of their own.
+const FEW_STATES: usize = 8 * 1024;
 /// Rows in a lane's runs from which new runs have [`MANY_PARTITIONS`]: so many keys in 64 partitions would not fit a
 /// core's cache where they meet.
 const MANY_ROWS: usize = 256 * 1024;
@@ -113,6 +117,8 @@ pub(super) struct GroupedLocal {
     converts: bool,
     /// Whether rows that pass by are no states.
     raw: bool,
+    /// Whether slices of runs can be joined, so that small ones do no harm.
+    joins: bool,
     /// Rows still to pass by the table.
     bypass_rows: usize,
     passed: Passed,
@@ -156,6 +162,7 @@ impl GroupedLocal {
             unaccounted_rows: 0,
             converts: plan.converts(),
             raw: plan.keeps_raw(),
+            joins: plan.state_schema.fields().iter().all(|field| passed::joins(field.data_type())),
             bypass_rows: 0,
             passed: Passed::default(),
             order: Order::default(),
@@ -203,6 +210,11 @@ impl GroupedLocal {
 
     /// Takes `groups` states that somebody else made of `rows` rows, as a device does.
     fn add_states(&mut self, states: Vec<ArrayRef>, groups: usize, rows: usize) -> Result<()> {
+        if self.bypass_rows > 0 && self.raw && groups >= FEW_STATES {
+            self.bypass_rows = self.bypass_rows.saturating_sub(groups);
+            self.keep(&states, false)?;
+            return self.flush_if_passed();
+        }
         if self.bypass_rows > 0 && !self.raw {
             self.bypass_rows = self.bypass_rows.saturating_sub(groups);
             self.passed.push(states, groups);
@@ -255,7 +267,8 @@ impl GroupedLocal {
         // More than were expected in all: keys that come once are among others that come often, and go on coming.
         self.skewed |= self.expected.replace(expected).is_some_and(|before| groups > before);
         let grows = self.rows / REDUCES_WELL >= groups
-            || (expected <= EXPECTED * self.bound && !self.skewed);
+            || (expected <= EXPECTED * self.bound
+                && (!self.skewed || self.rows / SKEWED_REDUCES >= groups));
         // Groups that are counted stay where they are.
         if in_order && self.plan.spec.limit.is_none() {
             return self.flush();
@@ -264,7 +277,9 @@ impl GroupedLocal {
             self.full *= 2;
             return Ok(());
         }
-        if self.converts && 2 * groups > self.rows {
+        // Where some keys come often, these would all lie in one partition of the runs.
+        let new = if self.skewed { groups / 3 * 4 } else { groups * 2 };
+        if self.converts && new > self.rows {
             self.bypass_rows = BYPASS * self.bound;
         }
         self.flush()
@@ -315,8 +330,18 @@ impl GroupedLocal {
     /// Empties what passed the table by into a run.
     pub(super) fn flush_passed(&mut self) -> Result<()> {
         let pieces = self.passed.take();
-        if !pieces.is_empty() {
-            let mut run = Run::new(&pieces, self.plan.key_width(), self.partitions)?;
+        let (width, partitions) = (self.plan.key_width(), self.partitions);
+        // What is too large for one array is no joined run.
+        let joined = pieces.first().filter(|piece| passed::join(piece));
+        let joined = joined.and_then(|_| Run::new(&pieces, width, partitions).ok());
+        let runs = match joined {
+            Some(run) => vec![run],
+            None => {
+                let pieces = pieces.chunks(1);
+                pieces.map(|piece| Run::new(piece, width, partitions)).collect::<Result<_>>()?
+            }
+        };
+        for mut run in runs {
             run.raw = self.raw;
             self.push(run);
         }
@@ -347,7 +372,7 @@ impl GroupedLocal {
 
     fn push(&mut self, run: Run) {
         self.kept += run.rows();
-        if self.kept >= MANY_ROWS {
+        if self.kept >= MANY_ROWS && self.joins {
             self.partitions = self.partitions.max(MANY_PARTITIONS);
         }
         self.runs.push(run);
@@ -357,11 +382,14 @@ impl GroupedLocal {
     pub(super) fn spill(&mut self) -> Result<()> {
         self.settle()?;
         self.flush()?;
-        for run in self.runs.iter_mut().filter(|run| run.raw) {
-            self.table.add(&self.plan.of_raw(&run.columns()?)?)?;
-            *run = Run::new(&[self.table.states()?], self.plan.key_width(), run.partitions())?;
+        // States are wider than rows: one run after the other.
+        for mut run in std::mem::take(&mut self.runs) {
+            if run.raw {
+                self.table.add(&self.plan.of_raw(&run.columns()?)?)?;
+                run = Run::new(&[self.table.states()?], self.plan.key_width(), run.partitions())?;
+            }
+            self.spilled.write(&run)?;
         }
-        self.spilled.write(&std::mem::take(&mut self.runs))?;
         self.table = Table::new(&self.plan)?;
         // What an empty table takes is too little to fail for.
         self.reservation.resize(self.size());
@@ -386,43 +414,6 @@ impl GroupedLocal {
             Err(error) if self.spills && exhausted(&error) => self.spill(),
             other => other,
         }
-    }
-}
-
-/// Whether a lane's keys come in some order.
-#[derive(Default)]
-struct Order {
-    /// Of the first morsel that the table holds.
-    first: Option<Ends>,
-    /// A run met keys of another before.
-    lost: bool,
-}
-
-impl Order {
-    /// Looks at the first morsel of a table, or at the one that filled it: whether that has none of the first one's keys.
-    fn see(&mut self, input: &Evaluated, ranged: usize, full: bool) -> Result<bool> {
-        let [keys] = input.keys.as_slice() else { return Ok(false) };
-        if self.lost {
-            return Ok(false);
-        }
-        let seen = ends(&keys[ranged])?;
-        if !full {
-            self.first = seen;
-            return Ok(false);
-        }
-        Ok(self.first.zip(seen).is_some_and(|(first, last)| first.1 < last.0 || last.1 < first.0))
-    }
-
-    /// A run with these ends joins others.
-    fn keeps(&mut self, ends: Option<Ends>, others: &[Run]) {
-        if self.lost {
-            return;
-        }
-        let overlaps = |(low, high): Ends| {
-            let others = others.iter().filter_map(|other| other.ends);
-            others.into_iter().any(|other| low < other.1 && other.0 < high)
-        };
-        self.lost = ends.is_none_or(overlaps);
     }
 }
 

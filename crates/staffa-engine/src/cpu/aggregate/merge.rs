@@ -26,8 +26,8 @@ const FEW: usize = 8 * 1024;
 
 /// Rows of runs that meet in one table, about: keys and states of so many groups fit a core's cache.
 const MERGED_ROWS: usize = 16 * 1024;
-/// What part of these rows tells how many groups they make.
-const GUESS: usize = 8;
+/// What part of these rows tells how many groups they make. (One lane's alone may have each key once.)
+const GUESS: usize = 2;
 
 /// Brings the lanes' groups together.
 pub(super) async fn seal(
@@ -183,19 +183,16 @@ impl Merger {
         let rows: usize = runs.iter().map(|run| run.rows()).sum();
         let finest = runs.iter().map(|run| run.partitions()).max().unwrap_or(self.partitions);
         let partitions = (rows / MERGED_ROWS).max(1).next_power_of_two();
-        let partitions = partitions.clamp(self.partitions, finest);
-        let finer = runs.par_iter().map(|run| {
-            self.context.cancel.check()?;
-            if run.partitions() >= partitions {
-                return Ok(None);
+        let wanted = partitions.clamp(self.partitions, finest);
+        let (partitions, finer) = match self.finer(runs, wanted, &total) {
+            Ok(finer) => (wanted, finer),
+            // Fewer and larger ones need no copies.
+            Err(error) if exhausted(&error) => {
+                let least = runs.iter().map(|run| run.partitions()).min();
+                (least.unwrap_or(self.partitions), runs.iter().map(|_| None).collect())
             }
-            let mut finer = Run::new(&[run.columns()?], self.plan.key_width(), partitions)?;
-            finer.raw = run.raw;
-            let reservation = total.new_empty();
-            reservation.try_resize(finer.size())?;
-            Ok(Some((finer, reservation)))
-        });
-        let finer = finer.collect::<Result<Vec<_>>>()?;
+            Err(error) => return Err(error),
+        };
         let runs = runs.iter().zip(&finer);
         let runs: Vec<&Run> =
             runs.map(|(run, finer)| finer.as_ref().map_or(*run, |(finer, _)| finer)).collect();
@@ -219,6 +216,28 @@ impl Merger {
             total.grow(reservation.take().free());
         }
         Ok((kept, total))
+    }
+
+    /// Copies of those runs that have fewer than so many partitions.
+    fn finer(
+        &self,
+        runs: &[&Run],
+        partitions: usize,
+        total: &MemoryReservation,
+    ) -> Result<Vec<Option<(Run, MemoryReservation)>>> {
+        let finer = runs.par_iter().map(|run| {
+            self.context.cancel.check()?;
+            if run.partitions() >= partitions {
+                return Ok(None);
+            }
+            let reservation = total.new_empty();
+            reservation.try_resize(run.size())?;
+            let mut finer = Run::new(&[run.columns()?], self.plan.key_width(), partitions)?;
+            finer.raw = run.raw;
+            reservation.try_resize(finer.size())?;
+            Ok(Some((finer, reservation)))
+        });
+        finer.collect()
     }
 
     /// The groups of one partition of several, made in `table` or in a new one, which is left there.
@@ -248,17 +267,19 @@ impl Merger {
                 slices.push(columns, of_run);
             }
             let goes_on = runs.get(at + 1).is_some_and(|next| next.raw == run.raw);
-            if slices.rows < MERGED_ROWS && goes_on {
+            if !slices.reach(MERGED_ROWS) && goes_on {
                 continue;
             }
             for (columns, copied) in slices.take() {
                 seen += columns.first().map_or(0, |column| column.len());
-                if copied {
-                    held += kept_bytes(&columns[..self.plan.key_width()]);
-                }
+                let groups = merged.len();
                 match run.raw {
                     true => merged.add(&self.plan.of_raw(&columns)?)?,
                     false => merged.merge(&columns)?,
+                }
+                // Nobody refers to rows whose keys were there.
+                if copied && merged.len() > groups {
+                    held += kept_bytes(&columns[..self.plan.key_width()]);
                 }
             }
             if !guessed && seen * GUESS >= rows && seen < rows {
@@ -276,9 +297,7 @@ impl Merger {
     }
 
     fn spill(&self, mut locals: Vec<GroupedLocal>) -> Result<Arc<dyn Sealed>> {
-        for local in &mut locals {
-            local.spill()?;
-        }
+        locals.par_iter_mut().try_for_each(GroupedLocal::spill)?;
         let writers = locals.into_iter().map(|local| local.spilled).collect();
         SpilledGroups::sealed(&self.plan, &self.context, writers)
     }

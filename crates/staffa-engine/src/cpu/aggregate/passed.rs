@@ -1,25 +1,58 @@
 //! Rows on their way into one.
 
-use arrow::array::{Array, ArrayRef};
+use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::concat;
+use arrow::datatypes::DataType;
 
 /// Rows per partition of a run, about: enough that a call for each costs little, few enough that what they are dealt
 /// from stays in a core's caches.
 const PARTITION_ROWS: usize = 512;
-/// Bytes of rows that pass a table by, at most.
+/// Bytes that are gathered at most, but for the last piece.
 const BYTES: usize = 32 << 20;
+
+/// Whether arrays of this type are joined at no risk: dictionaries may have more entries together than their keys can
+/// say, and lists more values than their offsets, on which Arrow panics.
+pub(super) fn joins(data_type: &DataType) -> bool {
+    !matches!(data_type, DataType::Dictionary(..) | DataType::RunEndEncoded(..))
+        && !data_type.is_nested()
+}
+
+/// The same for columns.
+pub(super) fn join(columns: &[ArrayRef]) -> bool {
+    columns.iter().all(|column| joins(column.data_type()))
+}
+
+/// Bytes of values, those of strings included, which the array may share with others.
+fn bytes(array: &ArrayRef) -> usize {
+    let own = array.to_data().get_slice_memory_size().unwrap_or(0);
+    own + match array.data_type() {
+        DataType::Utf8View => array.as_string_view().total_buffer_bytes_used(),
+        DataType::BinaryView => array.as_binary_view().total_buffer_bytes_used(),
+        _ => 0,
+    }
+}
 
 /// Rows in pieces of equal columns.
 #[derive(Default)]
 pub(super) struct Pieces {
     pieces: Vec<Vec<ArrayRef>>,
-    pub(super) rows: usize,
+    rows: usize,
+    bytes: usize,
 }
 
 impl Pieces {
     pub(super) fn push(&mut self, columns: Vec<ArrayRef>, rows: usize) {
+        let copied = |column: &&ArrayRef| {
+            !column.data_type().is_primitive() && *column.data_type() != DataType::Utf8View
+        };
+        self.bytes += columns.iter().filter(copied).map(bytes).sum::<usize>();
         self.pieces.push(columns);
         self.rows += rows;
+    }
+
+    /// Whether there are so many rows, or as many bytes as should be copied at once.
+    pub(super) fn reach(&self, rows: usize) -> bool {
+        self.rows >= rows || self.bytes >= BYTES
     }
 
     /// All of them, in one piece where that is not too large for an array, and whether they were copied for it.
@@ -27,7 +60,7 @@ impl Pieces {
         let Self { pieces, .. } = std::mem::take(self);
         let apart =
             |pieces: Vec<Vec<ArrayRef>>| pieces.into_iter().map(|piece| (piece, false)).collect();
-        if pieces.len() < 2 {
+        if pieces.len() < 2 || !join(&pieces[0]) {
             return apart(pieces);
         }
         let width = pieces.first().map_or(0, Vec::len);
@@ -54,7 +87,6 @@ pub(super) struct Passed {
 impl Passed {
     /// Adds rows.
     pub(super) fn push(&mut self, columns: Vec<ArrayRef>, rows: usize) {
-        let bytes = |array: &ArrayRef| array.to_data().get_slice_memory_size().unwrap_or(0);
         self.bytes += columns.iter().map(bytes).sum::<usize>();
         self.pieces.push(columns);
         self.rows += rows;

@@ -61,21 +61,19 @@ impl SpillWriter {
         self.used
     }
 
-    /// Appends runs to the files.
-    pub(super) fn write(&mut self, runs: &[Run]) -> Result<()> {
+    /// Appends a run of states to the files.
+    pub(super) fn write(&mut self, run: &Run) -> Result<()> {
         for (at, file) in self.files.iter_mut().enumerate() {
             let partitions = at * self.per_file..(at + 1) * self.per_file;
-            for run in runs {
-                let Some((columns, rows)) = run.slice(partitions.clone(), self.partitions)? else {
-                    continue;
-                };
-                let append = match file {
-                    Some(append) => append,
-                    None => file.insert(appender(&self.manager)?),
-                };
-                append(Some(&batch(self.manager.schema(), columns, rows)?))?;
-                self.used = true;
-            }
+            let Some((columns, rows)) = run.slice(partitions, self.partitions)? else {
+                continue;
+            };
+            let append = match file {
+                Some(append) => append,
+                None => file.insert(appender(&self.manager)?),
+            };
+            append(Some(&batch(self.manager.schema(), columns, rows)?))?;
+            self.used = true;
         }
         Ok(())
     }

@@ -1,7 +1,8 @@
 //! Dealing rows out against Arrow's kernels.
 
 use arrow::array::{
-    BinaryViewArray, BooleanArray, Decimal256Array, StringViewArray, UInt32Array, make_array,
+    BinaryViewArray, BooleanArray, Decimal256Array, DictionaryArray, Int8Array, StringViewArray,
+    UInt32Array, make_array,
 };
 use arrow::compute::{concat, take};
 use arrow::datatypes::i256;
@@ -9,6 +10,7 @@ use datafusion_common::hash_utils::{RandomState, create_hashes};
 
 use super::*;
 use crate::cpu::aggregate::partition::Run;
+use crate::cpu::aggregate::passed::{Passed, Pieces};
 
 /// A piece of every kind of column, its key first.
 fn piece(rows: usize, start: usize) -> Vec<ArrayRef> {
@@ -108,4 +110,41 @@ fn keys_per_partition(pieces: &[Vec<ArrayRef>]) -> usize {
         keys(&fine, at, 64).len()
     });
     same.sum()
+}
+
+/// Together these have more entries than their keys can say, on which Arrow's concat panics.
+#[test]
+fn dictionaries_are_not_joined() {
+    let piece = |piece: usize| -> Vec<ArrayRef> {
+        let values = (0..50).map(|at| Some(format!("{piece}, {at}: not a short string")));
+        let values = Arc::new(StringViewArray::from_iter(values));
+        let keys = Int8Array::from_iter_values(0..50);
+        vec![Arc::new(DictionaryArray::try_new(keys, values).unwrap())]
+    };
+    let mut pieces = Pieces::default();
+    (0..4).for_each(|at| pieces.push(piece(at), 50));
+    let taken = pieces.take();
+    assert_eq!(taken.len(), 4);
+    for ((columns, copied), at) in taken.into_iter().zip(0..) {
+        assert_eq!((columns, copied), (piece(at), false));
+    }
+    (0..4).for_each(|_| pieces.push(vec![Arc::new(Int64Array::from(vec![7]))], 1));
+    let seven: ArrayRef = Arc::new(Int64Array::from(vec![7; 4]));
+    assert_eq!(pieces.take(), [(vec![seven], true)]);
+    assert!(pieces.take().is_empty());
+}
+
+/// The bytes of strings are elsewhere, but they will be copied.
+#[test]
+fn long_strings_fill_a_run_by_their_bytes() {
+    let text = "x".repeat(1 << 20);
+    let strings: ArrayRef = Arc::new(StringViewArray::from_iter_values(vec![&text; 8]));
+    let mut passed = Passed::default();
+    for turn in 1..=4 {
+        assert!(!passed.fill(64, 1000));
+        passed.push(vec![Arc::clone(&strings)], 8);
+        assert!(passed.bytes >= turn * (8 << 20));
+    }
+    assert!(passed.fill(64, 1000));
+    assert_eq!((passed.take().len(), passed.bytes), (4, 0));
 }

@@ -89,6 +89,22 @@ async fn functions_of_rows_that_passed_by_are_those_of_all_rows() {
     }
 }
 
+/// A key in nearly every second row, among keys that come once.
+#[tokio::test]
+async fn a_key_that_comes_often_is_one_group() {
+    let lane = |lane: i64| {
+        let batches = (0..60).map(move |turn| {
+            let k =
+                (0..5000_i64).map(|row| (row % 9 > 3).then_some(((turn * 5000 + row) << 8) | lane));
+            batch(k.collect(), (0..5000).map(Some).collect())
+        });
+        batches.collect::<Vec<_>>()
+    };
+    let input = vec![lane(0), lane(1)];
+    let spec = counts(&["s", "k"]);
+    assert!(got(&run(&spec, &input).await, 1, 2) == counted(&input));
+}
+
 #[tokio::test]
 async fn rows_that_passed_by_spill() {
     let input = input(400_000, 1 << 40, 2);
