@@ -1,4 +1,4 @@
-//! Rows on their way into one.
+//! Rows that wait until there are enough to go on together: from a lane into a run, from runs into a table.
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::concat;
@@ -42,8 +42,11 @@ pub(super) struct Pieces {
 
 impl Pieces {
     pub(super) fn push(&mut self, columns: Vec<ArrayRef>, rows: usize) {
+        // Numbers are bounded by their rows, and strings of views stay where they are.
         let copied = |column: &&ArrayRef| {
-            !column.data_type().is_primitive() && *column.data_type() != DataType::Utf8View
+            let data_type = column.data_type();
+            !data_type.is_primitive()
+                && !matches!(data_type, DataType::Utf8View | DataType::BinaryView)
         };
         self.bytes += columns.iter().filter(copied).map(bytes).sum::<usize>();
         self.pieces.push(columns);
