@@ -22,7 +22,7 @@ use datafusion_physical_expr::utils::collect_columns;
 use datafusion_physical_expr_common::physical_expr::PhysicalExpr;
 use parking_lot::Mutex;
 
-use crate::{Morsel, decimal, like};
+use crate::{Morsel, decimal, extract, like};
 use truth::Truth;
 
 /// A physical expression and the columns of a morsel that it reads: evaluating it gathers no others.
@@ -120,7 +120,7 @@ impl BoundExpr {
                 }
             })
             .data()?;
-        let expr = like::pieced(decimal::narrowed(expr, &narrowed)?)?;
+        let expr = extract::extracted(like::pieced(decimal::narrowed(expr, &narrowed)?)?)?;
         let nullable = narrowed.fields().iter().map(|field| field.as_ref().clone());
         // A function may ask whether its argument can be NULL; such a one is left to the rows.
         let asks = calls_function(&expr);

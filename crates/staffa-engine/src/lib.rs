@@ -14,6 +14,7 @@ pub mod cpu;
 pub mod cuda;
 mod decimal;
 pub mod engine;
+mod extract;
 mod like;
 pub mod morsel;
 pub mod plan;
