@@ -26,6 +26,9 @@ use regex_syntax::hir::{Class, Hir, HirKind, Look, Repetition};
 /// Parts of a pattern that may be left out, at most: each doubles the ways to match.
 const MOST_OPTIONAL: usize = 6;
 
+/// Bytes of a pattern, at most: the regex crate refuses those that become too large.
+const LONGEST: usize = 1024;
+
 /// `expr` with its extractions made fast.
 ///
 /// # Errors
@@ -71,6 +74,9 @@ struct Pattern {
 impl Pattern {
     /// `None` for patterns that are not of this kind, or none at all.
     fn new(pattern: &str) -> Option<Self> {
+        if pattern.len() > LONGEST {
+            return None;
+        }
         let hir = regex_syntax::parse(pattern).ok()?;
         let HirKind::Concat(parts) = hir.kind() else { return None };
         let [first, inner @ .., last] = parts.as_slice() else { return None };
@@ -83,6 +89,15 @@ impl Pattern {
         }
         let mut steps = Vec::new();
         inner.iter().try_for_each(|part| add(part, &mut steps))?;
+        let to_newline = match steps.last() {
+            Some(Step::Until(byte, 0)) => *byte == b'\n',
+            Some(Step::While(set, 0)) => set.iter().all(|is_in| *is_in),
+            _ => false,
+        };
+        // DataFusion leaves it out and looks for a newline only, whatever the dot stands for.
+        if pattern.ends_with(".*$") && !to_newline {
+            return None;
+        }
         steps.push(Step::End);
         let optional = steps.iter().filter(|step| matches!(step, Step::Maybe(_))).count();
         let ends = (0..steps.len()).all(|at| ends_in_one_place(&steps[at..]));
@@ -153,6 +168,8 @@ fn add(hir: &Hir, steps: &mut Vec<Step>) -> Option<()> {
         HirKind::Empty => {}
         HirKind::Literal(literal) => steps.push(Step::Literal(literal.0.clone())),
         HirKind::Concat(parts) => return parts.iter().try_for_each(|part| add(part, steps)),
+        // Another one was dropped, such as `(a){0}`, and this is not the first.
+        HirKind::Capture(capture) if capture.index != 1 => return None,
         HirKind::Capture(capture) => {
             steps.push(Step::Open);
             add(&capture.sub, steps)?;
@@ -394,7 +411,7 @@ mod tests {
         let texts: ArrayRef = Arc::new(texts());
         for pattern in [
             "^https?://(?:www\\.)?([^/]+)/.*$",
-            "^https?://(?:www[.])?([^/]*)/?$",
+            "^https?://(?:www[.])?([^/]*)/$",
             "^(?:https?://)?(?:www\\.)?([^/?\\n]+)/.*$",
             "^h(ttps?)[:/].*$",
             "^http(s)?://.*$",
@@ -445,11 +462,14 @@ mod tests {
             "^(a)\\b$",
             "(?m)^(a)$",
             "^(a)?(?:b)?(?:c)?(?:d)?(?:e)?(?:f)?(?:g)?$",
+            "^(a){0}(b)$",
+            "^(?R)(a).*$",
             "^(a$",
             "",
         ] {
             assert_eq!(Pattern::new(pattern), None, "{pattern}");
         }
+        assert_eq!(Pattern::new(&format!("^(a){}$", "b".repeat(LONGEST))), None);
         for replacement in ["\\1x", "\\0", "$1", "", "\\2", "\\10"] {
             let (whole, _) = call("^(a).*$", replacement, &DataType::Utf8);
             assert!(!extracted(whole).unwrap().is::<Extract>(), "{replacement}");
