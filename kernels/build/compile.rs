@@ -59,13 +59,15 @@ pub(crate) fn all(
     out: &Path,
     sources: &[Source],
 ) -> Result<Vec<Object>> {
+    let builds = other_builds(out);
+    let builds = builds.as_slice();
     let mut jobs: Vec<Box<dyn FnOnce() -> Result<()> + Send>> = Vec::new();
     for source in sources {
         let folder = out.join(source.path.parent().unwrap_or(Path::new("")));
         std::fs::create_dir_all(&folder)
             .map_err(|e| format!("cannot make {}: {e}", folder.display()))?;
         for kind in kinds() {
-            jobs.push(Box::new(move || compile(nvcc, package, out, source, kind)));
+            jobs.push(Box::new(move || compile(nvcc, package, (out, builds), source, kind)));
         }
     }
     pool::run(jobs, pool::threads())?;
@@ -102,14 +104,57 @@ fn key(nvcc: &Nvcc, source: &Source, suffix: &str) -> String {
     format!("{:016x}", hasher.finish())
 }
 
-/// Compiles one part unless the stamp beside it says that nothing changed. nvcc's messages go to a
-/// log beside it; the stamp is written last, so a broken build is never taken for a finished one.
-fn compile(nvcc: &Nvcc, package: &Path, out: &Path, source: &Source, kind: Kind) -> Result<()> {
+/// Where this package was built before in the same target folder: for another profile, or for checks. Kernels are the
+/// same in all of them, and take minutes.
+fn other_builds(out: &Path) -> Vec<PathBuf> {
+    // `<target>/<profile>/build/<package>-<hash>/out`
+    let Some(target) = out.ancestors().nth(4) else { return Vec::new() };
+    let folders = |of: &Path| -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(of).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect()
+    };
+    let packages = folders(target).into_iter().flat_map(|profile| folders(&profile.join("build")));
+    let ours = |folder: &PathBuf| {
+        folder.file_name().is_some_and(|name| name.to_string_lossy().starts_with(PACKAGE))
+    };
+    packages.filter(ours).map(|folder| folder.join("out")).filter(|other| other != out).collect()
+}
+
+/// What cargo calls the package's folders.
+const PACKAGE: &str = concat!(env!("CARGO_PKG_NAME"), "-");
+
+/// Copies one part from another build of the same key, if there is one that is finished.
+fn copy(builds: &[PathBuf], out: &Path, source: &Source, suffix: &str, key: &str) -> bool {
+    let stamp = format!("{suffix}.stamp");
+    let same = |other: &&PathBuf| read(&part(other, source, &stamp)).is_ok_and(|old| old == key);
+    builds.iter().filter(same).any(|other| {
+        let suffixes = [suffix, &format!("{suffix}.log"), &format!("{suffix}.fatbin")];
+        let copied = suffixes.iter().all(|suffix| {
+            std::fs::copy(part(other, source, suffix), part(out, source, suffix)).is_ok()
+        });
+        // Nobody has begun to build it anew meanwhile.
+        copied && same(&other) && write(&part(out, source, &stamp), key).is_ok()
+    })
+}
+
+/// Compiles one part unless the stamp beside it, or that of another build, says that nothing changed. nvcc's messages
+/// go to a log beside it; the stamp is written last, so a broken build is never taken for a finished one.
+fn compile(
+    nvcc: &Nvcc,
+    package: &Path,
+    (out, builds): (&Path, &[PathBuf]),
+    source: &Source,
+    kind: Kind,
+) -> Result<()> {
     let suffix = kind.suffix();
     let target = part(out, source, &suffix);
     let stamp = part(out, source, &format!("{suffix}.stamp"));
     let key = key(nvcc, source, &suffix);
     if target.exists() && read(&stamp).is_ok_and(|old| old == key) {
+        return Ok(());
+    }
+    let _ = std::fs::remove_file(&stamp);
+    if copy(builds, out, source, &suffix, &key) {
         return Ok(());
     }
     let mut arguments: Vec<OsString> = FLAGS.iter().map(OsString::from).collect();

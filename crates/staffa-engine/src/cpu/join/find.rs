@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use super::keys::{Code, OneColumn};
 use super::lookup::Hits;
-use super::table::Run;
+use super::table::{Directory, Run};
 
 /// Rows whose reads come before what is written of them.
 pub(super) const BLOCK: usize = 256;
@@ -111,6 +111,32 @@ impl OneColumn for FindUnique<'_> {
                 // Codes up to `span` are addresses.
                 *found = if code <= span { heads[code as usize] } else { 0 };
             }
+            let from = (block * BLOCK) as u32;
+            out.put_rows((from..).zip(found[..values.len()].iter().copied()));
+        }
+        out.end();
+    }
+}
+
+/// Finds the rows of a key's only column in a directory of unique keys.
+pub(super) struct FindKeys<'a> {
+    pub(super) directory: &'a Directory,
+    /// Get what is found.
+    pub(super) hits: &'a mut Hits,
+}
+
+impl OneColumn for FindKeys<'_> {
+    /// A code beyond `span` is no key of the directory, which is asked all the same.
+    fn look<T: Code>(self, values: &[T], min: u64, _: u64) {
+        let Self { directory, hits } = self;
+        let mut out = Out::new(hits, values.len());
+        let (mut codes, mut found) = ([0; BLOCK], [0; BLOCK]);
+        for (block, values) in values.chunks(BLOCK).enumerate() {
+            let codes = &mut codes[..values.len()];
+            for (code, value) in codes.iter_mut().zip(values) {
+                *code = value.code().wrapping_sub(min);
+            }
+            directory.find_rows(codes, &mut found[..values.len()]);
             let from = (block * BLOCK) as u32;
             out.put_rows((from..).zip(found[..values.len()].iter().copied()));
         }

@@ -10,7 +10,7 @@ use datafusion_common::hash_utils::{RandomState, create_hashes};
 use datafusion_common::{NullEquality, Result};
 
 use super::equal::{Equal, Side};
-use super::find::{Choose, FindUnique, Mark, find_runs, find_single, keep};
+use super::find::{Choose, FindKeys, FindUnique, Mark, find_runs, find_single, keep};
 use super::keys::Coder;
 use super::table::{Direct, Directory, Index, JoinTable, Prefilter, Run, mix};
 
@@ -251,6 +251,12 @@ fn look_up_codes(
     let filter = scratch.filter(table);
     if let (Index::Direct(Direct::Unique(heads)), None) = (index, filter)
         && coder.one_column(keys, FindUnique { heads, hits })
+    {
+        return Ok(());
+    }
+    if let (Index::Directory(directory), None) = (index, filter)
+        && table.rows.is_empty()
+        && coder.one_column(keys, FindKeys { directory, hits })
     {
         return Ok(());
     }

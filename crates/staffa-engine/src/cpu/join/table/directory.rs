@@ -72,7 +72,7 @@ const SMALL_ROWS: usize = 1 << 12;
 const ROOMY_ROWS: usize = 1 << 14;
 
 /// Fewer slots are in a core's second cache anyway.
-const FAR_SLOTS: usize = 1 << 13;
+const FAR_SLOTS: usize = 1 << 15;
 
 impl Directory {
     /// Bytes of the slots for so many rows.
@@ -165,7 +165,11 @@ impl Directory {
     #[inline(always)]
     fn find(&self, key: u64) -> Run {
         let mixed = mix(key);
-        let part = self.part(mixed);
+        self.find_in(self.part(mixed), mixed, key)
+    }
+
+    #[inline(always)]
+    fn find_in(&self, part: Part, mixed: u64, key: u64) -> Run {
         let mut at = mixed as usize & part.mask;
         loop {
             let slot = &self.slots[part.base + at];
@@ -204,10 +208,16 @@ impl Directory {
     #[inline(always)]
     pub(in super::super) fn find_rows(&self, keys: &[u64], rows: &mut [u32]) {
         self.touch(keys);
+        // A free slot's are 0 both, a taken one's length is 1.
+        let row_of = |run: Run| run.first + run.len;
+        if let [part] = self.parts[..] {
+            for (row, &key) in rows.iter_mut().zip(keys) {
+                *row = row_of(self.find_in(part, mix(key), key));
+            }
+            return;
+        }
         for (row, &key) in rows.iter_mut().zip(keys) {
-            let run = self.find(key);
-            // A free slot's are 0 both, a taken one's length is 1.
-            *row = run.first + run.len;
+            *row = row_of(self.find(key));
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int32Array, StringArray};
+use arrow::array::{ArrayRef, Int32Array, Int64Array, StringArray};
 use datafusion_common::{JoinSide, JoinType, NullEquality, ScalarValue};
 use datafusion_expr::Operator;
 use datafusion_physical_expr::expressions::{BinaryExpr, lit};
@@ -94,6 +94,40 @@ async fn keys_that_are_expressions() {
         assert_eq!(rows(&ours), rows(&theirs), "{join_type}");
         if join_type == JoinType::Inner {
             assert_eq!(rows(&ours).len(), 4);
+        }
+    }
+}
+
+/// Too far apart to be addresses: keys of all 64 bits, and those of a range that the probe side goes beyond.
+#[tokio::test]
+async fn unique_keys_far_apart() {
+    let spread = |i: i64| i.wrapping_mul(0x9E37_79B9_7F4A_7C15_u64 as i64);
+    let all_bits = (0..3000).map(spread).chain([i64::MIN, i64::MAX, -1]).collect::<Vec<_>>();
+    let within = (0..3000).map(|i| 1_000_000 + i * i * 7919).collect::<Vec<_>>();
+    for keys in [all_bits, within] {
+        let beyond = [i64::MIN, -1, 0, 999_999, 1_000_001, i64::MAX];
+        let asked: Vec<i64> =
+            keys.iter().rev().chain(&beyond).chain(&keys[..700]).copied().collect();
+        let numbers = |rows: usize| -> ArrayRef { Arc::new(Int32Array::from_iter(0..rows as i32)) };
+        let ints = |keys: &[i64]| -> ArrayRef { Arc::new(Int64Array::from(keys.to_vec())) };
+        let build = batch(vec![("b", ints(&keys)), ("bn", numbers(keys.len()))]);
+        let probe = batch(vec![("p", ints(&asked)), ("pn", numbers(asked.len()))]);
+        let (b, p) = ([slices(&build, 1000)], [slices(&probe, 600)]);
+        for join_type in JOIN_TYPES {
+            let spec = Arc::new(spec(
+                &[("b", "p")],
+                None,
+                join_type,
+                NullEquality::NullEqualsNothing,
+                &build.schema(),
+                &probe.schema(),
+            ));
+            let ours = ours(&spec, &b, &p, &context(4)).await.unwrap();
+            let theirs = theirs(&spec, &b, &p).await.unwrap();
+            assert_eq!(rows(&ours), rows(&theirs), "{join_type}");
+            if join_type == JoinType::Inner {
+                assert!(rows(&ours).len() >= keys.len() + 700);
+            }
         }
     }
 }
